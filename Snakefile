@@ -1,0 +1,40 @@
+# Variational autoencoders without the variation: the stages are in workflow/rules, one file each, in the order
+# of the data's way through them. This file says only what can be asked for.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    # The folder of one trained network and of everything computed from it, below <results>/cells.
+    cell=CELL,
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+
+
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/encode.smk"
+include: "workflow/rules/prior.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.all_tables.input,
+        rules.all_figures.input,
+    message:
+        "tables and figures are complete: look in the results folder's tables/, figures/ and cells/"

@@ -1,0 +1,65 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real CIFAR-10 and CelebA images in the parquet layout, where this machine has them."""
+    folder = Path(os.environ.get("SHARED_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no folder of real images at {folder} (set SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of this checkout."""
+    return PROJECT
+
+
+def seeded_inception_weights(seed: int) -> dict:
+    """A state dict of the FID Inception network, scaled (He et al. 2015) so that its features vary by about one.
+
+    torch's own initial weights would shrink every layer's output, and all images' features would be equal.
+    """
+    import torch
+    from pytorch_fid import inception
+
+    class Built(Exception):
+        """Thrown to stop pytorch-fid where it would download, with the network in hand."""
+
+    def take(network: torch.nn.Module, *_: object, **__: object) -> None:
+        raise Built(network)
+
+    with (
+        mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: {}),
+        mock.patch.object(torch.nn.Module, "load_state_dict", take),
+        pytest.raises(Built) as built,
+    ):
+        inception.fid_inception_v3()
+    network = built.value.args[0]
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias, std=0.1, generator=generator)
+    torch.nn.init.zeros_(network.fc.bias)
+    return network.state_dict()
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory) -> Path:
+    """A file laid out like pytorch-fid's weights, filled from a seed: the real ones are a download of 91 MB."""
+    import torch
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save(seeded_inception_weights(0), path)
+    return path

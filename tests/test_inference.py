@@ -1,0 +1,67 @@
+"""Codes, images and weights of a network, against a direct forward pass."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoencoders.errors import UserError
+from autoencoders.inference import decode, encode
+from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.weights import load_weights, save_weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network() -> Autoencoder:
+    model = Autoencoder(NetworkOptions(32, 4, parse_depth("1"), 6, variational=True), seed=0).eval()
+    # Running statistics that are not the identity, so that eval and train mode differ.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (11, 3, 32, 32), dtype=np.uint8)
+
+
+def test_codes_are_the_means_of_the_forward_pass_in_any_batch_size(network, images):
+    with torch.no_grad():
+        expected = network.encoder(torch.from_numpy(images).float() / 255)[0].numpy()
+    for batch_size in (3, 11, 100):
+        codes = encode(network, images, batch_size, CPU)
+        assert codes.dtype == np.float32
+        np.testing.assert_allclose(codes, expected, atol=1e-6)
+
+
+def test_decoded_images_are_rounded_to_the_nearest_level(network):
+    codes = np.random.default_rng(0).normal(size=(7, 6))
+    with torch.no_grad():
+        exact = 255 / (1 + np.exp(-network.decoder(torch.from_numpy(codes).float()).double().numpy()))
+    decoded = decode(network, codes, 3, CPU)
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded - exact).max() <= 0.5 + 1e-4
+
+
+def test_no_codes_give_no_images(network):
+    assert decode(network, np.empty((0, 6)), 3, CPU).shape == (0, 3, 32, 32)
+
+
+def test_weights_survive_a_round_trip_with_the_same_bytes(network, images, tmp_path):
+    save_weights(tmp_path / "a.safetensors", network)
+    save_weights(tmp_path / "b.safetensors", network)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = load_weights(tmp_path / "a.safetensors", CPU)
+    assert loaded.options == network.options
+    np.testing.assert_array_equal(encode(loaded, images, 4, CPU), encode(network, images, 4, CPU))
+
+
+def test_a_truncated_weights_file_is_refused_by_name(network, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_weights(file, network)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"weights\.safetensors does not hold"):
+        load_weights(file, CPU)

@@ -1,0 +1,197 @@
+"""The config: defaults, cells, and refusals that say what to write. Nothing here starts Snakemake."""
+
+import copy
+
+import pytest
+import yaml
+
+from autoencoders import settings
+from autoencoders.errors import UserError
+
+
+@pytest.fixture
+def paper(project) -> dict:
+    return yaml.safe_load((project / "config" / "config.yaml").read_text())
+
+
+def test_the_default_config_is_the_papers_width_grid(paper):
+    cells = settings.cells(settings.resolve(paper))
+    widths = [(cell["dataset"], cell["filters"]) for cell in cells]
+    assert {key: widths.count(key) for key in widths} == {
+        **{("cifar10", filters): 28 for filters in (32, 64, 128, 256)},
+        **{("celeba", filters): 22 for filters in (32, 64, 128)},
+    }
+    assert {cell["depth"] for cell in cells} == {"1"}
+
+
+def test_the_config_file_repeats_no_other_default_than_the_schemas(paper):
+    """Where config.yaml states a value that the schema also has, both are the same: the paper's."""
+    bare = {key: copy.deepcopy(paper[key]) for key in ("datasets", "models", "experiments", "run")}
+    bare["models"] = {"dae": {}, "vae": {"variational": True}}
+    assert settings.resolve(bare) == settings.resolve(paper)
+
+
+def test_resolving_changes_nothing_that_was_given(paper):
+    before = copy.deepcopy(paper)
+    settings.resolve(paper)
+    assert paper == before
+
+
+def test_a_cell_that_two_grids_share_is_there_once(paper):
+    paper["experiments"]["again"] = [{"dataset": "cifar10", "model": "dae", "filters": 32, "latent": [128, 7]}]
+    paper["run"] = ["width", "again"]
+    cells = settings.cells(settings.resolve(paper))
+    assert len(cells) == 178 + 1
+    paper["seeds"] = [0, 5]
+    assert len(settings.cells(settings.resolve(paper))) == 2 * 179
+
+
+def test_the_comparison_latent_is_the_middle_one_unless_given(paper):
+    paper["datasets"]["cifar10"] |= {"latent": [64, 8, 16], "comparison_latent": None}
+    assert settings.resolve(paper)["datasets"]["cifar10"]["comparison_latent"] == 16
+
+
+def at(config: dict, path: str) -> tuple[object, str | int]:
+    """The container and the key that a path such as experiments.width[0].filters ends in."""
+    steps = [int(step) if step.isdigit() else step for step in path.replace("[", ".").replace("]", "").split(".")]
+    for step in steps[:-1]:
+        config = config[step]
+    return config, steps[-1]
+
+
+REFUSED = [
+    # key, value, what the message must say
+    ("trainign", {}, "trainign is not a key. Did you mean 'training'?"),
+    ("training.epoch", 5, "training.epoch is not a key. Did you mean 'epochs'?"),
+    (
+        "training.epochs",
+        "100",
+        "'100' can't be used here. Write a whole number, at least 1. It is text",
+    ),
+    ("training.epochs", 2.5, "training.epochs: 2.5 can't be used here. Write a whole number"),
+    ("training.epochs", 0, "training.epochs: 0 can't be used here"),
+    ("training.epochs", 50, "a step begins at epoch 66, but training.epochs is 50"),
+    ("training.batch_size", -1, "training.batch_size: -1 can't be used here"),
+    ("training.learning_rate", [{"epoch": 1, "rate": 1e-3}], "Write them in rising order, the first one 0"),
+    ("training.learning_rate", [{"epoch": 0, "rate": 0}], "training.learning_rate[0].rate: 0 can't be used here"),
+    ("training.learning_rate", [{"epoch": 0}], "training.learning_rate[0] lacks the key 'rate'"),
+    ("models.vea", {"variatonal": True}, "models.vea.variatonal is not a key. Did you mean 'variational'?"),
+    ("models.vae.variational", "yes", "models.vae.variational: 'yes' can't be used here. Write true or false"),
+    ("models.vae.beta", -0.1, "models.vae.beta: -0.1 can't be used here"),
+    ("models.dae", None, "models.dae: None can't be used here. Write a model, as in {}"),
+    ("models", {}, "models is empty. Write at least one model"),
+    ("models.../x", {}, "Write letters, digits"),
+    ("experiments.width[0].model", ["dae", "vea"], "there is no model 'vea'. Did you mean 'vae'?"),
+    ("experiments.width[0].dataset", "cifar", "there is no dataset 'cifar'. Did you mean 'cifar10'?"),
+    ("experiments.width[0].filters", 0, "experiments.width[0].filters: 0 can't be used here. Write one or more widths"),
+    ("experiments.width[0].filters", [], "experiments.width[0].filters is empty"),
+    ("experiments.width[0].filters", [32, 32], "experiments.width[0].filters: [32, 32] can't be used here"),
+    ("experiments.width[0].filters", "32", "It is text, not a number"),
+    ("experiments.width[0].depth", "332", "Write one or more depths of 1 or 4 digits"),
+    ("experiments.width[0].depth", 33211, "Write one or more depths of 1 or 4 digits"),
+    ("experiments.width[0].depth", [1, "3021"], "Write one or more depths of 1 or 4 digits"),
+    ("experiments.width[0].latent", [16, "x"], "Write one or more latent sizes"),
+    ("experiments.width[0].widths", [32], "experiments.width[0].widths is not a key"),
+    ("experiments.width", [], "experiments.width is empty. Write a list of grids"),
+    ("experiments.width", {"filters": 3}, "Write a list of grids"),
+    ("experiments", {}, "experiments is empty"),
+    ("run", ["widht"], "there is no experiment 'widht'. Did you mean 'width'?"),
+    ("run", [], "run is empty"),
+    ("run", "width", "Write the names of one or more experiments"),
+    ("seeds", [0.5], "seeds[0]: 0.5 can't be used here. Write one or more whole numbers"),
+    ("seeds", [], "seeds is empty"),
+    ("seeds", [-1], "seeds[0]: -1 can't be used here"),
+    ("threads", 0, "threads: 0 can't be used here"),
+    ("datasets.celeba.size", 48, "datasets.celeba.size: 48 is none of 32, 64"),
+    ("datasets.celeba.crop", 0, "datasets.celeba.crop: 0 can't be used here"),
+    (
+        "datasets.celeba.source",
+        "torchvison",
+        "is none of torchvision, parquet, folder, sklearn. Did you mean 'tor",
+    ),
+    ("datasets.celeba.source", "folder", "its source is 'folder', but it has no key 'folder'"),
+    ("datasets.celeba.torchvision.name", "ImageNet", "is none of CIFAR10, CIFAR100, CelebA"),
+    ("datasets.celeba.extractors", ["inceptoin"], "is none of inception, classifier. Did you mean 'inception'?"),
+    ("datasets.celeba.extractors", ["classifier"], "a classifier needs labels, and this dataset has none"),
+    ("datasets.celeba.limit", 500, "Write at most so many images a split, as in {train: 10000}"),
+    ("datasets.celeba.test_fraction", 1, "datasets.celeba.test_fraction: 1 can't be used here"),
+    ("datasets.a b", {"source": "sklearn"}, "Write letters, digits"),
+    ("priors.gmm.kind", "gmn", "priors.gmm.kind: 'gmn' is none of standard_normal, mvg, gmm. Did you mean 'gmm'?"),
+    ("priors.gmm.components", 0, "priors.gmm.components: 0 can't be used here"),
+    ("priors.gmm.tol", "small", "priors.gmm.tol: 'small' can't be used here"),
+    ("priors", {}, "priors is empty"),
+    ("extractors.dino", {}, "extractors.dino is not a key"),
+    ("extractors.inception.weights", "no/such.pth", "there is no file 'no/such.pth'. Write the path of pytorch-fid's"),
+    ("scoring.images", 1, "scoring.images: 1 can't be used here. Write how many images are compared, at least 2"),
+    ("pathvars.results", "../elsewhere", 'Write a folder without ".."'),
+    ("pathvars.result", "x", "pathvars.result is not a key. Did you mean 'results'?"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), REFUSED, ids=[f"{key}={value}" for key, value, _ in REFUSED])
+def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message):
+    if key == "models.../x":
+        paper["models"]["../x"] = value
+    else:
+        if key.startswith("pathvars"):
+            paper["pathvars"] = {}
+        container, last = at(paper, key)
+        container[last] = value
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(paper)
+    assert message in str(refusal.value)
+    # The heading, then a line for each fault.
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("key", ["datasets", "models", "experiments", "run"])
+def test_a_missing_part_is_named(paper, key):
+    del paper[key]
+    with pytest.raises(UserError, match=f"lacks the key '{key}'"):
+        settings.resolve(paper)
+
+
+def test_every_fault_has_its_line(paper):
+    paper["training"]["epochs"] = 0
+    paper["threads"] = "many"
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(paper)
+    assert "training.epochs" in str(refusal.value) and "threads" in str(refusal.value)
+
+
+def own_images(paper: dict, folder, **more) -> dict:
+    paper["datasets"]["mine"] = {"source": "folder", "folder": {"train": str(folder)}, **more}
+    paper["experiments"]["mine"] = [{"dataset": "mine", "model": "dae", "filters": 8}]
+    paper["run"] = ["mine"]
+    return paper
+
+
+def test_a_missing_folder_of_images_is_named(paper, tmp_path):
+    with pytest.raises(UserError, match=r"datasets\.mine\.folder\.train: there is no folder"):
+        settings.resolve(own_images(paper, tmp_path / "nowhere"))
+
+
+def test_a_flat_folder_has_no_labels_for_a_classifier(paper, tmp_path):
+    with pytest.raises(UserError, match="a classifier needs labels"):
+        settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
+    (tmp_path / "cats").mkdir()
+    settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
+
+
+def test_parquet_files_that_are_missing_are_named(paper, tmp_path):
+    (tmp_path / "train-0.parquet").touch()
+    paper["datasets"]["cifar10"] |= {
+        "source": "parquet",
+        "parquet": {"train": f"{tmp_path}/train-*.parquet", "test": f"{tmp_path}/test-*.parquet"},
+    }
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(paper)
+    assert "datasets.cifar10.parquet.test: no file matches" in str(refusal.value)
+    assert "parquet.train" not in str(refusal.value)
+
+
+def test_what_no_experiment_uses_need_not_be_there(paper, tmp_path):
+    """A config for another machine's datasets still runs what this machine has."""
+    own_images(paper, tmp_path / "nowhere")
+    paper["run"] = ["width"]
+    settings.resolve(paper)

@@ -1,0 +1,132 @@
+"""Objective, schedule and training loop against closed forms and plain PyTorch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from autoencoders import settings, training
+from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
+from autoencoders.training import TrainingOptions, learning_rate, to_unit_interval, train
+
+CPU = torch.device("cpu")
+SCHEDULE = ((0, 1e-4), (1, 1e-3))
+
+
+def network(variational=False, seed=0) -> Autoencoder:
+    return Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4, variational), seed)
+
+
+def images(count=20, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+def state_bytes(model: torch.nn.Module) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
+
+
+def test_reconstruction_loss_is_the_cross_entropy_per_pixel():
+    random = np.random.default_rng(0)
+    logits, target = random.normal(size=(2, 3, 4, 4)), random.random((2, 3, 4, 4))
+    p = 1 / (1 + np.exp(-logits))
+    expected = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean()
+    assert reconstruction_loss(torch.tensor(logits), torch.tensor(target)).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_kl_is_pytorchs_mean_over_batch_and_units():
+    mean, log_variance = torch.randn(5, 7, dtype=torch.float64), torch.randn(5, 7, dtype=torch.float64)
+    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).mean()
+    assert kl_divergence(mean, log_variance).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_code_samples_have_the_posteriors_moments():
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.full((200_000, 1), 1.5), torch.full((200_000, 1), math.log(0.25))
+    code = sample_code(mean, log_variance, generator)
+    assert code.mean().item() == pytest.approx(1.5, abs=0.01)
+    assert code.std().item() == pytest.approx(0.5, rel=0.01)
+
+
+def test_a_vae_trains_on_sampled_codes_and_beta_weighs_its_kl():
+    model, batch = network(variational=True), to_unit_interval(torch.from_numpy(images(4)))
+    loss, reconstruction, kl = training.batch_losses(model, batch, 0.01, torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(reconstruction.item() + 0.01 * kl.item(), rel=1e-6)
+    again = training.batch_losses(model, batch, 0.01, torch.Generator().manual_seed(1))
+    assert kl.item() == pytest.approx(again[2].item(), rel=1e-6)
+    assert reconstruction.item() != again[1].item()
+
+
+def test_the_default_schedule_is_the_papers(project):
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    schedule = tuple((step["epoch"], step["rate"]) for step in config["training"]["learning_rate"])
+    rates = [learning_rate(schedule, epoch) for epoch in range(config["training"]["epochs"])]
+    assert rates == [1e-4] + [1e-3] * 32 + [1e-4] * 33 + [1e-5] * 34
+    assert config["training"]["batch_size"] == 128
+    assert config["models"]["vae"]["beta"] == 0.01
+
+
+def test_training_equals_a_plain_loop_over_shuffled_batches():
+    """Adam as the specification has it, the last partial batch kept, a fresh order every epoch."""
+    data, options = images(20), TrainingOptions(3, 8, SCHEDULE)
+    model = network()
+    result = train(model, data, options, beta=0.0, seed=5, device=CPU)
+
+    plain = network().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, betas=(0.9, 0.999), eps=1e-7, fused=True)
+    generator = torch.Generator().manual_seed(training.stream_seed(5, "training"))
+    for epoch in range(3):
+        optimizer.param_groups[0]["lr"] = 1e-4 if epoch == 0 else 1e-3
+        order, losses = torch.randperm(20, generator=generator), []
+        for batch in order.split(8):
+            x = torch.from_numpy(data)[batch].float().contiguous(memory_format=torch.channels_last) / 255
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(plain.decoder(plain.encoder(x)[0]), x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append((len(batch), loss.item()))
+        assert [count for count, _ in losses] == [8, 8, 4]
+        mean_loss = sum(count * loss for count, loss in losses) / 20
+        assert result.history["loss"][epoch] == pytest.approx(mean_loss, rel=1e-5)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_training_lowers_the_loss():
+    from sklearn.datasets import load_digits
+
+    digits = (load_digits().images[:256] * 255 / 16).round().astype(np.uint8)
+    data = np.kron(digits, np.ones((1, 4, 4), np.uint8))[:, None].repeat(3, 1)
+    history = train(network(), data, TrainingOptions(6, 32, SCHEDULE), 0.0, 0, CPU).history
+    # The entropy of the pixels is the floor; a constant image is what an untrained decoder can do.
+    constant = torch.from_numpy(data).float().div(255).mean().item()
+    baseline = -(constant * math.log(constant) + (1 - constant) * math.log(1 - constant))
+    assert history["loss"].iloc[-1] < min(baseline, history["loss"].iloc[0])
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_the_same_seed_gives_the_same_bytes(variational):
+    trained = []
+    for seed in (1, 1, 2):
+        model = network(variational)
+        train(model, images(), TrainingOptions(2, 8, SCHEDULE), 0.01, seed, CPU)
+        trained.append(state_bytes(model))
+    assert trained[0] == trained[1] != trained[2]
+
+
+def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
+    result = train(network(True), images(), TrainingOptions(5, 8, SCHEDULE), float("inf"), 0, CPU)
+    assert result.status == "diverged"
+    assert len(result.history) == 1
+    assert not math.isfinite(result.history["loss"][0])
+
+
+def test_weights_that_the_last_step_broke_are_noticed():
+    """The last step's damage shows in no loss: a huge rate in the last epoch's only batch."""
+    model = network()
+    result = train(model, images(8), TrainingOptions(1, 8, ((0, float("inf")),)), 0.0, 0, CPU)
+    assert math.isfinite(result.history["loss"][0])
+    assert result.status == "diverged"

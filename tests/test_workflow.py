@@ -1,0 +1,269 @@
+"""The whole chain, run by Snakemake as a user does, in a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from autoencoders.imports import imported_modules
+
+CELL = "results/demo/cells/digits/dae/f2-d1-z4-s0"
+DIVERGED = "results/demo/cells/digits/vae-diverges/f2-d1-z4-s0"
+
+
+def copy_project(project: Path, folder: Path) -> Path:
+    for name in ("Snakefile", "workflow", "config", "envs"):
+        source = project / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, folder / name)
+    shutil.copy2(project / "tests" / "tiny.yaml", folder / "tiny.yaml")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0, check=True):
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpu}"]
+    if configs:
+        command += ["--configfile", *configs]
+    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if check:
+        assert done.returncode == 0, done.stdout[-5000:]
+    return done
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule name -> number of jobs, from the table that a dry run prints first."""
+    table = output.split("Job stats:")[1].split("total")[0] if "Job stats:" in output else ""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory) -> Path:
+    """A project in which everything has been made once, image sets kept."""
+    folder = copy_project(project, tmp_path_factory.mktemp("finished"))
+    snakemake(folder, "--notemp")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def again(project, tmp_path_factory) -> Path:
+    """The same in another place, image sets deleted when they are no longer needed."""
+    folder = copy_project(project, tmp_path_factory.mktemp("again"))
+    snakemake(folder)
+    return folder
+
+
+def test_scores_have_a_row_for_every_cell_metric_and_extractor(finished):
+    scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
+    metrics = {"train_recon", "test_recon", "standard_normal", "mvg", "gmm"}
+    ok = scores[scores.model == "dae"]
+    assert set(ok.metric) == metrics
+    assert set(ok.status) == {"ok"}
+    assert (ok.frechet_distance > 0).all()
+    assert set(scores.extractor) == {"classifier"}
+    # Published values belong to Inception's features and the paper's datasets alone.
+    assert scores.published.isna().all()
+
+
+def test_a_diverged_cell_keeps_its_rows_without_values(finished):
+    scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
+    diverged = scores[scores.model == "vae-diverges"]
+    assert len(diverged) == 5
+    assert set(diverged.status) == {"diverged"}
+    assert diverged.frechet_distance.isna().all()
+    assert "diverged" in (finished / "results/demo/tables/table2.md").read_text()
+
+
+def test_every_target_of_the_readme_is_made(finished):
+    for name in ("scores", "table2", "table3"):
+        for suffix in ("parquet", "csv", "md"):
+            assert (finished / f"results/demo/tables/{name}.{suffix}").stat().st_size
+    for file in ("figures/figure1-classifier.pdf", "figures/figure1-classifier.png", "datasets/digits/preview.png"):
+        assert (finished / "results/demo" / file).stat().st_size
+    for cell in (CELL, DIVERGED):
+        for file in ("reconstructions.png", "samples.png"):
+            with Image.open(finished / cell / file) as image:
+                assert min(image.size) > 100
+
+
+def test_each_cell_records_what_made_it(finished):
+    import json
+
+    record = json.loads((finished / CELL / "cell.json").read_text())
+    assert record["cell"] == {"dataset": "digits", "model": "dae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
+    assert record["status"] == "ok"
+    assert record["seconds"] > 0 and record["images_per_second"] > 0 and record["peak_memory_bytes"] > 0
+    assert record["device"] and record["versions"]["torch"] and record["training"]["epochs"] == 2
+    provenance = json.loads((finished / "results/demo/provenance.json").read_text())
+    assert provenance["config"]["training"]["epochs"] == 2
+
+
+def test_a_second_run_does_nothing_and_says_so(finished, again):
+    assert "Nothing to be done" in snakemake(finished).stdout
+    assert "Nothing to be done" in snakemake(again).stdout
+
+
+def test_image_sets_are_deleted_once_used(again):
+    assert not list(again.glob("results/demo/cells/*/*/*/images/*.npy"))
+
+
+# Times and memory differ from run to run, and so do the files that record them.
+MEASURED = {"cell.json", "provenance.json", "classifier-digits.json"}
+
+
+def test_the_same_seed_gives_the_same_bytes(finished, again):
+    files = [file.relative_to(again) for file in (again / "results").rglob("*") if file.is_file()]
+    compared = 0
+    for file in files:
+        if file.name in MEASURED or {"logs", "benchmarks"} & set(file.parts):
+            continue
+        assert (again / file).read_bytes() == (finished / file).read_bytes(), file
+        compared += 1
+    suffixes = {file.suffix for file in files}
+    assert {".safetensors", ".npy", ".npz", ".parquet", ".csv", ".md", ".png", ".pdf"} <= suffixes
+    assert compared > 30
+
+
+@pytest.mark.parametrize("module", ["frechet", "priors", "figures", "network"])
+def test_an_edited_module_reruns_exactly_the_rules_that_import_it(finished, module):
+    edited = finished / "workflow/scripts/autoencoders" / f"{module}.py"
+    before, stamps = edited.read_text(), edited.stat()
+    try:
+        edited.write_text(before + "\n# edited\n")
+        output = snakemake(finished, "-n").stdout
+    finally:
+        edited.write_text(before)
+        os.utime(edited, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+    scripts = finished / "workflow" / "scripts"
+    importing = {file.stem for file in scripts.glob("*.py") if edited in imported_modules_of(finished, file)}
+    assert importing
+    # Jobs that rerun for the edit itself name it as an updated input.
+    blocks = re.split(r"\n\n(?=\[|rule |localrule )", output)
+    rerun = {
+        re.search(r"rule (\w+):", block)[1]
+        for block in blocks
+        if re.search(rf"Updated input files: [^\n]*autoencoders/{module}\.py", block) and "rule " in block
+    }
+    assert rerun == importing - {"download_dataset", "download_inception"}
+
+
+def imported_modules_of(folder: Path, script: Path) -> list[Path]:
+    """The modules of a script, as paths in the copy of the project."""
+    package = folder / "workflow" / "scripts" / "autoencoders"
+    return [package / file.name for file in imported_modules(script)]
+
+
+def test_a_deleted_score_is_rebuilt_alone(finished):
+    target = finished / CELL / "scores/classifier.parquet"
+    before = target.read_bytes()
+    target.unlink()
+    output = snakemake(finished, f"{CELL}/scores/classifier.parquet", "--notemp").stdout
+    assert planned(output) == {"score": 1}
+    assert target.read_bytes() == before
+
+
+def test_a_single_table_cell_builds_its_own_chain_alone(project, tmp_path):
+    folder = copy_project(project, tmp_path)
+    output = snakemake(folder, "-n", f"{CELL}/scores/classifier.parquet").stdout
+    assert planned(output) == {
+        "prepare_dataset": 1,
+        "train": 1,
+        "encode": 1,
+        "fit_prior": 3,
+        "sample": 1,
+        "train_classifier": 1,
+        "reference": 1,
+        "score": 1,
+    }
+
+
+def test_the_papers_run_lists_its_jobs(project, tmp_path):
+    folder = copy_project(project, tmp_path)
+    output = snakemake(folder, "-n", "all_figures", configs=(), gpu=1).stdout
+    jobs = planned(output)
+    assert jobs["train"] == jobs["encode"] == jobs["sample"] == jobs["score"] == jobs["grids"] == 178
+    assert jobs["fit_prior"] == 3 * 178
+    assert jobs["download_dataset"] == jobs["prepare_dataset"] == jobs["reference"] == 2
+    assert "train_classifier" not in jobs
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["all", "all_datasets", "all_models", "all_codes", "all_priors", "all_samples", "all_scores", "all_tables"],
+)
+def test_every_stage_has_a_target(finished, target):
+    assert target in planned(snakemake(finished, "-n", "--forceall", target).stdout)
+
+
+def test_the_report_has_captions_and_labels(finished):
+    snakemake(finished, "--report", "report.html")
+    page = (finished / "report.html").read_text()
+    for text in ("Figure 1", "Table 2", "Reconstructions", "Samples", "Datasets"):
+        assert text in page
+
+
+def test_a_wrong_config_is_refused_before_any_job(finished):
+    (finished / "typo.yaml").write_text("training: { epoch: 5 }\n")
+    done = snakemake(finished, configs=("config/demo.yaml", "tiny.yaml", "typo.yaml"), check=False)
+    assert done.returncode != 0
+    assert "training.epoch is not a key. Did you mean 'epochs'?" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "Job stats" not in done.stdout
+
+
+def test_a_gpu_that_is_not_there_is_a_clear_error(project, tmp_path, finished):
+    import torch
+
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has a GPU")
+    folder = copy_project(project, tmp_path)
+    shutil.copytree(finished / "results/demo/datasets", folder / "results/demo/datasets")
+    done = snakemake(folder, f"{CELL}/weights.safetensors", gpu=1, check=False)
+    assert done.returncode != 0
+    assert "PyTorch" in done.stdout and "--resources gpu=0" in done.stdout
+    assert "Traceback" not in done.stdout
+    log = folder / "results/demo/logs/train/digits/dae/f2-d1-z4-s0.log"
+    assert "sees none" in log.read_text()
+
+
+def test_ones_own_folder_of_images_needs_a_few_lines_and_no_code(project, tmp_path):
+    """The README's example, with class folders of drawn images."""
+    folder = copy_project(project, tmp_path)
+    random = np.random.default_rng(0)
+    for label, base in (("dark", 60), ("light", 180)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for index in range(30):
+            pixels = np.clip(random.normal(base, 30, (50, 70, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / label / f"{index}.jpg")
+    (folder / "mine.yaml").write_text(
+        """
+run: [mine]
+datasets:
+  mine:
+    source: folder
+    folder: { train: photos }
+    size: 32
+    latent: [4]
+    extractors: [classifier]
+experiments:
+  mine:
+    - { dataset: mine, model: dae, filters: 2 }
+training: { epochs: 1, learning_rate: [{ epoch: 0, rate: 1.0e-3 }] }
+scoring: { images: 20 }
+priors:
+  gmm: { components: 2 }
+"""
+    )
+    snakemake(folder, "all_tables", configs=("mine.yaml",))
+    scores = pd.read_parquet(folder / "results/tables/scores.parquet")
+    assert set(scores.dataset) == {"mine"}
+    assert np.isfinite(scores.frechet_distance).all()
+    # More images are noticed.
+    Image.new("RGB", (64, 64)).save(folder / "photos" / "dark" / "more.png")
+    assert "prepare_dataset" in planned(snakemake(folder, "-n", "all_tables", configs=("mine.yaml",)).stdout)

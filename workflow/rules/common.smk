@@ -1,0 +1,135 @@
+# What several rules' files share: the checked config, and the functions that rules name.
+import os
+import re
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from autoencoders import imports, locations, settings
+from autoencoders.errors import UserError
+from snakemake.exceptions import WorkflowError
+
+try:
+    config.update(settings.resolve(config))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# The folder of one cell, below <results>/cells.
+CELL = "{dataset}/{model}/f{filters}-d{depth}-z{latent}-s{seed}"
+CELLS = settings.cells(config)
+METRICS = settings.metrics(config)
+USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, config["datasets"])),
+    model="|".join(map(re.escape, config["models"])),
+    prior="|".join(map(re.escape, config["priors"])),
+    extractor="inception|classifier",
+    filters=r"[1-9]\d*",
+    depth=r"[1-9]|[1-9]{4}",
+    latent=r"[1-9]\d*",
+    seed=r"\d+",
+
+
+def modules(script):
+    """The modules that a rule's script imports, as inputs of the rule: an edit reruns what depends on it.
+
+    Relative to the working directory, so that a project that is moved as a whole is not computed again.
+    """
+    return [os.path.relpath(file) for file in imports.imported_modules(SCRIPTS / f"{script}.py")]
+
+
+def for_cells(pattern):
+    """The paths that ``pattern`` stands for, one for every cell of the experiments that run."""
+    return [pattern.replace("<cell>", CELL.format(**cell)) for cell in CELLS]
+
+
+def cell_identity(wildcards):
+    """The cell's wildcards as table columns, numbers as numbers."""
+    numbers = ("filters", "latent", "seed")
+    return {
+        key: int(value) if key in numbers else value for key, value in wildcards.items() if key in settings.CELL_KEYS
+    }
+
+
+def dataset_options(wildcards):
+    """What the preparation of a dataset depends on: not the cells or extractors that use it."""
+    used = ("source", config["datasets"][wildcards.dataset]["source"], "test_fraction", "limit", "crop", "size")
+    return {key: config["datasets"][wildcards.dataset][key] for key in used}
+
+
+def network_options(wildcards):
+    """The network's shape, in the words of autoencoders.network.NetworkOptions."""
+    return {
+        "size": config["datasets"][wildcards.dataset]["size"],
+        "filters": int(wildcards.filters),
+        "depth": wildcards.depth,
+        "latent": int(wildcards.latent),
+        "variational": config["models"][wildcards.model]["variational"],
+    }
+
+
+def model_beta(wildcards):
+    """The weight of the KL term; 0 where there is none, so that a change of it leaves such cells alone."""
+    model = config["models"][wildcards.model]
+    return model["beta"] if model["variational"] else 0.0
+
+
+def prior_options(wildcards):
+    return config["priors"][wildcards.prior]
+
+
+def extractor_weights(wildcards):
+    """The file that holds an extractor's network: the pipeline's own classifier, or Inception's weights."""
+    if wildcards.extractor == "classifier":
+        return f"<results>/extractors/classifier-{wildcards.dataset}.safetensors"
+    local = config["extractors"]["inception"]["weights"]
+    return os.path.expanduser(local) if local else "<resources>/inception/pt_inception-2015-12-05-6726825d.pth"
+
+
+def dataset_source(wildcards):
+    """Where a dataset comes from, and nothing else: a new crop downloads nothing again."""
+    dataset = config["datasets"][wildcards.dataset]
+    return {"source": dataset["source"], dataset["source"]: dataset[dataset["source"]]}
+
+
+def dataset_folder(wildcards):
+    """Where a dataset's downloads lie."""
+    return os.path.join(config["pathvars"]["resources"], "datasets", wildcards.dataset)
+
+
+def dataset_files(wildcards):
+    """The files that a dataset is prepared from: a download's manifest, and local parquet files."""
+    dataset = config["datasets"][wildcards.dataset]
+    files = [f"<resources>/datasets/{wildcards.dataset}.json"] if locations.is_remote(dataset) else []
+    if dataset["source"] == "parquet":
+        for split in ("train", "test"):
+            for pattern in locations.patterns(dataset["parquet"][split]):
+                files += [] if locations.is_hub(pattern) else map(str, locations.local_files(pattern))
+    return files
+
+
+def folder_fingerprints(wildcards):
+    """What shows that the images of a folder source have changed."""
+    dataset = config["datasets"][wildcards.dataset]
+    if dataset["source"] != "folder":
+        return None
+    return [locations.fingerprint(folder) for folder in dataset["folder"].values() if folder is not None]
+
+
+SCORES = [
+    f"<results>/cells/{CELL}/scores/{extractor}.parquet".format(**cell)
+    for cell in CELLS
+    for extractor in config["datasets"][cell["dataset"]]["extractors"]
+]
+USED_EXTRACTORS = sorted({extractor for name in USED_DATASETS for extractor in config["datasets"][name]["extractors"]})
+PUBLISHED = os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv")
+CELL_LABELS = {"model": "{model}", "filters": "{filters}", "depth": "{depth}", "latent": "{latent}", "seed": "{seed}"}
+
+
+def experiment_cells(experiment):
+    """The cells of one experiment, where it runs; none where it does not."""
+    return settings.experiment_cells(config, experiment) if experiment in config["run"] else []

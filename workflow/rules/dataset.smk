@@ -1,0 +1,62 @@
+# Stage 1: images from their source to uint8 arrays, one file a split.
+
+
+localrules:
+    download_dataset,
+
+
+rule all_datasets:
+    input:
+        expand("<results>/datasets/{dataset}/{split}.npz", dataset=USED_DATASETS, split=["train", "test"]),
+    message:
+        "the datasets are prepared"
+
+
+rule download_dataset:
+    input:
+        modules=modules("download_dataset"),
+    output:
+        "<resources>/datasets/{dataset}.json",
+    log:
+        "<logs>/download_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/download_dataset/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        dataset=dataset_source,
+        folder=dataset_folder,
+    message:
+        "downloading {wildcards.dataset}"
+    script:
+        "../scripts/download_dataset.py"
+
+
+rule prepare_dataset:
+    input:
+        source=dataset_files,
+        modules=modules("prepare_dataset"),
+    output:
+        train="<results>/datasets/{dataset}/train.npz",
+        test="<results>/datasets/{dataset}/test.npz",
+        info="<results>/datasets/{dataset}/dataset.json",
+    log:
+        "<logs>/prepare_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/prepare_dataset/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        dataset=dataset_options,
+        folder=dataset_folder,
+        fingerprints=folder_fingerprints,
+    message:
+        "preparing {wildcards.dataset}"
+    script:
+        "../scripts/prepare_dataset.py"

@@ -1,0 +1,40 @@
+# Stage 5: the image sets that are scored: reconstructions, and decoded samples of every prior.
+#
+# They are the bulk of all bytes and made in seconds, so that each is deleted once nothing needs it any more
+# (`--notemp` keeps them).
+
+
+rule all_samples:
+    input:
+        expand(for_cells("<results>/cells/<cell>/images/{metric}.npy"), metric=METRICS),
+    message:
+        "every cell's image sets are made"
+
+
+rule sample:
+    input:
+        train="<results>/datasets/{dataset}/train.npz",
+        test="<results>/datasets/{dataset}/test.npz",
+        weights="<results>/cells/<cell>/weights.safetensors",
+        cell="<results>/cells/<cell>/cell.json",
+        priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=config["priors"], allow_missing=True),
+        modules=modules("sample"),
+    output:
+        images=temp(expand("<results>/cells/<cell>/images/{metric}.npy", metric=METRICS, allow_missing=True)),
+    log:
+        "<logs>/sample/<cell>.log",
+    benchmark:
+        "<benchmarks>/sample/<cell>.tsv"
+    conda:
+        "../../envs/network.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=30,
+    params:
+        scoring=lookup(within=config, dpath="scoring"),
+    message:
+        "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/sample.py"

@@ -1,0 +1,115 @@
+# Stage 6: Fréchet distances between a cell's image sets and the dataset's test images.
+
+
+localrules:
+    download_inception,
+
+
+rule all_scores:
+    input:
+        SCORES,
+    message:
+        "every cell is scored"
+
+
+rule download_inception:
+    input:
+        modules=modules("download_inception"),
+    output:
+        "<resources>/inception/pt_inception-2015-12-05-6726825d.pth",
+    log:
+        "<logs>/download_inception.log",
+    benchmark:
+        "<benchmarks>/download_inception.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    message:
+        "downloading the Inception weights of pytorch-fid"
+    script:
+        "../scripts/download_inception.py"
+
+
+rule train_classifier:
+    input:
+        train="<results>/datasets/{dataset}/train.npz",
+        test="<results>/datasets/{dataset}/test.npz",
+        modules=modules("train_classifier"),
+    output:
+        weights="<results>/extractors/classifier-{dataset}.safetensors",
+        info="<results>/extractors/classifier-{dataset}.json",
+    log:
+        "<logs>/train_classifier/{dataset}.log",
+    benchmark:
+        "<benchmarks>/train_classifier/{dataset}.tsv"
+    conda:
+        "../../envs/score.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        options=lookup(within=config, dpath="extractors/classifier"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    message:
+        "training the classifier whose features {wildcards.dataset} is scored in"
+    script:
+        "../scripts/train_classifier.py"
+
+
+rule reference:
+    input:
+        test="<results>/datasets/{dataset}/test.npz",
+        extractor=extractor_weights,
+        modules=modules("reference"),
+    output:
+        "<results>/reference/{dataset}/{extractor}.npz",
+    log:
+        "<logs>/reference/{dataset}/{extractor}.log",
+    benchmark:
+        "<benchmarks>/reference/{dataset}/{extractor}.tsv"
+    conda:
+        "../../envs/score.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        scoring=lookup(within=config, dpath="scoring"),
+    message:
+        "computing the reference statistics of {wildcards.dataset} in {wildcards.extractor} features"
+    script:
+        "../scripts/reference.py"
+
+
+rule score:
+    input:
+        cell="<results>/cells/<cell>/cell.json",
+        images=expand("<results>/cells/<cell>/images/{metric}.npy", metric=METRICS, allow_missing=True),
+        reference="<results>/reference/{dataset}/{extractor}.npz",
+        extractor=extractor_weights,
+        modules=modules("score"),
+    output:
+        "<results>/cells/<cell>/scores/{extractor}.parquet",
+    log:
+        "<logs>/score/<cell>/{extractor}.log",
+    benchmark:
+        "<benchmarks>/score/<cell>/{extractor}.tsv"
+    conda:
+        "../../envs/score.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        cell=cell_identity,
+        batch_size=lookup(within=config, dpath="scoring/batch_size"),
+    message:
+        "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/score.py"

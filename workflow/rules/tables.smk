@@ -1,0 +1,126 @@
+# Stage 7: tables, as parquet for machines, and CSV and Markdown for people.
+
+
+localrules:
+    provenance,
+
+
+rule all_tables:
+    input:
+        expand(
+            "<results>/tables/{table}.{format}", table=["scores", "table2", "table3"], format=["parquet", "csv", "md"]
+        ),
+        "<results>/provenance.json",
+    message:
+        "the tables are complete"
+
+
+rule provenance:
+    input:
+        modules=modules("provenance"),
+    output:
+        "<results>/provenance.json",
+    log:
+        "<logs>/provenance.log",
+    benchmark:
+        "<benchmarks>/provenance.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        config=config,
+    message:
+        "recording the config, the code and the versions"
+    script:
+        "../scripts/provenance.py"
+
+
+rule collect_scores:
+    input:
+        scores=SCORES,
+        published=PUBLISHED,
+        modules=modules("collect_scores"),
+    output:
+        parquet="<results>/tables/scores.parquet",
+        csv=report(
+            "<results>/tables/scores.csv",
+            caption="../report/scores.rst",
+            category="Tables",
+            labels={"table": "all scores"},
+        ),
+        md="<results>/tables/scores.md",
+    log:
+        "<logs>/collect_scores.log",
+    benchmark:
+        "<benchmarks>/collect_scores.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "collecting the scores of all cells"
+    script:
+        "../scripts/collect_scores.py"
+
+
+rule table2:
+    input:
+        scores="<results>/tables/scores.parquet",
+        published=PUBLISHED,
+        modules=modules("table2"),
+    output:
+        parquet="<results>/tables/table2.parquet",
+        csv=report(
+            "<results>/tables/table2.csv",
+            caption="../report/table2.rst",
+            category="Tables",
+            labels={"table": "Table 2"},
+        ),
+        md="<results>/tables/table2.md",
+    log:
+        "<logs>/table2.log",
+    benchmark:
+        "<benchmarks>/table2.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        comparison_latent={name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS},
+    message:
+        "writing Table 2: all models at the comparison latent sizes"
+    script:
+        "../scripts/table2.py"
+
+
+rule table3:
+    input:
+        scores="<results>/tables/scores.parquet",
+        published=PUBLISHED,
+        modules=modules("table3"),
+    output:
+        parquet="<results>/tables/table3.parquet",
+        csv=report(
+            "<results>/tables/table3.csv",
+            caption="../report/table3.rst",
+            category="Tables",
+            labels={"table": "Table 3"},
+        ),
+        md="<results>/tables/table3.md",
+    log:
+        "<logs>/table3.log",
+    benchmark:
+        "<benchmarks>/table3.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "writing Table 3: every model at its best latent size"
+    script:
+        "../scripts/table3.py"

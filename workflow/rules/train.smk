@@ -1,0 +1,38 @@
+# Stage 2: one network per cell.
+
+
+rule all_models:
+    input:
+        for_cells("<results>/cells/<cell>/weights.safetensors"),
+    message:
+        "every cell is trained"
+
+
+rule train:
+    input:
+        train="<results>/datasets/{dataset}/train.npz",
+        modules=modules("train"),
+    output:
+        weights="<results>/cells/<cell>/weights.safetensors",
+        history="<results>/cells/<cell>/history.parquet",
+        cell="<results>/cells/<cell>/cell.json",
+    log:
+        "<logs>/train/<cell>.log",
+    benchmark:
+        "<benchmarks>/train/<cell>.tsv"
+    conda:
+        "../../envs/network.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        cell=cell_identity,
+        network=network_options,
+        beta=model_beta,
+        training=lookup(within=config, dpath="training"),
+    message:
+        "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/train.py"

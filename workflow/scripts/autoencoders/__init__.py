@@ -1,0 +1,1 @@
+"""Everything that the rules' scripts call: plain functions, one purpose a module."""

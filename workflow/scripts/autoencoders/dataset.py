@@ -1,0 +1,44 @@
+"""Reading a prepared dataset.
+
+Apart from `autoencoders.preparation`, since training imports this: an edit to a download must retrain nothing.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from autoencoders.errors import UserError
+from autoencoders.seeds import generator
+
+
+def _read(path: str | Path, name: str) -> np.ndarray | None:
+    """One array of an npz file; the others stay on disk."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays.get(name)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error
+
+
+def load_images(path: str | Path) -> np.ndarray:
+    """Images of a prepared split: uint8 (N, 3, S, S)."""
+    images = _read(path, "images")
+    if images is None:
+        raise UserError(f"{path} holds no array `images`. Delete it, and it is made again.")
+    return images
+
+
+def load_labels(path: str | Path) -> np.ndarray | None:
+    """Labels of a prepared split: int64 (N,), or None where the dataset has none."""
+    return _read(path, "labels")
+
+
+def evaluation_subset(count: int, size: int, seed: int) -> np.ndarray:
+    """Which of ``count`` images a score is computed on: sorted int64 indices.
+
+    All where there are no more than ``size``, else ``size`` of them drawn without replacement.
+    """
+    if size >= count:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(generator(seed, "evaluation subset").choice(count, size, replace=False)).astype(np.int64)

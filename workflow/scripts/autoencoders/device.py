@@ -1,0 +1,58 @@
+"""Where a job computes, and what makes its numbers repeatable."""
+
+import logging
+import os
+import platform
+import resource
+import sys
+
+import torch
+
+from autoencoders.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def choose_device(gpu: int) -> torch.device:
+    """The device for a job that was given ``gpu`` GPUs: CUDA, else Apple's MPS; the CPU for 0.
+
+    Raises UserError where a GPU was promised and PyTorch sees none: a silent fall-back would take days.
+    """
+    if gpu < 1:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    raise UserError(
+        f"this job was given {gpu} GPU(s), but PyTorch {torch.__version__} sees none. To compute on the CPU, add "
+        f"`--resources gpu=0` to the snakemake command. If there is a GPU, look at `nvidia-smi` and at "
+        f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r})."
+    )
+
+
+def setup(gpu: int, threads: int) -> torch.device:
+    """Choose the device, limit the CPU threads, and ask for deterministic algorithms."""
+    # cuBLAS needs a fixed workspace to add in a fixed order; it reads this when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    device = choose_device(gpu)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    logger.info("computing on %s with %d CPU thread(s)", describe(device), threads)
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device's name for people: "NVIDIA H200", "mps", "x86_64 CPU"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU" if device.type == "cpu" else str(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Peak memory of this process in bytes: the GPU's on CUDA, the resident set elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,48 @@
+"""What every rule's script does before and after its work: logging, and errors that people can read."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoencoders.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def job(snakemake) -> Iterator[None]:
+    """Log to the rule's log file and to the terminal; end with status 1 and a readable message on an error.
+
+    Lines on the terminal begin with the job's wildcards, since several jobs may share it.
+    """
+    name = "/".join(str(value) for value in snakemake.wildcards) or snakemake.rule
+    log_file = Path(snakemake.log[0])
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))
+    file = logging.FileHandler(log_file, mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[terminal, file], force=True)
+    # Libraries' chatter stays out of the logs; their warnings belong there.
+    for library in ("matplotlib", "PIL", "fontTools"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except UserError as error:
+        logger.error("%s", error)
+    except MemoryError:
+        logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
+    except OSError as error:
+        logger.exception("%s", error)
+    except Exception:
+        logger.exception("this is a fault of the pipeline, not of your input")
+    else:
+        return
+    logging.shutdown()
+    # os._exit would lose buffered output; SystemExit keeps the traceback out of the terminal's last lines.
+    sys.stdout.flush()
+    sys.exit(os.EX_SOFTWARE)

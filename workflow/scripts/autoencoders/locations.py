@@ -1,0 +1,57 @@
+"""What the places in a dataset's config mean. Snakemake's own process asks, so this needs the standard library only."""
+
+import glob
+import hashlib
+from pathlib import Path
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def patterns(value: str | list[str] | None) -> list[str]:
+    """The config's ``train`` and ``test`` of a parquet source: one pattern, a list of them, or null."""
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def is_hub(pattern: str) -> bool:
+    """Whether a pattern names files on the Hugging Face Hub."""
+    return pattern.startswith("hf://")
+
+
+def is_remote(dataset: dict) -> bool:
+    """Whether a dataset of the config has to be downloaded."""
+    if dataset["source"] == "parquet":
+        files = dataset["parquet"]
+        return any(is_hub(pattern) for pattern in patterns(files["train"]) + patterns(files.get("test")))
+    return dataset["source"] == "torchvision"
+
+
+def local_files(pattern: str) -> list[Path]:
+    """The paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
+    path = Path(pattern).expanduser()
+    # A name may hold a bracket: what exists as it is written is meant as it is written.
+    return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and path.is_file()
+
+
+def images_below(folder: Path) -> list[Path]:
+    """All images in ``folder`` and below, sorted by path; hidden files and folders are left out."""
+    visible = (
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_image(path)
+    )
+    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def fingerprint(folder: str) -> str:
+    """A hash of the names and sizes of a folder's images: it changes when an image is added, moved or replaced.
+
+    A folder's own time stamp shows none of these in its sub-folders. Contents are not read, which would take as long
+    as preparing the dataset.
+    """
+    root = Path(folder).expanduser()
+    names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

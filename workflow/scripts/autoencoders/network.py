@@ -1,0 +1,150 @@
+"""The convolutional autoencoder of section 3, after Tolstikhin et al. (2018), deterministic or variational.
+
+Images are float32 (N, 3, S, S) with S = 32 or 64 and values in [0, 1]; codes are float32 (N, latent).
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Keras' defaults, which the paper trained with: momentum 0.99 is 0.01 in PyTorch's convention.
+BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+STAGES = 4
+# Kernel size by image size.
+KERNELS = {32: 4, 64: 5}
+# The decoder's dense layer makes an image of this size.
+DECODER_START = 8
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What defines a network's shape. ``depth`` is the number of convolutions of each of the four stages."""
+
+    size: int
+    filters: int
+    depth: tuple[int, int, int, int]
+    latent: int
+    variational: bool = False
+
+    def as_dict(self) -> dict:
+        return {**asdict(self), "depth": list(self.depth)}
+
+
+def parse_depth(depth: str) -> tuple[int, int, int, int]:
+    """Convolutions per encoder stage: "2" is two in each of the four stages, "3321" one digit a stage."""
+    digits = tuple(int(digit) for digit in depth)
+    return digits * STAGES if len(digits) == 1 else digits
+
+
+def same_padding(kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's 'same' padding (before, after) along one axis whose length is a multiple of ``stride``."""
+    total = max(kernel - stride, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Module):
+    """Convolution with TensorFlow's 'same' padding: (N, C, H, W) to (N, C', H / stride, W / stride)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        before, after = same_padding(kernel, stride)
+        # A symmetric pad is the convolution's own; an uneven one has to be made first.
+        self.pad = None if before == after else (before, after, before, after)
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=before if before == after else 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x if self.pad is None else F.pad(x, self.pad))
+
+
+class SameConvTranspose2d(nn.Module):
+    """Transposed convolution with TensorFlow's 'same' padding: (N, C, H, W) to (N, C', H · stride, W · stride).
+
+    The full output is cropped by ``before`` pixels at its start and ``after`` at its end, as the gradient of the
+    'same' convolution is. PyTorch's ``output_padding`` would crop the other side.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        before, after = same_padding(kernel, stride)
+        self.excess = after - before
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding=before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y[..., : -self.excess, : -self.excess] if self.excess else y
+
+
+def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
+    return [convolution, nn.BatchNorm2d(channels, **BATCH_NORM), nn.ReLU()]
+
+
+class Encoder(nn.Module):
+    """Four stages of f, 2f, 4f, 8f filters, each of ``depth`` convolutions, then a linear layer to the code.
+
+    A stage's first convolution widens and its last one has stride 2. Returns the code, or for a variational
+    network the mean and the log-variance of its distribution.
+    """
+
+    def __init__(self, options: NetworkOptions) -> None:
+        super().__init__()
+        kernel = KERNELS[options.size]
+        channels, layers = 3, []
+        for stage, convolutions in enumerate(options.depth):
+            wide = options.filters * 2**stage
+            for index in range(convolutions):
+                stride = 2 if index == convolutions - 1 else 1
+                layers += normalised(SameConv2d(channels, wide, kernel, stride), wide)
+                channels = wide
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        flat = channels * (options.size // 2**STAGES) ** 2
+        self.mean = nn.Linear(flat, options.latent)
+        self.log_variance = nn.Linear(flat, options.latent) if options.variational else None
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        hidden = self.convolutions(images)
+        return self.mean(hidden), None if self.log_variance is None else self.log_variance(hidden)
+
+
+class Decoder(nn.Module):
+    """A linear layer to 8 × 8 × 8f, transposed convolutions of stride 2, and one of stride 1 to the logits."""
+
+    def __init__(self, options: NetworkOptions) -> None:
+        super().__init__()
+        kernel = KERNELS[options.size]
+        channels = 8 * options.filters
+        layers: list[nn.Module] = [
+            nn.Linear(options.latent, channels * DECODER_START**2),
+            nn.Unflatten(1, (channels, DECODER_START, DECODER_START)),
+        ]
+        size = DECODER_START
+        while size < options.size:
+            layers += normalised(SameConvTranspose2d(channels, channels // 2, kernel, 2), channels // 2)
+            channels, size = channels // 2, size * 2
+        layers.append(SameConvTranspose2d(channels, 3, kernel, 1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Logits (N, 3, S, S); their sigmoid is the image."""
+        return self.layers(codes)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder. Weights are drawn on the CPU from ``seed``, so that every device starts from the same."""
+
+    def __init__(self, options: NetworkOptions, seed: int) -> None:
+        super().__init__()
+        self.options = options
+        self.encoder = Encoder(options)
+        self.decoder = Decoder(options)
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Trainable numbers (batch normalisation's running statistics are not)."""
+    return sum(parameter.numel() for parameter in module.parameters())

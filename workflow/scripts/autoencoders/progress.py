@@ -1,0 +1,55 @@
+"""Progress lines with a rate and an estimate of what is left."""
+
+import logging
+import time
+from datetime import timedelta
+
+logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Logs at most one line every ``interval`` seconds, and one at the end.
+
+    ``what`` is the work ("training"), ``unit`` what is counted ("images").
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "images", interval: float = 10.0) -> None:
+        self.what, self.total, self.unit, self.interval = what, total, unit, interval
+        self.done = 0
+        self.started = self.last_line = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the next line's time has come: compute what it needs (a device sync, say) only then."""
+        return time.monotonic() - self.last_line >= self.interval
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Units a second since the start."""
+        return self.done / max(self.seconds, 1e-9)
+
+    def advance(self, count: int) -> None:
+        self.done += count
+
+    def line(self, detail: str = "") -> None:
+        self.last_line = time.monotonic()
+        left = (self.total - self.done) / max(self.rate, 1e-9)
+        logger.info(
+            "%s: %s%.0f%%, %s %s/s, %s left",
+            self.what,
+            f"{detail}, " if detail else "",
+            100 * self.done / max(self.total, 1),
+            f"{self.rate:,.0f}",
+            self.unit,
+            timedelta(seconds=round(left)),
+        )
+
+    def step(self, count: int) -> None:
+        """Advance, and log where a line is due."""
+        self.advance(count)
+        if self.due:
+            self.line()

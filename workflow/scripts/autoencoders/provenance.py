@@ -1,0 +1,41 @@
+"""Which code and which packages made a result."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+PACKAGES = (
+    "snakemake",
+    "torch",
+    "torchvision",
+    "pytorch-fid",
+    "safetensors",
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "pillow",
+    "pandas",
+    "pyarrow",
+    "seaborn",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of those of the pipeline's packages that this environment has."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def code_version() -> str:
+    """The commit of this checkout, with "-dirty" for changed files; "unknown" outside a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

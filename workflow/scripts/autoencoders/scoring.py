@@ -1,0 +1,109 @@
+"""Scores of one cell: the Fréchet distance of each of its image sets to the dataset's reference."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from autoencoders.errors import UserError
+from autoencoders.features import extract
+from autoencoders.files import read_npz
+from autoencoders.frechet import Statistics, covariance_root, frechet_distance, statistics
+
+COLUMNS = [
+    *("dataset", "model", "filters", "depth", "latent", "seed"),
+    *("extractor", "metric", "frechet_distance", "images", "status"),
+]
+
+
+def finite_features(
+    network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device, what: str
+) -> np.ndarray:
+    """Features (N, D) of uint8 images (N, 3, S, S). Raises UserError, naming ``what``, where any is not finite."""
+    features = extract(network, images, batch_size, device)
+    bad = np.count_nonzero(~np.isfinite(features).all(axis=1))
+    if bad:
+        raise UserError(
+            f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
+            "broken. Replace extractors.inception.weights, or delete the classifier's file, and it is trained again"
+        )
+    return features
+
+
+def file_sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def reference_arrays(
+    network: nn.Module, images: np.ndarray, weights: str | Path, batch_size: int, device: torch.device
+) -> dict[str, np.ndarray]:
+    """What the rule reference stores of test images, uint8 (N, 3, S, S): mean (D,), covariance and root (D, D), count.
+
+    The checksum of the extractor's ``weights`` file is stored with them.
+    """
+    reference = statistics(finite_features(network, images, batch_size, device, "the reference"))
+    return {
+        "mean": reference.mean,
+        "covariance": reference.covariance,
+        "root": covariance_root(reference.covariance),
+        "count": np.int64(reference.count),
+        "extractor_sha256": np.str_(file_sha256(weights)),
+    }
+
+
+def read_reference(path: str | Path, weights: str | Path) -> tuple[Statistics, np.ndarray]:
+    """A stored reference's statistics and the root (D, D) of its covariance.
+
+    Raises UserError where they were computed with another extractor than the one in the file ``weights``: distances
+    between two networks' features mean nothing.
+    """
+    arrays = read_npz(path)
+    if str(arrays["extractor_sha256"]) != file_sha256(weights):
+        raise UserError(
+            f"{path} was computed with other weights than those in {weights}. Delete it, and it is made again"
+        )
+    return Statistics(arrays["mean"], arrays["covariance"], int(arrays["count"])), arrays["root"]
+
+
+def score_cell(
+    status: str,
+    image_sets: Mapping[str, np.ndarray],
+    reference: Statistics,
+    root: np.ndarray,
+    network: nn.Module | None,
+    batch_size: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """One row an image set, in their order: metric, frechet_distance (NaN unless status is "ok"), images, status.
+
+    ``image_sets`` maps metrics to uint8 images (N, 3, S, S), N = 0 for a cell that is not "ok"; such a cell needs no
+    network. Raises UserError where the features of an image set are not finite.
+    """
+    rows = []
+    for metric, images in image_sets.items():
+        distance = np.nan
+        if status == "ok":
+            features = finite_features(network, images, batch_size, device, metric)
+            distance = frechet_distance(reference, root, statistics(features))
+        rows.append({"metric": metric, "frechet_distance": distance, "images": len(images), "status": status})
+    return pd.DataFrame(rows).astype({"frechet_distance": "float64", "images": "int64"})
+
+
+def identified(scores: pd.DataFrame, cell: Mapping[str, object], extractor: str) -> pd.DataFrame:
+    """The rows of ``score_cell`` with the cell and the extractor in front, in the order of ``COLUMNS``."""
+    # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
+    identity = {
+        "dataset": str(cell["dataset"]),
+        "model": str(cell["model"]),
+        "filters": int(cell["filters"]),
+        "depth": str(cell["depth"]),
+        "latent": int(cell["latent"]),
+        "seed": int(cell["seed"]),
+        "extractor": str(extractor),
+    }
+    return scores.assign(**identity)[COLUMNS]

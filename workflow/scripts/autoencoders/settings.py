@@ -1,0 +1,218 @@
+"""The config: checked against its schema before any job, defaults filled, experiments expanded to cells.
+
+Snakemake's own process imports this module, so it needs nothing but what Snakemake brings along.
+"""
+
+import copy
+import difflib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from autoencoders.errors import UserError
+from autoencoders.locations import is_hub, local_files, patterns
+
+SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
+RECONSTRUCTIONS = ("train_recon", "test_recon")
+
+
+def resolve(config: dict) -> dict:
+    """The config with every default filled in, after every check. Raises UserError, a line for each fault."""
+    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    validator = filling_validator(schema)
+    config = copy.deepcopy(config)
+    faults = [describe_fault(error, schema) for error in validator.iter_errors(config)]
+    if not faults:
+        for dataset in config["datasets"].values():
+            if dataset["comparison_latent"] is None:
+                sizes = sorted(as_list(dataset["latent"]))
+                dataset["comparison_latent"] = sizes[len(sizes) // 2]
+        faults = list(find_contradictions(config))
+    if faults:
+        raise UserError("the config can't be used:\n" + "\n".join(f"  {fault}" for fault in dict.fromkeys(faults)))
+    return config
+
+
+def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
+    """A validator that fills in the defaults of the keys that are missing, as it meets them."""
+    check_properties = jsonschema.Draft202012Validator.VALIDATORS["properties"]
+
+    def fill_and_check(validator, properties, instance, subschema):
+        if isinstance(instance, dict):
+            for key, value in properties.items():
+                if "default" in value:
+                    instance.setdefault(key, copy.deepcopy(value["default"]))
+        yield from check_properties(validator, properties, instance, subschema)
+
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, {"properties": fill_and_check})(schema)
+
+
+def describe_fault(error: jsonschema.ValidationError, schema: dict) -> str:
+    """One line for people: the key, what is wrong with it, what to write."""
+    path = join_path(error.absolute_path)
+    advice = deepest_description(error.absolute_schema_path, schema)
+    write = f" Write {advice}." if advice else ""
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{join_path([*error.absolute_path, unknown[0]])} is not a key.{guess} Keys here: {', '.join(known)}."
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{path or 'the config'} lacks the key {missing!r}.{write}"
+    if error.validator == "enum":
+        close = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{path}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}.{guess}"
+    if isinstance(error.instance, dict | list) and not error.instance:
+        return f"{path} is empty.{write}"
+    hint = ""
+    if isinstance(error.instance, str) and is_number(error.instance):
+        hint = " It is text, not a number: write it without quotes, and in a file given by --configfile"
+        hint += " (numbers inside the braces of --config arrive as text)."
+    return f"{path}: {error.instance!r} can't be used here.{write}{hint}"
+
+
+def deepest_description(schema_path, schema: dict) -> str | None:
+    """The last `description` on the way to the part of the schema that an error comes from."""
+    node, description = schema, None
+    for step in schema_path:
+        # jsonschema leaves "$ref" out of its paths.
+        while isinstance(node, dict) and step not in node and "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+            description = node.get("description", description)
+        node = node[step]
+        if isinstance(node, dict) and isinstance(node.get("description"), str):
+            description = node["description"]
+    return description
+
+
+def join_path(steps) -> str:
+    """("experiments", "width", 0, "filters") as experiments.width[0].filters."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.removeprefix(".")
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def find_contradictions(config: dict) -> Iterator[str]:
+    """What a schema can't see: names that point nowhere, files that are missing, parts that do not fit together."""
+    yield from check_names(config)
+    yield from check_schedule(config["training"])
+    used = {cell["dataset"] for cell in cells(config, known_only=True)}
+    for name in sorted(used):
+        yield from check_dataset(name, config["datasets"][name])
+    weights = config["extractors"]["inception"]["weights"]
+    needed = any("inception" in config["datasets"][name]["extractors"] for name in used)
+    if needed and weights is not None and not Path(weights).expanduser().is_file():
+        yield (
+            f"extractors.inception.weights: there is no file {weights!r}. Write the path of pytorch-fid's "
+            "pt_inception-2015-12-05-6726825d.pth, or null to have it downloaded."
+        )
+
+
+def check_names(config: dict) -> Iterator[str]:
+    def unknown(path: str, name: str, kind: str) -> str:
+        close = difflib.get_close_matches(name, config[kind], n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{path}: there is no {kind.removesuffix('s')} {name!r}.{guess} There are: {', '.join(config[kind])}."
+
+    for index, name in enumerate(config["run"]):
+        if name not in config["experiments"]:
+            yield unknown(f"run[{index}]", name, "experiments")
+    for experiment, grids in config["experiments"].items():
+        for index, grid in enumerate(grids):
+            path = f"experiments.{experiment}[{index}]"
+            for name in as_list(grid["dataset"]):
+                if name not in config["datasets"]:
+                    yield unknown(f"{path}.dataset", name, "datasets")
+            for name in as_list(grid["model"]):
+                if name not in config["models"]:
+                    yield unknown(f"{path}.model", name, "models")
+
+
+def check_schedule(training: dict) -> Iterator[str]:
+    begins = [step["epoch"] for step in training["learning_rate"]]
+    if begins[0] != 0 or any(later <= earlier for earlier, later in itertools.pairwise(begins)):
+        yield f"training.learning_rate: its epochs are {begins}. Write them in rising order, the first one 0."
+    elif begins[-1] >= training["epochs"]:
+        yield (
+            f"training.learning_rate: a step begins at epoch {begins[-1]}, but training.epochs is "
+            f"{training['epochs']}. Write steps that begin before the end, or more epochs."
+        )
+
+
+def check_dataset(name: str, dataset: dict) -> Iterator[str]:
+    source = dataset["source"]
+    if source not in dataset:
+        yield f"datasets.{name}: its source is {source!r}, but it has no key {source!r}. Write what it is read from."
+        return
+    labelled = {
+        "torchvision": dataset.get("torchvision", {}).get("name") != "CelebA",
+        "parquet": dataset.get("parquet", {}).get("label") is not None,
+        "sklearn": True,
+    }.get(source)
+    for split in ("train", "test"):
+        if source == "parquet":
+            for pattern in patterns(dataset["parquet"][split]):
+                if not is_hub(pattern) and not local_files(pattern):
+                    yield f"datasets.{name}.parquet.{split}: no file matches {pattern!r}."
+        elif source == "folder" and dataset["folder"][split] is not None:
+            folder = Path(dataset["folder"][split]).expanduser()
+            if not folder.is_dir():
+                yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
+            else:
+                labelled = any(child.is_dir() and not child.name.startswith(".") for child in folder.iterdir())
+    if labelled is False and "classifier" in dataset["extractors"]:
+        yield (
+            f"datasets.{name}.extractors: a classifier needs labels, and this dataset has none. "
+            "Write extractors: [inception], or use images in class folders or a parquet `label` column."
+        )
+
+
+def cells(config: dict, known_only: bool = False) -> list[dict]:
+    """Every cell of the experiments in ``run``, each once: plain dicts with the keys CELL_KEYS.
+
+    ``known_only`` leaves out grids that name what does not exist, for checks that go on after such a fault.
+    """
+    found = {}
+    for experiment in config["run"]:
+        for cell in experiment_cells(config, experiment, known_only):
+            found[tuple(cell.values())] = cell
+    return list(found.values())
+
+
+def experiment_cells(config: dict, experiment: str, known_only: bool = False) -> list[dict]:
+    """The cells of one experiment: the product of each grid's axes and of the seeds."""
+    found = []
+    for grid in config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]:
+        for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
+            if known_only and (dataset not in config["datasets"] or model not in config["models"]):
+                continue
+            latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
+            depth = [str(value) for value in as_list(grid["depth"])]
+            for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
+                found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
+    return found
+
+
+def metrics(config: dict) -> list[str]:
+    """The names of the image sets that are scored: reconstructions, and samples of every prior."""
+    return [*RECONSTRUCTIONS, *config["priors"]]

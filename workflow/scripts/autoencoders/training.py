@@ -1,0 +1,116 @@
+"""Training one cell (section 3): the whole data set on the device, shuffled and sliced there."""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.network import Autoencoder
+from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
+from autoencoders.progress import Progress
+from autoencoders.seeds import stream_seed
+
+logger = logging.getLogger(__name__)
+
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """``status`` is "ok" or "diverged"; ``history`` has one row an epoch, the diverged one included."""
+
+    status: str
+    history: pd.DataFrame
+    seconds: float
+    images_per_second: float
+
+
+def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
+    """The rate of an epoch (counted from 0): that of the last pair that has begun."""
+    return max((start, rate) for start, rate in schedule if start <= epoch)[1]
+
+
+def to_unit_interval(images: Tensor) -> Tensor:
+    """uint8 (N, 3, S, S) to float32 in [0, 1], in the memory layout that convolutions are fastest in."""
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def weights_finite(network: Autoencoder) -> bool:
+    """Whether the epoch's last step, whose effect no loss has shown yet, left every weight finite."""
+    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
+
+
+def batch_losses(
+    network: Autoencoder, images: Tensor, beta: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The objective of one batch and its two terms: (loss, reconstruction, kl). The kl of a DAE is 0."""
+    mean, log_variance = network.encoder(images)
+    if log_variance is None:
+        reconstruction = reconstruction_loss(network.decoder(mean), images)
+        return reconstruction, reconstruction.detach(), torch.zeros_like(reconstruction)
+    code = sample_code(mean, log_variance, generator)
+    reconstruction = reconstruction_loss(network.decoder(code), images)
+    kl = kl_divergence(mean, log_variance)
+    return reconstruction + beta * kl, reconstruction.detach(), kl.detach()
+
+
+def train(
+    network: Autoencoder,
+    images: np.ndarray,
+    options: TrainingOptions,
+    beta: float,
+    seed: int,
+    device: torch.device,
+) -> TrainingResult:
+    """Train ``network`` in place on uint8 ``images`` (N, 3, S, S).
+
+    Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
+    ``seed``: the order of the images and the variational noise.
+    """
+    network.to(device, memory_format=torch.channels_last).train()
+    data = torch.from_numpy(images).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1.0, fused=device.type != "mps", **ADAM)
+    generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
+    progress = Progress("training", total=len(data) * options.epochs)
+    history, status = [], "ok"
+    for epoch in range(options.epochs):
+        rate = learning_rate(options.learning_rate, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        order = torch.randperm(len(data), generator=generator, device=device)
+        # Sums stay on the device: reading a loss every step would make it wait for the host.
+        sums = torch.zeros(3, device=device)
+        for start in range(0, len(data), options.batch_size):
+            batch = to_unit_interval(data[order[start : start + options.batch_size]])
+            losses = batch_losses(network, batch, beta, generator)
+            optimizer.zero_grad(set_to_none=True)
+            losses[0].backward()
+            optimizer.step()
+            sums += len(batch) * torch.stack([losses[0].detach(), losses[1], losses[2]])
+            progress.advance(len(batch))
+            if progress.due:
+                seen = start + len(batch)
+                progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / seen:.4f}")
+        loss, reconstruction, kl = (sums / len(data)).tolist()
+        history.append(
+            {"epoch": epoch, "learning_rate": rate, "loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
+        )
+        if not (math.isfinite(loss) and weights_finite(network)):
+            status = "diverged"
+            logger.warning("epoch %d: the loss is %s; this cell ends as diverged", epoch + 1, loss)
+            break
+    progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
+    return TrainingResult(status, pd.DataFrame(history), progress.seconds, progress.rate)

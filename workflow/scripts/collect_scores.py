@@ -1,0 +1,19 @@
+"""Put the scores of all cells into one long table, with the paper's values beside them (rule collect_scores).
+
+One row a cell, extractor and metric. A published value is merged where the extractor is inception, the dataset is the
+paper's, and the paper has a value for that very cell and metric.
+"""
+
+import pandas as pd
+
+from autoencoders.job import job
+from autoencoders.published import merge_published, read_published
+from autoencoders.tables import collect_scores, scores_markdown, write_table
+
+if __name__ == "__main__":
+    with job(snakemake):
+        cells = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
+        scores = merge_published(cells, read_published(snakemake.input.published))
+        write_table(
+            scores, scores_markdown(scores), snakemake.output.parquet, snakemake.output.csv, snakemake.output.md
+        )

@@ -1,0 +1,13 @@
+"""Draw a grid of 10 x 10 test images (rule preview_dataset).
+
+They are drawn with a fixed seed, since the first ones of a folder dataset are all of one class.
+"""
+
+from autoencoders.dataset import evaluation_subset, load_images
+from autoencoders.images import image_grid, write_png
+from autoencoders.job import job
+
+if __name__ == "__main__":
+    with job(snakemake):
+        images = load_images(snakemake.input.test)
+        write_png(snakemake.output[0], image_grid(images[evaluation_subset(len(images), 100, seed=0)], columns=10))

@@ -1,0 +1,12 @@
+"""Record the resolved config, the code's version and the packages' versions beside the results (rule provenance)."""
+
+from autoencoders.files import write_json
+from autoencoders.job import job
+from autoencoders.provenance import code_version, package_versions
+
+if __name__ == "__main__":
+    with job(snakemake):
+        write_json(
+            snakemake.output[0],
+            {"config": snakemake.params.config, "code": code_version(), "versions": package_versions()},
+        )

@@ -1,0 +1,25 @@
+"""Statistics of a dataset's test images in an extractor's features (rule reference).
+
+Computed once a dataset and extractor; every cell is scored against them. The root of the covariance, the costly part
+of the Fréchet distance, is kept with them.
+"""
+
+import logging
+
+from autoencoders.dataset import evaluation_subset, load_images
+from autoencoders.device import setup
+from autoencoders.features import load_extractor
+from autoencoders.files import write_npz
+from autoencoders.job import job
+from autoencoders.scoring import reference_arrays
+
+if __name__ == "__main__":
+    with job(snakemake):
+        scoring = snakemake.params.scoring
+        device = setup(snakemake.resources.gpu, snakemake.threads)
+        network = load_extractor(snakemake.wildcards.extractor, snakemake.input.extractor, device)
+        images = load_images(snakemake.input.test)
+        indices = evaluation_subset(len(images), scoring["images"], scoring["seed"])
+        logging.info("the reference is %d of %d test images", len(indices), len(images))
+        result = reference_arrays(network, images[indices], snakemake.input.extractor, scoring["batch_size"], device)
+        write_npz(snakemake.output[0], {**result, "indices": indices})

@@ -1,0 +1,54 @@
+"""Train one cell (rule train).
+
+Writes the final weights, the loss of every epoch, and a record of what was trained where and how fast. A cell whose
+loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables.
+"""
+
+from autoencoders.dataset import load_images
+from autoencoders.device import describe, peak_memory, setup
+from autoencoders.files import write_json, write_parquet
+from autoencoders.job import job
+from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
+from autoencoders.provenance import code_version, package_versions
+from autoencoders.seeds import stream_seed
+from autoencoders.training import TrainingOptions, train
+from autoencoders.weights import save_weights
+
+if __name__ == "__main__":
+    with job(snakemake):
+        params, output = snakemake.params, snakemake.output
+        seed = params.cell["seed"]
+        device = setup(snakemake.resources.gpu, snakemake.threads)
+        network = Autoencoder(
+            NetworkOptions(**{**params.network, "depth": parse_depth(params.network["depth"])}),
+            seed=stream_seed(seed, "initial weights"),
+        )
+        options = TrainingOptions(
+            params.training["epochs"],
+            params.training["batch_size"],
+            tuple((step["epoch"], step["rate"]) for step in params.training["learning_rate"]),
+        )
+        images = load_images(snakemake.input.train)
+        result = train(network, images, options, params.beta, seed, device)
+        save_weights(output.weights, network)
+        write_parquet(output.history, result.history)
+        write_json(
+            output.cell,
+            {
+                "cell": params.cell,
+                "status": result.status,
+                "network": params.network,
+                "beta": params.beta,
+                "training": params.training,
+                "training_images": len(images),
+                "encoder_parameters": parameter_count(network.encoder),
+                "decoder_parameters": parameter_count(network.decoder),
+                "device": describe(device),
+                "threads": snakemake.threads,
+                "seconds": result.seconds,
+                "images_per_second": result.images_per_second,
+                "peak_memory_bytes": peak_memory(device),
+                "versions": package_versions(),
+                "code": code_version(),
+            },
+        )
