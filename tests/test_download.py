@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from autoencoders import download
-from autoencoders.download import fetch, file_sha256, hub_files, matches, parse_hub
+from autoencoders import download, inception
+from autoencoders.download import fetch, hub_files, matches, parse_hub
 from autoencoders.errors import UserError
+from autoencoders.files import file_sha256
 from autoencoders.locations import is_remote
 
 DATA = bytes(range(256)) * 3000  # 768,000 bytes
@@ -264,11 +265,11 @@ def test_progress_is_logged(server, tmp_path, caplog, monkeypatch):
 def test_inception_is_pytorch_fids():
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
-    assert download.INCEPTION_URL == FID_WEIGHTS_URL
+    assert inception.URL == FID_WEIGHTS_URL
     prefix = Path(FID_WEIGHTS_URL).stem.rsplit("-", 1)[1]
     assert len(prefix) == 8
-    assert download.INCEPTION_SHA256.startswith(prefix)
-    assert len(download.INCEPTION_SHA256) == 64
+    assert inception.SHA256.startswith(prefix)
+    assert len(inception.SHA256) == 64
 
 
 # ---- the Hub
@@ -497,3 +498,9 @@ def test_is_remote_needs_the_standard_library_only():
     # -I -S: no site-packages.
     answer = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "True\n"
+
+
+def test_only_the_official_weights_are_called_inception():
+    assert inception.recorded_name("inception", inception.SHA256) == "inception"
+    assert inception.recorded_name("inception", "0" * 64) == "inception-other"
+    assert inception.recorded_name("classifier", "0" * 64) == "classifier"

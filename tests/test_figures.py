@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from autoencoders import figures
+from autoencoders.image_grids import reconstruction_grid, sample_grid
 from autoencoders.published import read_published
+from autoencoders.style import save
+from autoencoders.tiles import tile
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 
@@ -25,6 +28,7 @@ def scores(dataset="digits", extractor="classifier", models=("dae", "vae"), filt
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": width, "depth": depth, "latent": latent, "seed": seed},
+            "setting": "paper" if dataset in ("cifar10", "celeba") else "own",
             **{"extractor": extractor, "metric": metric},
             "frechet_distance": np.nan if (model, latent) in diverged else width + latent + 10.0 * seed,
             "status": "diverged" if (model, latent) in diverged else "ok",
@@ -176,14 +180,14 @@ def test_nothing_to_draw_says_so(tmp_path):
     figure = figures.figure1(empty, "classifier")
     assert "no cell" in figure.texts[0].get_text()
     everything = {(model, latent) for model in ("dae", "vae") for latent in (16, 64, 128, 512)}
-    figures.save(figures.figure1(scores(diverged=everything), "classifier"), tmp_path / "all_diverged.png")
+    save(figures.figure1(scores(diverged=everything), "classifier"), tmp_path / "all_diverged.png")
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path, published):
     table = scores("cifar10", "inception", filters=(32, 64), seeds=(0, 1))
     for name in ("first", "second"):
         figure = figures.figure1(table, "inception", published)
-        figures.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
+        save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
     for suffix in ("pdf", "png"):
         first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("first", "second"))
         assert first == second
@@ -208,14 +212,14 @@ def solid(values, size=32):
 
 
 def pixels(figure, path):
-    figures.save(figure, path)
+    save(figure, path)
     return np.asarray(Image.open(path).convert("RGB"))
 
 
 def test_tile_keeps_every_image_in_its_place():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
-    picture = figures.tile(images, columns=3, gap=2)
+    picture = tile(images, columns=3, gap=2)
     assert picture.shape == (2 * 130 - 2, 3 * 130 - 2, 3) and picture.dtype == np.uint8
     for index, image in enumerate(images):
         top, left = index // 3 * 130, index % 3 * 130
@@ -228,7 +232,7 @@ def test_tile_keeps_every_image_in_its_place():
 
 def test_reconstructions_stand_below_their_originals(tmp_path):
     originals, reconstructions = solid([10, 20, 30, 40, 50]), solid([110, 120, 130, 140, 150])
-    figure = figures.reconstruction_grid(originals, reconstructions, per_row=3)
+    figure = reconstruction_grid(originals, reconstructions, per_row=3)
     assert [text.get_text() for text in figure.texts] == ["original", "reconstruction"] * 2
     picture = pixels(figure, tmp_path / "grid.png")
     # Every grey value occurs as one whole square of 128 pixels: none was resampled.
@@ -254,7 +258,7 @@ def in_images(picture):
 
 def test_samples_have_a_block_a_prior_in_the_papers_order(tmp_path):
     images = {"own": solid([40]), "gmm": solid([30, 31]), "standard_normal": solid([10, 11]), "mvg": solid([20, 21])}
-    figure = figures.sample_grid(images, columns=2)
+    figure = sample_grid(images, columns=2)
     assert [text.get_text() for text in figure.texts] == ["N(0,I)", "MVG", "GMM", "own"]
     column = pixels(figure, tmp_path / "samples.png")[:, -140]
     greys = [value for value in column[:, 0] if value in (11, 21, 31)]
@@ -262,18 +266,18 @@ def test_samples_have_a_block_a_prior_in_the_papers_order(tmp_path):
 
 
 def test_labels_are_not_cut_off(tmp_path):
-    figure = figures.sample_grid({"a_prior_with_quite_a_long_name": solid([0] * 3)}, columns=3)
+    figure = sample_grid({"a_prior_with_quite_a_long_name": solid([0] * 3)}, columns=3)
     figure.draw_without_rendering()
     assert figure.texts[0].get_window_extent().x0 >= 0
 
 
 def test_a_diverged_cell_says_so(tmp_path):
     none = solid([])
-    samples = figures.sample_grid({"mvg": none, "gmm": none}, columns=10)
+    samples = sample_grid({"mvg": none, "gmm": none}, columns=10)
     assert [text.get_text() for text in samples.texts].count("diverged: no samples") == 2
-    reconstructions = figures.reconstruction_grid(solid([1, 2]), none, per_row=10)
+    reconstructions = reconstruction_grid(solid([1, 2]), none, per_row=10)
     assert "diverged: no reconstructions" in [text.get_text() for text in reconstructions.texts]
     for figure in (samples, reconstructions):
-        figures.save(figure, tmp_path / "diverged.png")
+        save(figure, tmp_path / "diverged.png")
         width = figure.bbox.width
         assert all(text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= width for text in figure.texts)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from autoencoders.errors import UserError
-from autoencoders.images import image_grid, prepare_image, write_png
+from autoencoders.images import prepare_image, write_png
 
 RNG = np.random.default_rng(0)
 
@@ -133,22 +133,6 @@ def test_exif_orientation_comes_before_the_crop(tmp_path):
     with Image.open(tmp_path / "turned.png") as image:
         prepared = prepare_image(image, None, 10)
     assert np.array_equal(prepared, np.rot90(pixels, -1)[2:12].transpose(2, 0, 1))
-
-
-def test_image_grid():
-    images = RNG.integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
-    grid = image_grid(images, columns=3, gap=2, background=7)
-    assert grid.dtype == np.uint8
-    assert grid.shape == (2 * 4 + 2, 3 * 4 + 2 * 2, 3)
-    for number, (top, left) in enumerate([(0, 0), (0, 6), (0, 12), (6, 0), (6, 6)]):
-        assert np.array_equal(grid[top : top + 4, left : left + 4], images[number].transpose(1, 2, 0))
-    assert (grid[4:6] == 7).all()
-    assert (grid[:, 4:6] == 7).all()
-    assert (grid[6:, 12:] == 7).all()
-
-
-def test_image_grid_of_no_images_is_empty():
-    assert (image_grid(np.zeros((0, 3, 4, 4), dtype=np.uint8), columns=3) == 255).all()
 
 
 def test_write_png(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from autoencoders.errors import UserError
-from autoencoders.priors import fit_prior, sample_prior
+from autoencoders.priors import fit_prior
+from autoencoders.sampling import sample_prior
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
 

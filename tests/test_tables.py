@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.published import CITED, merge_published, read_published
+from autoencoders.published import CITED, merge_published, read_published, setting
 from autoencoders.tables import (
     collect_scores,
     lowest,
@@ -30,14 +30,25 @@ def published():
     return read_published(PUBLISHED_FILE)
 
 
-def cell(dataset="digits", model="dae", filters=8, depth="1", latent=16, seed=0, extractor="classifier", values=None):
+def cell(
+    dataset="digits",
+    model="dae",
+    filters=8,
+    depth="1",
+    latent=16,
+    seed=0,
+    extractor="classifier",
+    values=None,
+    setting=None,
+):
     """The rows that the rule score writes for one cell; ``values`` None: diverged; a number: the same for all."""
+    setting = setting or ("paper" if dataset in ("cifar10", "celeba") else "own")
     if not isinstance(values, dict):
         values = dict.fromkeys(METRICS, values)
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
-            **{"extractor": extractor, "metric": metric},
+            **{"setting": setting, "extractor": extractor, "metric": metric},
             "frechet_distance": np.nan if value is None else float(value),
             "images": 0 if value is None else 10,
             "status": "diverged" if value is None else "ok",
@@ -72,6 +83,8 @@ def test_published_values_stand_only_beside_the_very_cell(published):
         published,
         cell("cifar10", extractor="inception", **same),
         cell("cifar10", extractor="classifier", **same),
+        cell("cifar10", extractor="inception", setting="own", **same),
+        cell("cifar10", extractor="inception-other", **same),
         cell("digits", extractor="inception", **same),
         cell("cifar10", extractor="inception", **same | {"latent": 127}),
         cell("cifar10", extractor="inception", depth="2222", **same),
@@ -84,7 +97,7 @@ def test_published_values_stand_only_beside_the_very_cell(published):
     assert has["published_source"].tolist() == ["Table 2"] * 5
     assert has.set_index("metric").loc["standard_normal", "published_confidence"] == "medium"
     assert scores.loc[scores["published"].isna(), "published_source"].isna().all()
-    assert len(scores) == 30
+    assert len(scores) == 40
 
 
 def test_table_2_goes_before_table_3_whatever_the_order_of_the_file(published):
@@ -326,3 +339,19 @@ def test_select_cells_takes_those_cells_alone():
 )
 def test_four_significant_digits(value, text):
     assert significant(value) == text
+
+
+def test_only_as_many_images_as_the_papers_make_its_setting():
+    assert setting("cifar10", training=50_000, reference=10_000, scored=10_000) == "paper"
+    assert setting("celeba", training=162_770, reference=10_000, scored=0) == "paper"
+    assert setting("cifar10", training=10_000, reference=10_000, scored=10_000) == "own"
+    assert setting("cifar10", training=50_000, reference=5_000, scored=10_000) == "own"
+    assert setting("cifar10", training=50_000, reference=10_000, scored=50_000) == "own"
+    assert setting("mine", training=50_000, reference=10_000, scored=10_000) == "own"
+
+
+def test_a_reduced_run_on_the_papers_dataset_stands_alone(published):
+    scores = merged(published, cell("cifar10", filters=128, latent=128, extractor="inception", values=9, setting="own"))
+    for table in (table2(scores, published, LATENT), table3(scores, published)):
+        assert not [name for name in table if "published" in name]
+        assert "source" not in table or set(table["source"]) == {"ours"}

@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from autoencoders import settings, training
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
 from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
-from autoencoders.training import TrainingOptions, learning_rate, to_unit_interval, train
+from autoencoders.training import TrainingOptions, learning_rate, train
 
 CPU = torch.device("cpu")
 SCHEDULE = ((0, 1e-4), (1, 1e-3))

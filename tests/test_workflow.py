@@ -89,7 +89,7 @@ def test_every_target_of_the_readme_is_made(finished):
     for cell in (CELL, DIVERGED):
         for file in ("reconstructions.png", "samples.png"):
             with Image.open(finished / cell / file) as image:
-                assert min(image.size) > 100
+                assert min(image.size) > 50
 
 
 def test_each_cell_records_what_made_it(finished):
@@ -142,15 +142,20 @@ def test_an_edited_module_reruns_exactly_the_rules_that_import_it(finished, modu
         os.utime(edited, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
     scripts = finished / "workflow" / "scripts"
     importing = {file.stem for file in scripts.glob("*.py") if edited in imported_modules_of(finished, file)}
-    assert importing
-    # Jobs that rerun for the edit itself name it as an updated input.
-    blocks = re.split(r"\n\n(?=\[|rule |localrule )", output)
-    rerun = {
-        re.search(r"rule (\w+):", block)[1]
-        for block in blocks
-        if re.search(rf"Updated input files: [^\n]*autoencoders/{module}\.py", block) and "rule " in block
-    }
-    assert rerun == importing - {"download_dataset", "download_inception"}
+    assert importing and not importing & {"download_dataset", "download_inception"}
+    assert set(planned(output)) == importing | what_follows(finished, importing)
+
+
+def what_follows(folder: Path, rules: set[str]) -> set[str]:
+    """The rules that use these rules' outputs, directly or through others."""
+    graph = snakemake(folder, "--forceall", "--rulegraph", "dot").stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)', graph))
+    edges = [(names[source], names[target]) for source, target in re.findall(r"(\d+) -> (\d+)", graph)]
+    assert edges
+    found = set()
+    while new := {target for source, target in edges if source in rules | found} - found:
+        found |= new
+    return found
 
 
 def imported_modules_of(folder: Path, script: Path) -> list[Path]:

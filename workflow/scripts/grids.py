@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from autoencoders.dataset import evaluation_subset, load_images
-from autoencoders.figures import reconstruction_grid, sample_grid, save
 from autoencoders.files import read_npy
+from autoencoders.image_grids import reconstruction_grid, sample_grid
 from autoencoders.job import job
+from autoencoders.style import save
 
 PER_ROW = 10
 PAIRS = 30

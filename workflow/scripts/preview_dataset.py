@@ -4,10 +4,11 @@ They are drawn with a fixed seed, since the first ones of a folder dataset are a
 """
 
 from autoencoders.dataset import evaluation_subset, load_images
-from autoencoders.images import image_grid, write_png
+from autoencoders.images import write_png
 from autoencoders.job import job
+from autoencoders.tiles import tile
 
 if __name__ == "__main__":
     with job(snakemake):
         images = load_images(snakemake.input.test)
-        write_png(snakemake.output[0], image_grid(images[evaluation_subset(len(images), 100, seed=0)], columns=10))
+        write_png(snakemake.output[0], tile(images[evaluation_subset(len(images), 100, seed=0)], columns=10))

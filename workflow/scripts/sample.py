@@ -13,7 +13,7 @@ from autoencoders.device import setup
 from autoencoders.files import read_json, read_npz, write_npy
 from autoencoders.inference import decode, encode
 from autoencoders.job import job
-from autoencoders.priors import sample_prior
+from autoencoders.sampling import sample_prior
 from autoencoders.weights import load_weights
 
 if __name__ == "__main__":

@@ -7,17 +7,27 @@ from pathlib import Path
 
 from autoencoders.device import setup
 from autoencoders.features import load_extractor
-from autoencoders.files import read_json, read_npy, write_parquet
+from autoencoders.files import file_sha256, read_json, read_npy, write_parquet
+from autoencoders.inception import recorded_name
 from autoencoders.job import job
+from autoencoders.published import setting
 from autoencoders.scoring import identified, read_reference, score_cell
 
 if __name__ == "__main__":
     with job(snakemake):
-        extractor = snakemake.wildcards.extractor
-        status = read_json(snakemake.input.cell)["status"]
+        extractor, weights = snakemake.wildcards.extractor, snakemake.input.extractor
+        record = read_json(snakemake.input.cell)
         device = setup(snakemake.resources.gpu, snakemake.threads)
-        network = load_extractor(extractor, snakemake.input.extractor, device) if status == "ok" else None
-        reference, root = read_reference(snakemake.input.reference, snakemake.input.extractor)
+        network = load_extractor(extractor, weights, device) if record["status"] == "ok" else None
+        reference, root = read_reference(snakemake.input.reference, weights)
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}
-        scores = score_cell(status, image_sets, reference, root, network, snakemake.params.batch_size, device)
-        write_parquet(snakemake.output[0], identified(scores, snakemake.params.cell, extractor))
+        batch_size = snakemake.params.batch_size
+        scores = score_cell(record["status"], image_sets, reference, root, network, batch_size, device)
+        sizes = {"training": record["training_images"], "reference": reference.count, "scored": scores["images"].max()}
+        scores = identified(
+            scores,
+            snakemake.params.cell,
+            setting(snakemake.wildcards.dataset, **sizes),
+            recorded_name(extractor, file_sha256(weights)),
+        )
+        write_parquet(snakemake.output[0], scores)

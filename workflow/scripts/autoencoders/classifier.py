@@ -72,7 +72,8 @@ def train_classifier(
 ) -> Classifier:
     """Train on uint8 images (N, 3, S, S) and labels (N,) with Adam; the network comes back in eval mode.
 
-    ``options`` holds epochs, batch_size and learning_rate, which falls linearly to a hundredth. The same seed gives the same weights on one device.
+    ``options`` holds epochs, batch_size and learning_rate, which falls linearly to a hundredth. The same seed
+    gives the same weights on one device.
     """
     # Initial weights are drawn on the CPU, the same for every device, without moving the global random state.
     with torch.random.fork_rng(devices=[]):

@@ -37,8 +37,13 @@ def setup(gpu: int, threads: int) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = choose_device(gpu)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # What use_deterministic_algorithms(True) sets, without its import of the compiler, which takes over a second.
+    torch.set_deterministic_debug_mode("error")
+    # It would also fill every new tensor with NaN, which only helps to find reads of what was never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+    # cuDNN would round float32 inputs to 10 bits (TF32) in convolutions, in training and in Inception alike.
+    torch.backends.cudnn.allow_tf32 = False
     logger.info("computing on %s with %d CPU thread(s)", describe(device), threads)
     return device
 

@@ -1,7 +1,6 @@
 """Downloads that survive a bad line: resumed, retried, and checked before they get their name."""
 
 import fnmatch
-import hashlib
 import http.client
 import json
 import logging
@@ -15,15 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from autoencoders.errors import UserError
+from autoencoders.files import file_sha256
 from autoencoders.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-# The network that FID is defined by, as pytorch-fid distributes it (pytorch_fid.inception.FID_WEIGHTS_URL).
-INCEPTION_URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-)
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 HUB_FORM = "hf://datasets/<owner>/<name>@<revision>/<files>"
 TIMEOUT = 60  # seconds without a byte
@@ -49,11 +43,6 @@ class HubFile(NamedTuple):
     path: str
     sha256: str | None
     size: int
-
-
-def file_sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url: str, path: str | Path, sha256: str | None = None, size: int | None = None, attempts: int = 5) -> None:

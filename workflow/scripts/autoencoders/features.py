@@ -6,7 +6,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from pytorch_fid.inception import InceptionV3
 from torch import nn
 
 from autoencoders.classifier import Classifier, load_classifier
@@ -21,8 +20,11 @@ class InceptionFeatures(nn.Module):
     and 3 have 64, 192, 768 and 2048 of them; the FID's are the last. Raises UserError for a file of anything else.
     """
 
-    def __init__(self, path: str | Path, block: int = InceptionV3.DEFAULT_BLOCK_INDEX) -> None:
+    def __init__(self, path: str | Path, block: int = 3) -> None:
         super().__init__()
+        # Imported here: it takes torchvision along, and a job that scores in classifier features needs neither.
+        from pytorch_fid.inception import InceptionV3
+
         weights = read_inception_weights(path)
         # pytorch-fid fetches its weights from its own address and takes no file, so for this one call its fetching
         # function hands over ours. It loads them strictly: every key has to fit.

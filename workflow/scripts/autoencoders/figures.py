@@ -1,10 +1,8 @@
-"""The figures: scores against the latent size (Figure 1), and grids of images."""
+"""Figures of scores against the latent size (Figure 1)."""
 
-import math
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,39 +10,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
-from autoencoders.files import atomic
-from autoencoders.labels import dataset_label, distance_label, metric_label, metric_order, model_label, model_order
-from autoencoders.published import CITED, DATASETS
+from autoencoders.labels import dataset_label, distance_label, metric_label, model_label, model_order
+from autoencoders.published import CITED, DATASETS, comparable
+from autoencoders.style import STYLE
 
-DPI = 200
-# DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are those in print.
-STYLE = sns.axes_style("ticks") | {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "xtick.major.size": 3.5,
-    "ytick.major.size": 3.5,
-    "xtick.minor.size": 2,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    # Type 42: text in a PDF stays text; Type 3 fonts are refused by many journals.
-    "pdf.fonttype": 42,
-}
-styled = matplotlib.rc_context(STYLE)
+styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 
 # The paper's colours, in shades that are told apart in grey too (luminance 0, 0.35, 0.55, 0.2).
 WIDTHS = {32: ("#000000", "o"), 64: ("#d62728", "s"), 128: ("#43b649", "^"), 256: ("#1030b0", "D")}
@@ -101,7 +75,7 @@ def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame | None
         latents = set(of_dataset["latent"])
         for axes, prior in zip(axes_row, priors, strict=True):
             draw_lines(axes, of_dataset[of_dataset["metric"] == prior], widths, models)
-            if published is not None and extractor == "inception" and dataset in DATASETS:
+            if published is not None and comparable(of_dataset).any():
                 values = published[(published["dataset"] == dataset) & (published["metric"] == prior)]
                 drawn.append(draw_published(axes, values, widths, models))
                 latents |= set(drawn[-1]["latent"])
@@ -244,87 +218,3 @@ def message_figure(message: str) -> Figure:
     figure = Figure(figsize=(5, 1))
     figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
     return figure
-
-
-def tile(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Images uint8 (n, 3, S, S), n ≥ 1, row by row on white: uint8 (H, W, 3), ``gap`` pixels between them.
-
-    Small images are enlarged by a whole factor, to about 128 pixels, so that every pixel stays a sharp square.
-    """
-    count, _, size, _ = images.shape
-    scale = max(1, 128 // size)
-    step = size * scale + gap
-    rows = -(-count // columns)
-    canvas = np.full((rows * step - gap, min(columns, count) * step - gap, 3), 255, np.uint8)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * step, (index % columns) * step
-        pixels = image.transpose(1, 2, 0).repeat(scale, axis=0).repeat(scale, axis=1)
-        canvas[top : top + size * scale, left : left + size * scale] = pixels
-    return canvas
-
-
-def text_width(text: str) -> int:
-    """Pixels that a text in the figures' font takes."""
-    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
-    return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
-
-
-@styled
-def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) -> Figure:
-    """Pictures (uint8 H×W×3) one below the other, each with its label at the left; a text stands in for none.
-
-    ``gaps`` are the pixels of white below each but the last. Saved at DPI, a pixel of a picture is one of the file.
-    """
-    edge, text_height = 12, 60
-    margin = 2 * edge + max(text_width(label) for label, _ in rows)
-    heights = [text_height if isinstance(picture, str) else len(picture) for _, picture in rows]
-    widths = [text_width(picture) if isinstance(picture, str) else picture.shape[1] for _, picture in rows]
-    width, height = margin + max(widths) + edge, 2 * edge + sum(heights) + sum(gaps)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    top = edge
-    for (label, picture), tall, wide, gap in zip(rows, heights, widths, [*gaps, 0], strict=True):
-        middle = 1 - (top + tall / 2) / height
-        figure.text((margin - edge) / width, middle, label, ha="right", va="center")
-        if isinstance(picture, str):
-            figure.text(margin / width, middle, picture, ha="left", va="center", style="italic")
-        else:
-            box = (margin / width, 1 - (top + tall) / height, wide / width, tall / height)
-            axes = figure.add_axes(box)
-            axes.imshow(picture, interpolation="none", aspect="auto")
-            axes.set_axis_off()
-        top += tall + gap
-    return figure
-
-
-def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int) -> Figure:
-    """Originals, uint8 (n, 3, S, S), each above its reconstruction (of the same shape; n = 0 where the cell
-    diverged), ``per_row`` pairs in a row.
-    """
-    if len(reconstructions) == 0:
-        return strips([("reconstruction", "diverged: no reconstructions")], [])
-    rows = []
-    for start in range(0, len(reconstructions), per_row):
-        chosen = slice(start, start + per_row)
-        rows.append(("original", tile(originals[chosen], per_row)))
-        rows.append(("reconstruction", tile(reconstructions[chosen], per_row)))
-    return strips(rows, [2, 24] * (len(rows) // 2 - 1) + [2])
-
-
-def sample_grid(images: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """A block of samples for every prior: ``images`` maps its name to uint8 (n, 3, S, S), n = 0 where the cell
-    diverged.
-    """
-    rows = []
-    for prior in sorted(images, key=metric_order):
-        samples = images[prior]
-        rows.append((metric_label(prior), tile(samples, columns) if len(samples) else "diverged: no samples"))
-    return strips(rows, [24] * (len(rows) - 1))
-
-
-@styled
-def save(figure: Figure, *paths: str | Path) -> None:
-    """Write the figure in the format of each path's suffix (.pdf, .png): the same bytes for the same figure."""
-    metadata = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-    for path in map(Path, paths):
-        with atomic(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata=metadata[path.suffix])

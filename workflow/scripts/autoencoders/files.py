@@ -1,6 +1,7 @@
 """Writing and reading results: every file appears whole or not at all, and none can run code when read."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -35,6 +36,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: str | Path, value: object) -> None:

@@ -52,21 +52,6 @@ def prepare_image(image: Image.Image, crop: int | None, size: int) -> np.ndarray
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def image_grid(images: np.ndarray, columns: int, gap: int = 2, background: int = 255) -> np.ndarray:
-    """Lay images out row by row, ``gap`` pixels apart.
-
-    ``images`` is uint8 (n, 3, S, S); returns uint8 (H, W, 3). Cells without an image have the background's grey.
-    """
-    size = images.shape[-1]
-    rows = max(1, -(-len(images) // columns))
-    pitch = size + gap
-    grid = np.full((rows * pitch - gap, columns * pitch - gap, 3), background, dtype=np.uint8)
-    for number, image in enumerate(images):
-        top, left = number // columns * pitch, number % columns * pitch
-        grid[top : top + size, left : left + size] = image.transpose(1, 2, 0)
-    return grid
-
-
 def write_png(path: str | Path, array: np.ndarray) -> None:
     """Write uint8 (H, W, 3) as a PNG file."""
     with atomic(path) as temporary:

@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from autoencoders.network import Autoencoder
-from autoencoders.training import to_unit_interval
+from autoencoders.network import Autoencoder, to_unit_interval
 
 
 @torch.inference_mode()

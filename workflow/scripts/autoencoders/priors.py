@@ -1,7 +1,8 @@
-"""Priors over codes (section 3): fitted on the training codes after training, sampled for decoding.
+"""Fitting priors over codes (section 3), after training.
 
 Every prior here is a mixture of Gaussians, with weights (K,), means (K, z) and covariances (K, z, z) in float64:
-N(0, I) and the full-covariance Gaussian are mixtures of one. So they share a file format and a sampler.
+N(0, I) and the full-covariance Gaussian are mixtures of one. So they share a file format and the sampler of
+`autoencoders.sampling`.
 """
 
 import logging
@@ -10,7 +11,6 @@ import time
 import numpy as np
 
 from autoencoders.errors import UserError
-from autoencoders.seeds import generator
 
 logger = logging.getLogger(__name__)
 
@@ -83,24 +83,3 @@ def fit_prior(codes: np.ndarray, options: dict, seed: int) -> Mixture:
     if options["kind"] == "mvg":
         return fit_mvg(codes)
     return fit_gmm(codes, options, seed)
-
-
-def sample_prior(prior: Mixture, count: int, seed: int, name: str) -> np.ndarray:
-    """Draw ``count`` codes, float64 (count, z), in random order; none from an empty mixture.
-
-    ``name`` (the prior's) makes each prior's draw of one cell independent of the others'.
-    """
-    latent = prior["means"].shape[1]
-    if not len(prior["weights"]):
-        return np.empty((0, latent))
-    random = generator(seed, f"sample/{name}")
-    counts = random.multinomial(count, prior["weights"] / prior["weights"].sum())
-    # The eigendecomposition takes singular covariances too, which a Cholesky factor does not.
-    codes = np.concatenate(
-        [
-            random.multivariate_normal(mean, covariance, size, check_valid="ignore", method="eigh")
-            for mean, covariance, size in zip(prior["means"], prior["covariances"], counts, strict=True)
-        ]
-    )
-    # Sorted by component until here; whoever takes the first 1,000 must get a fair draw.
-    return random.permutation(codes)

@@ -1,6 +1,5 @@
 """Scores of one cell: the Fréchet distance of each of its image sets to the dataset's reference."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from torch import nn
 
 from autoencoders.errors import UserError
 from autoencoders.features import extract
-from autoencoders.files import read_npz
+from autoencoders.files import file_sha256, read_npz
 from autoencoders.frechet import Statistics, covariance_root, frechet_distance, statistics
 
 COLUMNS = [
     *("dataset", "model", "filters", "depth", "latent", "seed"),
-    *("extractor", "metric", "frechet_distance", "images", "status"),
+    *("setting", "extractor", "metric", "frechet_distance", "images", "status"),
 ]
 
 
@@ -32,11 +31,6 @@ def finite_features(
             "broken. Replace extractors.inception.weights, or delete the classifier's file, and it is trained again"
         )
     return features
-
-
-def file_sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def reference_arrays(
@@ -94,8 +88,8 @@ def score_cell(
     return pd.DataFrame(rows).astype({"frechet_distance": "float64", "images": "int64"})
 
 
-def identified(scores: pd.DataFrame, cell: Mapping[str, object], extractor: str) -> pd.DataFrame:
-    """The rows of ``score_cell`` with the cell and the extractor in front, in the order of ``COLUMNS``."""
+def identified(scores: pd.DataFrame, cell: Mapping[str, object], setting: str, extractor: str) -> pd.DataFrame:
+    """The rows of ``score_cell`` with the cell, setting and extractor in front, in the order of ``COLUMNS``."""
     # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
     identity = {
         "dataset": str(cell["dataset"]),
@@ -104,6 +98,7 @@ def identified(scores: pd.DataFrame, cell: Mapping[str, object], extractor: str)
         "depth": str(cell["depth"]),
         "latent": int(cell["latent"]),
         "seed": int(cell["seed"]),
-        "extractor": str(extractor),
+        "setting": setting,
+        "extractor": extractor,
     }
     return scores.assign(**identity)[COLUMNS]

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from autoencoders.download import download_hub, file_sha256, local_hub_files
+from autoencoders.download import download_hub, local_hub_files
 from autoencoders.errors import UserError
+from autoencoders.files import file_sha256
 from autoencoders.locations import EXTENSIONS, images_below, is_hub, is_image, local_files, patterns
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """The tables: all scores in one, Table 2 and Table 3 of the paper, and their Markdown for people.
 
-Scores are long tables, one row a cell, extractor and metric: dataset, model, filters, depth, latent, seed,
-extractor, metric, frechet_distance (NaN unless status is "ok"), images, status ("ok" or "diverged"), and after
-``merge_published`` published, published_source and published_confidence.
+Scores are long tables, one row a cell, extractor and metric: dataset, model, filters, depth, latent, seed, setting
+("paper" or "own", see ``autoencoders.published.setting``), extractor, metric, frechet_distance (NaN unless status is
+"ok"), images, status ("ok" or "diverged"), and after ``merge_published`` published, published_source and
+published_confidence.
 """
 
 import math
@@ -23,7 +24,7 @@ from autoencoders.labels import (
 from autoencoders.published import CITED, comparable
 
 CELL = ["dataset", "model", "filters", "depth", "latent", "seed"]
-GROUP = ["dataset", "extractor", "filters"]
+GROUP = ["dataset", "setting", "extractor", "filters"]
 RECONSTRUCTIONS = ("train_recon", "test_recon")
 NO_VALUE = "–"
 HEADERS = {"frechet_distance": "FD", "latent": "Latent units", **METRICS}
@@ -88,7 +89,7 @@ def describe_status(ok: pd.Series) -> str:
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
     """The metrics of a table of ``by_metric``: the columns between those that identify a row and seeds."""
-    identity = {*CELL, "extractor", "source"}
+    identity = {*CELL, "setting", "extractor", "source"}
     columns = list(table.columns[: table.columns.get_loc("seeds")])
     return [name for name in columns if name not in identity]
 
@@ -112,7 +113,11 @@ def cited_rows(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     kinds = {"fid": "published", "confidence": "confidence"}
     values.columns = [f"{metric}_{kinds[kind]}" for kind, metric in values.columns]
     return values.reset_index().assign(
-        extractor="inception", source="cited", seeds=pd.array([pd.NA] * len(values), "Int64"), status="ok"
+        setting="paper",
+        extractor="inception",
+        source="cited",
+        seeds=pd.array([pd.NA] * len(values), "Int64"),
+        status="ok",
     )
 
 
@@ -209,7 +214,7 @@ def to_markdown(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
     sections = []
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
         marks = None if bold is None else bold.loc[rows.index]
-        cells = markdown_cells(rows.drop(columns=["dataset", "extractor"]), marks)
+        cells = markdown_cells(rows.drop(columns=["dataset", "setting", "extractor"]), marks)
         cells = cells.rename(columns={"FD": "FID" if extractor == "inception" else "FD"})
         text = ["left" if name in ("Model", "Prior", "Status") else "right" for name in cells]
         body = cells.to_markdown(index=False, disable_numparse=True, colalign=text)
@@ -286,7 +291,7 @@ def significant(value: float, digits: int = 4) -> str:
 
 def scores_markdown(scores: pd.DataFrame) -> str:
     """All scores with a row a cell and a column a metric."""
-    table = by_metric(scores, ["dataset", "extractor", "model", "filters", "depth", "latent", "seed"])
+    table = by_metric(scores, ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"])
     return to_markdown(table.drop(columns="seeds"))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.network import Autoencoder
+from autoencoders.network import Autoencoder, to_unit_interval
 from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
 from autoencoders.progress import Progress
 from autoencoders.seeds import stream_seed
@@ -41,11 +41,6 @@ class TrainingResult:
 def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
     """The rate of an epoch (counted from 0): that of the last pair that has begun."""
     return max((start, rate) for start, rate in schedule if start <= epoch)[1]
-
-
-def to_unit_interval(images: Tensor) -> Tensor:
-    """uint8 (N, 3, S, S) to float32 in [0, 1], in the memory layout that convolutions are fastest in."""
-    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 def weights_finite(network: Autoencoder) -> bool:
