@@ -8,10 +8,10 @@ import pytest
 
 from autoencoders.published import CITED, merge_published, read_published, setting
 from autoencoders.tables import (
+    by_cell,
     collect_scores,
     lowest,
     lowest_of_table3,
-    scores_markdown,
     select_cells,
     significant,
     table2,
@@ -56,6 +56,10 @@ def cell(
         for metric, value in values.items()
     ]
     return pd.DataFrame(rows).astype({"frechet_distance": "float64"})
+
+
+def paths(folder):
+    return {suffix: folder / f"t.{suffix}" for suffix in ("parquet", "csv", "md", "html")}
 
 
 def merged(published, *cells):
@@ -280,8 +284,8 @@ def test_all_diverged(published, tmp_path):
         assert not mask.any(axis=None)
         markdown = to_markdown(table, mask)
         assert "diverged" in markdown and "nan" not in markdown.lower() and "NA" not in markdown
-        write_table(table, markdown, tmp_path / "t.parquet", tmp_path / "t.csv", tmp_path / "t.md")
-    assert "diverged" in scores_markdown(scores)
+        write_table(table, "T", paths(tmp_path), bold=mask)
+    assert "diverged" in to_markdown(by_cell(scores))
 
 
 def test_no_cell_at_the_comparison_size(published, tmp_path):
@@ -289,14 +293,14 @@ def test_no_cell_at_the_comparison_size(published, tmp_path):
     table = table2(scores, published, LATENT)
     assert table.empty
     assert "No cell" in to_markdown(table, lowest(table))
-    write_table(table, "", tmp_path / "t.parquet", tmp_path / "t.csv", tmp_path / "t.md")
+    write_table(table, "T", paths(tmp_path))
     deep = table3(merged(published, cell(depth="2222", values=1)), published)
     assert deep.empty and "No cell" in to_markdown(deep, lowest_of_table3(deep))
 
 
-def test_scores_markdown_has_a_row_a_cell(published):
+def test_the_table_of_all_scores_has_a_row_a_cell(published):
     scores = merged(published, cell(values=1), cell(seed=1, values=None), cell(depth="3321", values=12.3456))
-    rows = section(scores_markdown(scores), "digits, classifier")
+    rows = section(to_markdown(by_cell(scores)), "digits, classifier")
     assert rows[0] == [
         *("Model", "Filters", "Depth", "Latent units", "Seed"),
         *("Train R", "Test R", "N(0,I)", "MVG", "GMM", "Status"),
@@ -311,11 +315,11 @@ def test_scores_markdown_has_a_row_a_cell(published):
 def test_written_tables_agree(published, tmp_path):
     scores = merged(published, cell("cifar10", filters=32, latent=128, extractor="inception", values=1 / 3))
     table = table2(scores, published, LATENT)
-    write_table(table, "text", tmp_path / "t.parquet", tmp_path / "t.csv", tmp_path / "t.md")
+    write_table(table, "T", paths(tmp_path))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)
     csv = pd.read_csv(tmp_path / "t.csv")
     assert csv["mvg"].dropna().tolist() == [1 / 3]
-    assert (tmp_path / "t.md").read_text() == "text"
+    assert "0.3333" in (tmp_path / "t.md").read_text() and "0.3333" in (tmp_path / "t.html").read_text()
 
 
 def test_select_cells_takes_those_cells_alone():
@@ -355,3 +359,13 @@ def test_a_reduced_run_on_the_papers_dataset_stands_alone(published):
     for table in (table2(scores, published, LATENT), table3(scores, published)):
         assert not [name for name in table if "published" in name]
         assert "source" not in table or set(table["source"]) == {"ours"}
+
+
+def test_html_has_the_same_values_as_markdown_and_escapes_names(published, tmp_path):
+    scores = merged(published, cell(model="<dae>", values=1), cell(model="vae", values=2), cell(model="x", values=None))
+    table = table2(scores, published, LATENT)
+    write_table(table, "Title", paths(tmp_path), bold=lowest(table))
+    page = (tmp_path / "t.html").read_text()
+    assert "<td>&lt;DAE&gt;</td>" in page and "<dae>" not in page.lower().replace("&lt;", "")
+    assert page.count("<b>1.000</b>") == len(METRICS) and "**" not in page
+    assert "diverged" in page and "not FID" in page

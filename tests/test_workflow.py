@@ -82,7 +82,7 @@ def test_a_diverged_cell_keeps_its_rows_without_values(finished):
 
 def test_every_target_of_the_readme_is_made(finished):
     for name in ("scores", "table2", "table3"):
-        for suffix in ("parquet", "csv", "md"):
+        for suffix in ("parquet", "csv", "md", "html"):
             assert (finished / f"results/demo/tables/{name}.{suffix}").stat().st_size
     for file in ("figures/figure1-classifier.pdf", "figures/figure1-classifier.png", "datasets/digits/preview.png"):
         assert (finished / "results/demo" / file).stat().st_size
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_bytes(finished, again):
         assert (again / file).read_bytes() == (finished / file).read_bytes(), file
         compared += 1
     suffixes = {file.suffix for file in files}
-    assert {".safetensors", ".npy", ".npz", ".parquet", ".csv", ".md", ".png", ".pdf"} <= suffixes
+    assert {".safetensors", ".npy", ".npz", ".parquet", ".csv", ".md", ".html", ".png", ".pdf"} <= suffixes
     assert compared > 30
 
 

@@ -8,7 +8,7 @@ localrules:
 rule all_tables:
     input:
         expand(
-            "<results>/tables/{table}.{format}", table=["scores", "table2", "table3"], format=["parquet", "csv", "md"]
+            "<results>/tables/{table}.{format}", table=["scores", "table2", "table3"], format=["parquet", "csv", "md", "html"]
         ),
         "<results>/provenance.json",
     message:
@@ -44,13 +44,14 @@ rule collect_scores:
         modules=modules("collect_scores"),
     output:
         parquet="<results>/tables/scores.parquet",
-        csv=report(
-            "<results>/tables/scores.csv",
+        csv="<results>/tables/scores.csv",
+        md="<results>/tables/scores.md",
+        html=report(
+            "<results>/tables/scores.html",
             caption="../report/scores.rst",
             category="Tables",
             labels={"table": "all scores"},
         ),
-        md="<results>/tables/scores.md",
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -73,13 +74,14 @@ rule table2:
         modules=modules("table2"),
     output:
         parquet="<results>/tables/table2.parquet",
-        csv=report(
-            "<results>/tables/table2.csv",
+        csv="<results>/tables/table2.csv",
+        md="<results>/tables/table2.md",
+        html=report(
+            "<results>/tables/table2.html",
             caption="../report/table2.rst",
             category="Tables",
             labels={"table": "Table 2"},
         ),
-        md="<results>/tables/table2.md",
     log:
         "<logs>/table2.log",
     benchmark:
@@ -104,13 +106,14 @@ rule table3:
         modules=modules("table3"),
     output:
         parquet="<results>/tables/table3.parquet",
-        csv=report(
-            "<results>/tables/table3.csv",
+        csv="<results>/tables/table3.csv",
+        md="<results>/tables/table3.md",
+        html=report(
+            "<results>/tables/table3.html",
             caption="../report/table3.rst",
             category="Tables",
             labels={"table": "Table 3"},
         ),
-        md="<results>/tables/table3.md",
     log:
         "<logs>/table3.log",
     benchmark:

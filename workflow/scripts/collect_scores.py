@@ -8,12 +8,10 @@ import pandas as pd
 
 from autoencoders.job import job
 from autoencoders.published import merge_published, read_published
-from autoencoders.tables import collect_scores, scores_markdown, write_table
+from autoencoders.tables import by_cell, collect_scores, write_table
 
 if __name__ == "__main__":
     with job(snakemake):
         cells = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
         scores = merge_published(cells, read_published(snakemake.input.published))
-        write_table(
-            scores, scores_markdown(scores), snakemake.output.parquet, snakemake.output.csv, snakemake.output.md
-        )
+        write_table(scores, "All scores", snakemake.output, shown=by_cell(scores))

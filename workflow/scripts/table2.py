@@ -4,7 +4,7 @@ import pandas as pd
 
 from autoencoders.job import job
 from autoencoders.published import read_published
-from autoencoders.tables import lowest, table2, to_markdown, write_table
+from autoencoders.tables import lowest, table2, write_table
 
 if __name__ == "__main__":
     with job(snakemake):
@@ -13,5 +13,4 @@ if __name__ == "__main__":
             read_published(snakemake.input.published),
             snakemake.params.comparison_latent,
         )
-        markdown = to_markdown(table, lowest(table))
-        write_table(table, markdown, snakemake.output.parquet, snakemake.output.csv, snakemake.output.md)
+        write_table(table, "Table 2: models at one latent size", snakemake.output, bold=lowest(table))

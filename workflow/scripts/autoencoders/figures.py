@@ -81,6 +81,7 @@ def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame | None
                 latents |= set(drawn[-1]["latent"])
             axes.set_title(f"({next(letters)}) {dataset_label(dataset)}, {metric_label(prior)}", loc="left")
             axes.grid(axis="y")
+            axes.ticklabel_format(axis="y", useOffset=False)
             axes.set_axisbelow(True)
         format_latent_axis(axes_row[0], sorted(latents))
         axes_row[0].set_ylabel(distance_label(extractor))

@@ -16,10 +16,11 @@ logger = logging.getLogger(__name__)
 def job(snakemake) -> Iterator[None]:
     """Log to the rule's log file and to the terminal; end with status 1 and a readable message on an error.
 
-    Lines on the terminal begin with the job's wildcards, since several jobs may share it.
+    Lines on the terminal begin with the job's name, since several jobs may share it: its log's path below logs/, such
+    as train/cifar10/dae/f32-d1-z64-s0.
     """
-    name = "/".join(str(value) for value in snakemake.wildcards) or snakemake.rule
     log_file = Path(snakemake.log[0])
+    name = log_file.with_suffix("").as_posix().split("logs/")[-1]
     log_file.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))

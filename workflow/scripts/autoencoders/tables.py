@@ -6,8 +6,9 @@ Scores are long tables, one row a cell, extractor and metric: dataset, model, fi
 published_confidence.
 """
 
+import html
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,15 @@ CELL = ["dataset", "model", "filters", "depth", "latent", "seed"]
 GROUP = ["dataset", "setting", "extractor", "filters"]
 RECONSTRUCTIONS = ("train_recon", "test_recon")
 NO_VALUE = "–"
+EMPTY = "No cell belongs in this table."
+TEXT_COLUMNS = ("Model", "Prior", "Status")
+HTML_STYLE = """<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.25em 0.9em; text-align: right; border-bottom: 1px solid #ddd; }
+th { border-bottom: 2px solid #444; }
+</style>
+"""
 HEADERS = {"frechet_distance": "FD", "latent": "Latent units", **METRICS}
 
 
@@ -204,24 +214,38 @@ def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:
     return lowest(table, ["frechet_distance"], [*GROUP, "prior"])
 
 
-def to_markdown(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
-    """A section a dataset and extractor: a line that says what the numbers are, then the rows.
+def sections(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """A heading, a line that says what the numbers are, and the texts of the rows, for every dataset and extractor.
 
-    Published values stand in parentheses behind ours, those that are doubtful with a question mark.
+    Published values stand in parentheses behind ours, those that are doubtful with a question mark. ``bold`` is a
+    mask of the values between two asterisks.
     """
-    if table.empty:
-        return "No cell belongs in this table.\n"
-    sections = []
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
         marks = None if bold is None else bold.loc[rows.index]
-        cells = markdown_cells(rows.drop(columns=["dataset", "setting", "extractor"]), marks)
+        cells = text_cells(rows.drop(columns=["dataset", "setting", "extractor"]), marks)
         cells = cells.rename(columns={"FD": "FID" if extractor == "inception" else "FD"})
-        text = ["left" if name in ("Model", "Prior", "Status") else "right" for name in cells]
-        body = cells.to_markdown(index=False, disable_numparse=True, colalign=text)
-        sections.append(
-            f"## {dataset_label(dataset)}, {extractor}\n\n{introduction(rows, extractor, bold)}\n\n{body}\n"
-        )
-    return "\n".join(sections)
+        yield f"{dataset_label(dataset)}, {extractor}", introduction(rows, extractor, bold), cells
+
+
+def to_markdown(table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
+    """The ``sections`` as Markdown."""
+    texts = []
+    for heading, what, cells in sections(table, bold):
+        align = ["left" if name in TEXT_COLUMNS else "right" for name in cells]
+        body = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
+        texts.append(f"## {heading}\n\n{what}\n\n{body}\n")
+    return "\n".join(texts) or f"{EMPTY}\n"
+
+
+def to_html(title: str, table: pd.DataFrame, bold: pd.DataFrame | None = None) -> str:
+    """The ``sections`` as a page of its own."""
+    texts = []
+    for heading, what, cells in sections(table, bold):
+        rows = cells.map(html.escape).replace(r"\*\*(.+?)\*\*", r"<b>\1</b>", regex=True)
+        body = rows.to_html(index=False, escape=False, border=0)
+        texts.append(f"<h2>{html.escape(heading)}</h2>\n<p>{html.escape(what)}</p>\n{body}\n")
+    body = "".join(texts) or f"<p>{EMPTY}</p>\n"
+    return f"<!doctype html>\n<meta charset='utf-8'>\n<title>{title}</title>\n{HTML_STYLE}<h1>{title}</h1>\n{body}"
 
 
 def introduction(rows: pd.DataFrame, extractor: str, bold: pd.DataFrame | None) -> str:
@@ -238,7 +262,7 @@ def introduction(rows: pd.DataFrame, extractor: str, bold: pd.DataFrame | None) 
     return " ".join(sentences)
 
 
-def markdown_cells(rows: pd.DataFrame, bold: pd.DataFrame | None) -> pd.DataFrame:
+def text_cells(rows: pd.DataFrame, bold: pd.DataFrame | None) -> pd.DataFrame:
     """The text of every cell under names for people; published columns are folded into the columns they belong to."""
     shown = {}
     for name in rows:
@@ -289,16 +313,28 @@ def significant(value: float, digits: int = 4) -> str:
     return f"{rounded:.{min(max(decimals, 0), digits)}f}"
 
 
-def scores_markdown(scores: pd.DataFrame) -> str:
-    """All scores with a row a cell and a column a metric."""
-    table = by_metric(scores, ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"])
-    return to_markdown(table.drop(columns="seeds"))
+def by_cell(scores: pd.DataFrame) -> pd.DataFrame:
+    """All scores for people: a row a cell and a column a metric."""
+    return by_metric(scores, ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"]).drop(
+        columns="seeds"
+    )
 
 
-def write_table(table: pd.DataFrame, markdown: str, parquet: str | Path, csv: str | Path, md: str | Path) -> None:
-    """The same table for machines (parquet), for spreadsheets (CSV) and for people (Markdown)."""
-    write_parquet(parquet, table)
-    with atomic(csv) as temporary:
+def write_table(
+    table: pd.DataFrame,
+    title: str,
+    paths: Mapping[str, str | Path],
+    shown: pd.DataFrame | None = None,
+    bold: pd.DataFrame | None = None,
+) -> None:
+    """The table for machines (parquet) and spreadsheets (CSV), and for people as Markdown and HTML.
+
+    ``paths`` has the keys parquet, csv, md and html. People see ``shown`` where it is given, with ``bold`` marks.
+    """
+    shown = table if shown is None else shown
+    write_parquet(paths["parquet"], table)
+    with atomic(paths["csv"]) as temporary:
         table.to_csv(temporary, index=False)
-    with atomic(md) as temporary:
-        temporary.write_text(markdown, encoding="utf-8")
+    for key, text in (("md", to_markdown(shown, bold)), ("html", to_html(title, shown, bold))):
+        with atomic(paths[key]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
