@@ -28,6 +28,7 @@ demo: setup
 	@echo "  results/demo/figures/figure1-classifier.png   Figure 1"
 	@echo "  results/demo/tables/table2.md, table3.md      the tables"
 	@echo "  results/demo/cells/                           every cell's samples.png and reconstructions.png"
+	@echo "  .venv/bin/snakemake --report report.html --configfile config/demo.yaml   puts all of it on one page"
 	@echo "Next: README.md, section \"The paper's run\"."
 
 test: setup

@@ -3,9 +3,13 @@
 import copy
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import yaml
+from PIL import Image
+from running import copy_project, planned
 
 from autoencoders import settings
 
@@ -48,17 +52,35 @@ def test_the_configs_that_come_along_are_valid(project, paper, name):
     assert config["pathvars"]["results"] == f"results/{name}"
 
 
-def test_commands_name_targets_and_files_that_exist(project):
-    rules = "".join(file.read_text() for file in [project / "Snakefile", *(project / "workflow/rules").glob("*.smk")])
+def test_every_make_target_exists(project):
     makefile = (project / "Makefile").read_text()
-    commands = [line.split("  #")[0] for block in blocks(project, "sh") for line in block.splitlines() if line]
-    assert len(commands) >= 6
-    for command in commands:
-        program, *arguments = shlex.split(command)
-        if program == "make":
-            assert re.search(rf"^{arguments[0]}:", makefile, flags=re.MULTILINE), command
-            continue
-        assert program == "snakemake", command
-        for argument in arguments:
-            if argument == "all" or argument.startswith("all_"):
-                assert f"rule {argument}:" in rules, command
+    for command in commands(project, "make"):
+        assert re.search(rf"^{command[1]}:", makefile, flags=re.MULTILINE), command
+
+
+def test_every_snakemake_command_plans_its_jobs(project, tmp_path):
+    """Word for word as Snakemake parses it, but as a dry run."""
+    folder = copy_project(project, tmp_path)
+    (folder / "images").mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "images" / "a.png")
+    own = [example for example in blocks(project, "yaml") if "path/to/images" in example]
+    (folder / "mine.yaml").write_text(own[0].replace("path/to/images", "images"))
+    found = commands(project, "snakemake")
+    assert len(found) >= 6
+    for command in found:
+        # Nothing is there yet that could be touched.
+        arguments = [argument for argument in command[1:] if argument != "--touch"]
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments, "--dry-run"],
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert planned(done.stdout), command
+
+
+def commands(project, program: str) -> list[list[str]]:
+    lines = [line.split("  #")[0] for block in blocks(project, "sh") for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.split(" ")[0] == program]

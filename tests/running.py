@@ -1,0 +1,32 @@
+"""Running Snakemake as a user does, in a copy of the project."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def copy_project(project: Path, folder: Path) -> Path:
+    for name in ("Snakefile", "workflow", "config", "envs"):
+        source = project / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, folder / name)
+    shutil.copy2(project / "tests" / "tiny.yaml", folder / "tiny.yaml")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0, check=True):
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpu}"]
+    if configs:
+        command += ["--configfile", *configs]
+    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if check:
+        assert done.returncode == 0, done.stdout[-5000:]
+    return done
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule name -> number of jobs, from the table that a dry run prints first."""
+    table = output.split("Job stats:")[1].split("total")[0] if "Job stats:" in output else ""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
