@@ -13,7 +13,7 @@ include: "workflow/rules/common.smk"
 
 pathvars:
     # The folder of one trained network and of everything computed from it, below <results>/cells.
-    cell=CELL,
+    cell=CONSTRAINED_CELL,
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
 

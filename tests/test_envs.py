@@ -54,6 +54,8 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
                 continue
             for directive in ("log:", "benchmark:", "mem_mb=", "runtime=", "modules=modules("):
                 assert directive in rule, f"{name} lacks {directive}"
+            # Whatever computes on a device asks for one, and nothing else does.
+            assert ("gpu=1" in rule) == ("autoencoders.device" in script_text(project, name)), name
             env = re.search(r'conda:\s+"\.\./\.\./envs/(.+?)"', rule)
             assert env and env[1] in envs, name
             used.add(env[1])
@@ -61,6 +63,10 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
             assert script == f"{name}.py", f"the script of rule {name} is {script}"
             assert f'modules("{name}")' in rule, name
     assert used == set(envs)
+
+
+def script_text(project, name: str) -> str:
+    return (project / "workflow" / "scripts" / f"{name}.py").read_text()
 
 
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid"}

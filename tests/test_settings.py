@@ -90,6 +90,15 @@ REFUSED = [
     ("experiments.width[0].depth", "332", "Write one or more depths of 1 or 4 digits"),
     ("experiments.width[0].depth", 33211, "Write one or more depths of 1 or 4 digits"),
     ("experiments.width[0].depth", [1, "3021"], "Write one or more depths of 1 or 4 digits"),
+    ("experiments.width[0].depth", 3021, "experiments.width[0].depth: 3021 has a stage without a convolution"),
+    ("experiments.width[0].depth", 2.0, "Write one or more depths of 1 or 4 digits"),
+    ("experiments.width[0].filters", 32.0, "experiments.width[0].filters: 32.0 can't be used here"),
+    ("seeds", [0.0], "seeds[0]: 0.0 can't be used here"),
+    ("seeds", [5_000_000_000], "seeds[0]: 5000000000 can't be used here"),
+    ("seeds", [True], "seeds[0]: True can't be used here"),
+    ("priors.test_recon", {"kind": "mvg"}, "priors.test_recon: tables have a column of this name already"),
+    ("priors.seeds", {"kind": "mvg"}, "priors.seeds: tables have a column of this name already"),
+    ("pathvars.results", "~/results", "Write a folder without"),
     ("experiments.width[0].latent", [16, "x"], "Write one or more latent sizes"),
     ("experiments.width[0].widths", [32], "experiments.width[0].widths is not a key"),
     ("experiments.width", [], "experiments.width is empty. Write a list of grids"),
@@ -195,3 +204,8 @@ def test_what_no_experiment_uses_need_not_be_there(paper, tmp_path):
     own_images(paper, tmp_path / "nowhere")
     paper["run"] = ["width"]
     settings.resolve(paper)
+
+
+def test_the_same_depth_has_one_name(paper):
+    paper["experiments"]["width"] = [{"dataset": "cifar10", "model": "dae", "filters": 8, "depth": [1, 1111, "2222"]}]
+    assert {cell["depth"] for cell in settings.cells(settings.resolve(paper))} == {"1", "2"}

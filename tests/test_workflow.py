@@ -104,8 +104,13 @@ def test_the_same_seed_gives_the_same_bytes(finished, again):
     assert compared > 30
 
 
-@pytest.mark.parametrize("module", ["frechet", "priors", "figures", "network"])
-def test_an_edited_module_reruns_exactly_the_rules_that_import_it(finished, module):
+# With the image sets gone, what reads them takes `sample` along; what draws must not.
+@pytest.mark.parametrize(
+    ("module", "sets"),
+    [("frechet", "kept"), ("priors", "kept"), ("network", "kept"), ("figures", "gone"), ("image_grids", "gone")],
+)
+def test_an_edited_module_reruns_exactly_the_rules_that_import_it(finished, again, module, sets):
+    finished = finished if sets == "kept" else again
     edited = finished / "workflow/scripts/autoencoders" / f"{module}.py"
     before, stamps = edited.read_text(), edited.stat()
     try:
@@ -173,11 +178,52 @@ def test_the_papers_run_lists_its_jobs(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target",
-    ["all", "all_datasets", "all_models", "all_codes", "all_priors", "all_samples", "all_scores", "all_tables"],
+    ("target", "last"),
+    [
+        ("all_datasets", "prepare_dataset"),
+        ("all_models", "train"),
+        ("all_codes", "encode"),
+        ("all_priors", "fit_prior"),
+        ("all_samples", "sample"),
+        ("all_scores", "score"),
+        ("all_tables", "table3"),
+        ("all_figures", "figure1"),
+        ("all", "grids"),
+    ],
 )
-def test_every_stage_has_a_target(finished, target):
-    assert target in planned(snakemake(finished, "-n", "--forceall", target).stdout)
+def test_every_stage_has_a_target(finished, target, last):
+    jobs = planned(snakemake(finished, "-n", "--forceall", target).stdout)
+    assert {target, last} <= set(jobs)
+    assert jobs[last] == {"fit_prior": 6, "prepare_dataset": 1, "table3": 1, "figure1": 1}.get(last, 2)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["digits/dae/f0-d1-z4-s0", "digits/dae/f2-d123-z4-s0", "digits/dae/f2-d1-z04-s0", "digits/nosuch/f2-d1-z4-s0"],
+)
+def test_a_cell_that_can_not_be_is_refused(finished, cell):
+    done = snakemake(finished, "-n", f"results/demo/cells/{cell}/weights.safetensors", check=False)
+    assert done.returncode != 0
+    assert "No rule to produce" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        ("scoring: { batch_size: 7 }", set()),
+        ("pathvars: { resources: elsewhere }", set()),
+        ("datasets: { digits: { comparison_latent: 8 } }", {"table2"}),
+        ("extractors: { classifier: { epochs: 3 } }", {"train_classifier", "reference", "score"}),
+        ("models: { dae: { beta: 5 } }", set()),
+        ("priors: { gmm: { components: 4 } }", {"fit_prior", "sample", "grids", "score"}),
+    ],
+)
+def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, jobs):
+    (finished / "change.yaml").write_text(change)
+    output = snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout
+    expected = jobs | ({"collect_scores", "table2", "table3", "figure1"} if "score" in jobs else set())
+    # The record of the config itself always follows it.
+    assert set(planned(output)) == expected | {"provenance", "all"}
 
 
 def test_the_report_has_captions_and_labels(finished):
@@ -211,8 +257,8 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(project, tmp_path, finished):
     assert "sees none" in log.read_text()
 
 
-def test_ones_own_folder_of_images_needs_a_few_lines_and_no_code(project, tmp_path):
-    """The README's example, with class folders of drawn images."""
+def test_ones_own_folder_of_images_needs_a_few_lines_and_no_code(project, tmp_path, inception_weights):
+    """The README's example, with class folders of drawn images, scored with both extractors."""
     folder = copy_project(project, tmp_path)
     random = np.random.default_rng(0)
     for label, base in (("dark", 60), ("light", 180)):
@@ -221,28 +267,57 @@ def test_ones_own_folder_of_images_needs_a_few_lines_and_no_code(project, tmp_pa
             pixels = np.clip(random.normal(base, 30, (50, 70, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / label / f"{index}.jpg")
     (folder / "mine.yaml").write_text(
-        """
+        f"""
 run: [mine]
+extractors: {{ inception: {{ weights: {inception_weights} }} }}
 datasets:
   mine:
     source: folder
-    folder: { train: photos }
+    folder: {{ train: photos }}
     size: 32
     latent: [4]
-    extractors: [classifier]
+    extractors: [classifier, inception]
 experiments:
   mine:
-    - { dataset: mine, model: dae, filters: 2 }
-training: { epochs: 1, learning_rate: [{ epoch: 0, rate: 1.0e-3 }] }
-scoring: { images: 20 }
+    - {{ dataset: mine, model: dae, filters: 2 }}
+training: {{ epochs: 1, learning_rate: [{{ epoch: 0, rate: 1.0e-3 }}] }}
+scoring: {{ images: 20 }}
 priors:
-  gmm: { components: 2 }
+  gmm: {{ components: 2 }}
 """
     )
     snakemake(folder, "all_tables", configs=("mine.yaml",))
     scores = pd.read_parquet(folder / "results/tables/scores.parquet")
     assert set(scores.dataset) == {"mine"}
+    # Weights other than the official ones make no FID.
+    assert set(scores.extractor) == {"classifier", "inception-other"}
+    assert "FID" not in (folder / "results/tables/table3.md").read_text().replace("not FID", "")
     assert np.isfinite(scores.frechet_distance).all()
     # More images are noticed.
     Image.new("RGB", (64, 64)).save(folder / "photos" / "dark" / "more.png")
     assert "prepare_dataset" in planned(snakemake(folder, "-n", "all_tables", configs=("mine.yaml",)).stdout)
+
+
+def test_real_images_are_prepared_from_their_parquet_files(project, tmp_path, shared_data):
+    folder = copy_project(project, tmp_path)
+    (folder / "real.yaml").write_text(
+        f"""
+datasets:
+  cifar10:
+    source: parquet
+    parquet: {{ train: {shared_data}/cifar10/train-*.parquet, test: {shared_data}/cifar10/test-*.parquet }}
+    limit: {{ train: 300, test: 100 }}
+  celeba:
+    source: parquet
+    parquet: {{ train: {shared_data}/celeba/train-*.parquet, test: {shared_data}/celeba/test-*.parquet }}
+    limit: {{ train: 200, test: 50 }}
+    crop: 70
+"""
+    )
+    snakemake(folder, "all_datasets", configs=("real.yaml",))
+    for dataset, train, test, size in (("cifar10", 300, 100, 32), ("celeba", 200, 50, 64)):
+        for split, count in (("train", train), ("test", test)):
+            with np.load(folder / f"results/datasets/{dataset}/{split}.npz") as arrays:
+                assert arrays["images"].shape == (count, 3, size, size)
+                assert arrays["images"].std() > 30
+                assert ("labels" in arrays) == (dataset == "cifar10")

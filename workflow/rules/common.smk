@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders import imports, locations, settings
+from autoencoders import imports, locations, provenance, settings
 from autoencoders.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -16,22 +16,28 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+CONSTRAINTS = {
+    "dataset": "|".join(map(re.escape, config["datasets"])),
+    "model": "|".join(map(re.escape, config["models"])),
+    "filters": r"[1-9]\d*",
+    "depth": r"[1-9]|[1-9]{4}",
+    "latent": r"[1-9]\d*",
+    "seed": r"0|[1-9]\d*",
+}
+
 # The folder of one cell, below <results>/cells.
 CELL = "{dataset}/{model}/f{filters}-d{depth}-z{latent}-s{seed}"
+# The same with its constraints: Snakemake applies `wildcard_constraints` before it expands pathvars.
+CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[match[1]]}}}", CELL)
 CELLS = settings.cells(config)
 METRICS = settings.metrics(config)
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 
 
 wildcard_constraints:
-    dataset="|".join(map(re.escape, config["datasets"])),
-    model="|".join(map(re.escape, config["models"])),
+    dataset=CONSTRAINTS["dataset"],
     prior="|".join(map(re.escape, config["priors"])),
     extractor="inception|classifier",
-    filters=r"[1-9]\d*",
-    depth=r"[1-9]|[1-9]{4}",
-    latent=r"[1-9]\d*",
-    seed=r"\d+",
 
 
 def modules(script):
@@ -57,8 +63,12 @@ def cell_identity(wildcards):
 
 def dataset_options(wildcards):
     """What the preparation of a dataset depends on: not the cells or extractors that use it."""
-    used = ("source", config["datasets"][wildcards.dataset]["source"], "test_fraction", "limit", "crop", "size")
-    return {key: config["datasets"][wildcards.dataset][key] for key in used}
+    dataset = config["datasets"][wildcards.dataset]
+    source = dataset[dataset["source"]]
+    used = ["source", dataset["source"], "limit", "crop", "size"]
+    if dataset["source"] == "sklearn" or source.get("test", "official") is None:
+        used.append("test_fraction")
+    return {key: dataset[key] for key in used}
 
 
 def network_options(wildcards):
@@ -96,11 +106,6 @@ def dataset_source(wildcards):
     return {"source": dataset["source"], dataset["source"]: dataset[dataset["source"]]}
 
 
-def dataset_folder(wildcards):
-    """Where a dataset's downloads lie."""
-    return os.path.join(config["pathvars"]["resources"], "datasets", wildcards.dataset)
-
-
 def dataset_files(wildcards):
     """The files that a dataset is prepared from: a download's manifest, and local parquet files."""
     dataset = config["datasets"][wildcards.dataset]
@@ -125,11 +130,16 @@ SCORES = [
     for cell in CELLS
     for extractor in config["datasets"][cell["dataset"]]["extractors"]
 ]
-USED_EXTRACTORS = sorted({extractor for name in USED_DATASETS for extractor in config["datasets"][name]["extractors"]})
 PUBLISHED = os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv")
 CELL_LABELS = {"model": "{model}", "filters": "{filters}", "depth": "{depth}", "latent": "{latent}", "seed": "{seed}"}
 
 
-def experiment_cells(experiment):
+def cells_of(experiment):
     """The cells of one experiment, where it runs; none where it does not."""
     return settings.experiment_cells(config, experiment) if experiment in config["run"] else []
+
+
+def extractors_of(experiment):
+    """The extractors that some cell of an experiment is scored with."""
+    datasets = {cell["dataset"] for cell in cells_of(experiment)}
+    return sorted({extractor for name in datasets for extractor in config["datasets"][name]["extractors"]})

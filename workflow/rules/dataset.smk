@@ -28,7 +28,6 @@ rule download_dataset:
         runtime=240,
     params:
         dataset=dataset_source,
-        folder=dataset_folder,
     message:
         "downloading {wildcards.dataset}"
     script:
@@ -54,7 +53,6 @@ rule prepare_dataset:
         runtime=60,
     params:
         dataset=dataset_options,
-        folder=dataset_folder,
         fingerprints=folder_fingerprints,
     message:
         "preparing {wildcards.dataset}"

@@ -27,8 +27,6 @@ rule encode:
         gpu=1,
         mem_mb=16000,
         runtime=30,
-    params:
-        batch_size=lookup(within=config, dpath="scoring/batch_size"),
     message:
         "encoding {wildcards.dataset} with {wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

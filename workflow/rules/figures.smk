@@ -3,7 +3,9 @@
 
 rule all_figures:
     input:
-        expand("<results>/figures/figure1-{extractor}.{format}", extractor=USED_EXTRACTORS, format=["pdf", "png"]),
+        expand(
+            "<results>/figures/figure1-{extractor}.{format}", extractor=extractors_of("width"), format=["pdf", "png"]
+        ),
         expand("<results>/datasets/{dataset}/preview.png", dataset=USED_DATASETS),
         for_cells("<results>/cells/<cell>/reconstructions.png"),
         for_cells("<results>/cells/<cell>/samples.png"),
@@ -60,7 +62,7 @@ rule figure1:
         mem_mb=2000,
         runtime=10,
     params:
-        cells=experiment_cells("width"),
+        cells=cells_of("width"),
     message:
         "drawing Figure 1 in {wildcards.extractor} features"
     script:
@@ -69,9 +71,7 @@ rule figure1:
 
 rule grids:
     input:
-        originals="<results>/datasets/{dataset}/test.npz",
-        reconstructions="<results>/cells/<cell>/images/test_recon.npy",
-        samples=expand("<results>/cells/<cell>/images/{prior}.npy", prior=config["priors"], allow_missing=True),
+        gallery="<results>/cells/<cell>/gallery.npz",
         modules=modules("grids"),
     output:
         reconstructions=report(
@@ -98,7 +98,7 @@ rule grids:
         mem_mb=4000,
         runtime=10,
     params:
-        scoring=lookup(within=config, dpath="scoring"),
+        priors=list(config["priors"]),
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

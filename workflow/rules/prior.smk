@@ -23,7 +23,7 @@ rule fit_prior:
     threads: config["threads"]
     resources:
         mem_mb=16000,
-        runtime=240,
+        runtime=1440,
     params:
         prior=prior_options,
     message:

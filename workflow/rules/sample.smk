@@ -1,7 +1,7 @@
 # Stage 5: the image sets that are scored: reconstructions, and decoded samples of every prior.
 #
 # They are the bulk of all bytes and made in seconds, so that each is deleted once nothing needs it any more
-# (`--notemp` keeps them).
+# (`--notemp` keeps them). A gallery of a few of each stays, so that nothing has to be sampled again to be drawn.
 
 
 rule all_samples:
@@ -20,6 +20,7 @@ rule sample:
         priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=config["priors"], allow_missing=True),
         modules=modules("sample"),
     output:
+        gallery="<results>/cells/<cell>/gallery.npz",
         images=temp(expand("<results>/cells/<cell>/images/{metric}.npy", metric=METRICS, allow_missing=True)),
     log:
         "<logs>/sample/<cell>.log",
@@ -33,7 +34,8 @@ rule sample:
         mem_mb=16000,
         runtime=30,
     params:
-        scoring=lookup(within=config, dpath="scoring"),
+        images=lookup(within=config, dpath="scoring/images"),
+        seed=lookup(within=config, dpath="scoring/seed"),
     message:
         "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -79,7 +79,8 @@ rule reference:
         mem_mb=16000,
         runtime=60,
     params:
-        scoring=lookup(within=config, dpath="scoring"),
+        images=lookup(within=config, dpath="scoring/images"),
+        seed=lookup(within=config, dpath="scoring/seed"),
     message:
         "computing the reference statistics of {wildcards.dataset} in {wildcards.extractor} features"
     script:
@@ -108,7 +109,6 @@ rule score:
         runtime=60,
     params:
         cell=cell_identity,
-        batch_size=lookup(within=config, dpath="scoring/batch_size"),
     message:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

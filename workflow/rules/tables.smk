@@ -8,7 +8,9 @@ localrules:
 rule all_tables:
     input:
         expand(
-            "<results>/tables/{table}.{format}", table=["scores", "table2", "table3"], format=["parquet", "csv", "md", "html"]
+            "<results>/tables/{table}.{format}",
+            table=["scores", "table2", "table3"],
+            format=["parquet", "csv", "md", "html"],
         ),
         "<results>/provenance.json",
     message:
@@ -31,6 +33,7 @@ rule provenance:
         runtime=5,
     params:
         config=config,
+        code=provenance.code_version(),
     message:
         "recording the config, the code and the versions"
     script:

@@ -1,7 +1,9 @@
 """Download a dataset's official archive or Hub files (rule download_dataset).
 
-The files stay in the folder of params; the output is a manifest {file: sha256} of them.
+The files stay in the folder of the dataset's name beside the output, a manifest {file: sha256} of them.
 """
+
+from pathlib import Path
 
 from autoencoders.files import write_json
 from autoencoders.job import job
@@ -9,4 +11,5 @@ from autoencoders.sources import download
 
 if __name__ == "__main__":
     with job(snakemake):
-        write_json(snakemake.output[0], download(snakemake.params.dataset, snakemake.params.folder))
+        manifest = Path(snakemake.output[0])
+        write_json(manifest, download(snakemake.params.dataset, manifest.with_suffix("")))

@@ -16,5 +16,7 @@ if __name__ == "__main__":
         if read_json(snakemake.input.cell)["status"] == "diverged":
             codes = np.empty((0, network.options.latent), np.float32)
         else:
-            codes = encode(network, load_images(snakemake.input.train), snakemake.params.batch_size, device)
+            # No param: it changes the memory that is needed, and no result.
+            batch_size = snakemake.config["scoring"]["batch_size"]
+            codes = encode(network, load_images(snakemake.input.train), batch_size, device)
         write_npy(snakemake.output[0], codes)

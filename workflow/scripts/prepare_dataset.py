@@ -3,13 +3,17 @@
 Writes train.npz and test.npz (images uint8 (N, 3, S, S), labels int64 (N,) where there are any) and dataset.json.
 """
 
+from pathlib import Path
+
 from autoencoders.files import write_json, write_npz
 from autoencoders.job import job
 from autoencoders.preparation import describe, prepare
 
 if __name__ == "__main__":
     with job(snakemake):
-        arrays = prepare(snakemake.params.dataset, snakemake.params.folder)
+        # No param: where downloads lie changes no result.
+        resources = snakemake.config["pathvars"]["resources"]
+        arrays = prepare(snakemake.params.dataset, Path(resources, "datasets", snakemake.wildcards.dataset))
         for split in arrays:
             write_npz(snakemake.output[split], arrays[split])
         write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays))

@@ -2,11 +2,11 @@
 
 from autoencoders.files import write_json
 from autoencoders.job import job
-from autoencoders.provenance import code_version, package_versions
+from autoencoders.provenance import package_versions
 
 if __name__ == "__main__":
     with job(snakemake):
         write_json(
             snakemake.output[0],
-            {"config": snakemake.params.config, "code": code_version(), "versions": package_versions()},
+            {"config": snakemake.params.config, "code": snakemake.params.code, "versions": package_versions()},
         )

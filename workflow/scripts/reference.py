@@ -15,11 +15,13 @@ from autoencoders.scoring import reference_arrays
 
 if __name__ == "__main__":
     with job(snakemake):
-        scoring = snakemake.params.scoring
+        params = snakemake.params
+        # No param: it changes the memory that is needed, and no result.
+        batch_size = snakemake.config["scoring"]["batch_size"]
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_extractor(snakemake.wildcards.extractor, snakemake.input.extractor, device)
         images = load_images(snakemake.input.test)
-        indices = evaluation_subset(len(images), scoring["images"], scoring["seed"])
+        indices = evaluation_subset(len(images), params.images, params.seed)
         logging.info("the reference is %d of %d test images", len(indices), len(images))
-        result = reference_arrays(network, images[indices], snakemake.input.extractor, scoring["batch_size"], device)
+        result = reference_arrays(network, images[indices], snakemake.input.extractor, batch_size, device)
         write_npz(snakemake.output[0], {**result, "indices": indices})

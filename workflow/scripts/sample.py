@@ -10,28 +10,38 @@ import numpy as np
 
 from autoencoders.dataset import evaluation_subset, load_images
 from autoencoders.device import setup
-from autoencoders.files import read_json, read_npz, write_npy
+from autoencoders.files import read_json, read_npz, write_npy, write_npz
 from autoencoders.inference import decode, encode
 from autoencoders.job import job
 from autoencoders.sampling import sample_prior
 from autoencoders.weights import load_weights
 
+# How many of each set stay in the gallery.
+GALLERY = 40
+
 if __name__ == "__main__":
     with job(snakemake):
-        scoring, seed = snakemake.params.scoring, int(snakemake.wildcards.seed)
+        params, seed = snakemake.params, int(snakemake.wildcards.seed)
+        # No param: it changes the memory that is needed, and no result.
+        batch_size = snakemake.config["scoring"]["batch_size"]
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         splits = {"train_recon": snakemake.input.train, "test_recon": snakemake.input.test}
         priors = {Path(file).stem: file for file in snakemake.input.priors}
+        gallery = {}
         for path in snakemake.output.images:
             metric = Path(path).stem
             if diverged:
                 codes = np.empty((0, network.options.latent), np.float32)
             elif metric in splits:
-                images = load_images(splits[metric])
-                images = images[evaluation_subset(len(images), scoring["images"], scoring["seed"])]
-                codes = encode(network, images, scoring["batch_size"], device)
+                originals = load_images(splits[metric])
+                originals = originals[evaluation_subset(len(originals), params.images, params.seed)]
+                gallery[f"{metric}_originals"] = originals[:GALLERY]
+                codes = encode(network, originals, batch_size, device)
             else:
-                codes = sample_prior(read_npz(priors[metric]), scoring["images"], seed, metric)
-            write_npy(path, decode(network, codes, scoring["batch_size"], device))
+                codes = sample_prior(read_npz(priors[metric]), params.images, seed, metric)
+            images = decode(network, codes, batch_size, device)
+            gallery[metric] = images[:GALLERY]
+            write_npy(path, images)
+        write_npz(snakemake.output.gallery, gallery)

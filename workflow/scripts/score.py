@@ -21,7 +21,8 @@ if __name__ == "__main__":
         network = load_extractor(extractor, weights, device) if record["status"] == "ok" else None
         reference, root = read_reference(snakemake.input.reference, weights)
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}
-        batch_size = snakemake.params.batch_size
+        # No param: it changes the memory that is needed, and no result.
+        batch_size = snakemake.config["scoring"]["batch_size"]
         scores = score_cell(record["status"], image_sets, reference, root, network, batch_size, device)
         sizes = {"training": record["training_images"], "reference": reference.count, "scored": scores["images"].max()}
         scores = identified(

@@ -40,6 +40,8 @@ if __name__ == "__main__":
                 "network": params.network,
                 "beta": params.beta,
                 "training": params.training,
+                # No param: whatever of it matters shows in the images, which are an input.
+                "dataset": snakemake.config["datasets"][params.cell["dataset"]],
                 "training_images": len(images),
                 "encoder_parameters": parameter_count(network.encoder),
                 "decoder_parameters": parameter_count(network.decoder),

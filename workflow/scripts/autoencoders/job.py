@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def job(snakemake) -> Iterator[None]:
-    """Log to the rule's log file and to the terminal; end with status 1 and a readable message on an error.
+    """Log to the rule's log file and to the terminal; end with a readable message on an error.
 
     Lines on the terminal begin with the job's name, since several jobs may share it: its log's path below logs/, such
     as train/cifar10/dae/f32-d1-z64-s0.
@@ -35,6 +35,8 @@ def job(snakemake) -> Iterator[None]:
         yield
     except UserError as error:
         logger.error("%s", error)
+    except KeyboardInterrupt:
+        logger.error("interrupted; nothing of this job is kept")
     except MemoryError:
         logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
     except OSError as error:

@@ -4,7 +4,7 @@ import glob
 import hashlib
 from pathlib import Path
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
 def patterns(value: str | list[str] | None) -> list[str]:
@@ -47,10 +47,10 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def fingerprint(folder: str) -> str:
-    """A hash of the names and sizes of a folder's images: it changes when an image is added, moved or replaced.
+    """A hash of the names and sizes of a folder's images: it changes when one is added, removed, moved or resized.
 
     A folder's own time stamp shows none of these in its sub-folders. Contents are not read, which would take as long
-    as preparing the dataset.
+    as preparing the dataset, so that an image replaced by one of as many bytes goes unnoticed.
     """
     root = Path(folder).expanduser()
     names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root)]

@@ -60,7 +60,14 @@ def fit_gmm(codes: np.ndarray, options: dict, seed: int) -> Mixture:
     )
     started = time.monotonic()
     logger.info("fitting %d components to %d codes of %d units", options["components"], *codes.shape)
-    model.fit(codes.astype(np.float64))
+    try:
+        model.fit(codes.astype(np.float64))
+    except ValueError as error:
+        # A covariance that is not positive definite, for codes of a huge range or fewer per component than units.
+        raise UserError(
+            f"the mixture can't be fitted to {len(codes)} codes of {codes.shape[1]} units ({error}). "
+            "Raise the prior's `reg_covar`, or lower its `components`."
+        ) from error
     logger.info("%d EM iterations in %.1f s", model.n_iter_, time.monotonic() - started)
     if not model.converged_:
         logger.warning("EM did not converge in max_iter = %d iterations; the last ones are used", options["max_iter"])

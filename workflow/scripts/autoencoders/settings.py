@@ -18,6 +18,9 @@ from autoencoders.locations import is_hub, local_files, patterns
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
 RECONSTRUCTIONS = ("train_recon", "test_recon")
+# A prior's name becomes a column beside these.
+TABLE_COLUMNS = {*CELL_KEYS, *RECONSTRUCTIONS, "setting", "extractor", "source", "prior", "seeds", "status"}
+TABLE_COLUMNS |= {"frechet_distance", "metric"}
 
 
 def resolve(config: dict) -> dict:
@@ -48,7 +51,14 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
                     instance.setdefault(key, copy.deepcopy(value["default"]))
         yield from check_properties(validator, properties, instance, subschema)
 
-    return jsonschema.validators.extend(jsonschema.Draft202012Validator, {"properties": fill_and_check})(schema)
+    # JSON Schema takes 32.0 for an integer; as a part of a path it is another name than 32.
+    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    validator = jsonschema.validators.extend(
+        jsonschema.Draft202012Validator, {"properties": fill_and_check}, type_checker=types
+    )
+    return validator(schema)
 
 
 def describe_fault(error: jsonschema.ValidationError, schema: dict) -> str:
@@ -73,8 +83,8 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict) -> str:
         return f"{path} is empty.{write}"
     hint = ""
     if isinstance(error.instance, str) and is_number(error.instance):
-        hint = " It is text, not a number: write it without quotes, and in a file given by --configfile"
-        hint += " (numbers inside the braces of --config arrive as text)."
+        hint = " It is text, not a number: write it without quotes, with a point before an exponent (1.0e-3), and in a"
+        hint += " file given by --configfile (numbers inside the braces of --config arrive as text)."
     return f"{path}: {error.instance!r} can't be used here.{write}{hint}"
 
 
@@ -115,6 +125,9 @@ def as_list(value) -> list:
 def find_contradictions(config: dict) -> Iterator[str]:
     """What a schema can't see: names that point nowhere, files that are missing, parts that do not fit together."""
     yield from check_names(config)
+    for name in config["priors"]:
+        if name in TABLE_COLUMNS:
+            yield f"priors.{name}: tables have a column of this name already. Write another name."
     yield from check_schedule(config["training"])
     used = {cell["dataset"] for cell in cells(config, known_only=True)}
     for name in sorted(used):
@@ -129,6 +142,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
 
 
 def check_names(config: dict) -> Iterator[str]:
+    """Names that point nowhere, and what else is wrong with the grids."""
+
     def unknown(path: str, name: str, kind: str) -> str:
         close = difflib.get_close_matches(name, config[kind], n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
@@ -146,6 +161,9 @@ def check_names(config: dict) -> Iterator[str]:
             for name in as_list(grid["model"]):
                 if name not in config["models"]:
                     yield unknown(f"{path}.model", name, "models")
+            for depth in as_list(grid["depth"]):
+                if "0" in str(depth):
+                    yield f"{path}.depth: {depth} has a stage without a convolution. Write digits from 1 to 9."
 
 
 def check_schedule(training: dict) -> Iterator[str]:
@@ -207,10 +225,16 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
             if known_only and (dataset not in config["datasets"] or model not in config["models"]):
                 continue
             latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
-            depth = [str(value) for value in as_list(grid["depth"])]
+            depth = dict.fromkeys(plain_depth(value) for value in as_list(grid["depth"]))
             for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
                 found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
     return found
+
+
+def plain_depth(depth: int | str) -> str:
+    """A depth as a part of a path: 2222 is the same network as 2, and has its name."""
+    digits = str(depth)
+    return digits[0] if len(digits) == 4 and len(set(digits)) == 1 else digits
 
 
 def metrics(config: dict) -> list[str]:

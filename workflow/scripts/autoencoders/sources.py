@@ -8,6 +8,7 @@ import logging
 import os
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,12 +307,25 @@ def _folder(settings: dict) -> dict[str, Source]:
     return {split: _folder_source(files[split], labels.get(split)) for split in folders}
 
 
+def _warn_of_others(folder: Path) -> None:
+    """Files that are no images by their names are left out, and that should not happen in silence."""
+    others = Counter(
+        path.suffix or path.name
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in EXTENSIONS
+    )
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
+        logger.warning("%s: files of other formats are left out: %s", folder, counts)
+
+
 def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
     """All images sorted by class and path, and each one's class (None for a flat folder)."""
     if not folder.is_dir():
         raise UserError(
             f"The image folder '{folder}' does not exist (looked in {Path.cwd()}). Mend `folder` in the config."
         )
+    _warn_of_others(folder)
     entries = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     flat = [item for item in entries if is_image(item)]
     nested = {item.name: images_below(item) for item in entries if item.is_dir()}
