@@ -226,6 +226,9 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals(published):
     table = table3(scores, published).set_index(["model", "prior"])
     assert table.loc[("dae", "mvg"), ["latent", "frechet_distance", "test_recon", "seeds"]].tolist() == [16, 16, 1.6, 2]
     assert table.loc[("dae", "gmm"), ["latent", "frechet_distance", "test_recon"]].tolist() == [4, 7, 0.4]
+    # Every metric at the latent size that is best for the row's prior.
+    assert table.loc[("dae", "mvg"), "gmm"] == 9
+    assert table.loc[("dae", "gmm"), "mvg"] == 20
     assert table.loc[("vae", "mvg"), "latent"] == 4
     assert table.loc[("vae", "gmm"), "status"] == "diverged"
     assert table.loc[("vae", "gmm"), ["latent", "frechet_distance", "test_recon"]].isna().all()
