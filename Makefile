@@ -32,7 +32,7 @@ demo: setup
 	@echo "Next: README.md, section \"The paper's run\"."
 
 test: setup
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	@echo
 	@echo "All tests passed. tests/ says what each of them shows; \`make demo\` runs the pipeline."
 
