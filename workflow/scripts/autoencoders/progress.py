@@ -16,6 +16,7 @@ class Progress:
     def __init__(self, what: str, total: int, unit: str = "images", interval: float = 10.0) -> None:
         self.what, self.total, self.unit, self.interval = what, total, unit, interval
         self.done = 0
+        self.logged = None
         self.started = self.last_line = time.monotonic()
 
     @property
@@ -36,7 +37,10 @@ class Progress:
         self.done += count
 
     def line(self, detail: str = "") -> None:
-        self.last_line = time.monotonic()
+        """Log where the work stands, unless the last line has said just that."""
+        if self.done == self.logged:
+            return
+        self.logged, self.last_line = self.done, time.monotonic()
         left = (self.total - self.done) / max(self.rate, 1e-9)
         logger.info(
             "%s: %s%.0f%%, %s %s/s, %s left",
