@@ -53,3 +53,15 @@ def test_a_pickle_or_a_truncated_file_is_refused_by_name(tmp_path, read):
     target.write_bytes(target.read_bytes()[:50])
     with pytest.raises(UserError, match=f"{target.name} is not a readable"):
         read(target)
+
+
+def test_the_written_file_itself_takes_the_place(tmp_path):
+    """Renamed, not copied: nobody can ever see half of it under its name."""
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with files.atomic(target) as temporary:
+        temporary.write_text("new")
+        written = temporary.stat().st_ino
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert target.stat().st_ino == written
