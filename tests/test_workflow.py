@@ -152,6 +152,18 @@ def test_a_deleted_score_is_rebuilt_alone(finished):
     assert target.read_bytes() == before
 
 
+def test_a_deleted_score_takes_only_its_image_sets_along(again):
+    """Where those were deleted after use, they are made again; nothing is trained, encoded or fitted."""
+    target = again / CELL / "scores/classifier.parquet"
+    before = target.read_bytes()
+    target.unlink()
+    output = snakemake(again, f"{CELL}/scores/classifier.parquet").stdout
+    assert planned(output) == {"sample": 1, "score": 1}
+    assert target.read_bytes() == before
+    # What is drawn and tabled from them follows; other tests find everything made.
+    snakemake(again)
+
+
 def test_a_single_table_cell_builds_its_own_chain_alone(project, tmp_path):
     folder = copy_project(project, tmp_path)
     output = snakemake(folder, "-n", f"{CELL}/scores/classifier.parquet").stdout
