@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoencoders.errors import UserError
-from autoencoders.files import write_npz
+from autoencoders.files import file_sha256, write_npz
 from autoencoders.scoring import COLUMNS, identified, read_reference, reference_arrays, score_cell
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def reference(tmp_path):
     (tmp_path / "weights").write_bytes(b"weights")
     arrays = reference_arrays(OneFeature(), flat(10, 20, 30), tmp_path / "weights", 2, CPU)
     write_npz(tmp_path / "reference.npz", arrays)
-    return read_reference(tmp_path / "reference.npz", tmp_path / "weights")
+    return read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"))
 
 
 def test_the_reference_comes_back_from_its_file(reference):
@@ -49,7 +49,7 @@ def test_the_reference_comes_back_from_its_file(reference):
 def test_a_reference_of_other_weights_is_refused(reference, tmp_path):
     (tmp_path / "weights").write_bytes(b"other")
     with pytest.raises(UserError, match=r"reference.npz was computed with other weights.*Delete it"):
-        read_reference(tmp_path / "reference.npz", tmp_path / "weights")
+        read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"))
 
 
 def test_one_row_an_image_set_in_their_order(reference):

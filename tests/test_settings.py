@@ -97,6 +97,7 @@ REFUSED = [
     ("seeds", [5_000_000_000], "seeds[0]: 5000000000 can't be used here"),
     ("seeds", [True], "seeds[0]: True can't be used here"),
     ("priors.test_recon", {"kind": "mvg"}, "priors.test_recon: tables have a column of this name already"),
+    ("priors.mvg_published", {"kind": "mvg"}, "priors.mvg_published: tables have a column of this name already"),
     ("priors.seeds", {"kind": "mvg"}, "priors.seeds: tables have a column of this name already"),
     ("pathvars.results", "~/results", "Write a folder without"),
     ("experiments.width[0].latent", [16, "x"], "Write one or more latent sizes"),

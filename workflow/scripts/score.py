@@ -19,7 +19,8 @@ if __name__ == "__main__":
         record = read_json(snakemake.input.cell)
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_extractor(extractor, weights, device) if record["status"] == "ok" else None
-        reference, root = read_reference(snakemake.input.reference, weights)
+        weights_sha256 = file_sha256(weights)
+        reference, root = read_reference(snakemake.input.reference, weights_sha256)
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
@@ -29,6 +30,6 @@ if __name__ == "__main__":
             scores,
             snakemake.params.cell,
             setting(snakemake.wildcards.dataset, **sizes),
-            recorded_name(extractor, file_sha256(weights)),
+            recorded_name(extractor, weights_sha256),
         )
         write_parquet(snakemake.output[0], scores)

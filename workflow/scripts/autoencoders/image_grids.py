@@ -1,6 +1,6 @@
 """Figures of images: reconstructions and samples.
 
-Apart from `autoencoders.figures`: a change of those must not make every cell's image sets again.
+Apart from `autoencoders.figures`: a change of those must not draw every cell's images again.
 """
 
 import math

@@ -1,7 +1,10 @@
-"""Names for people: what tables and figures call models, metrics, datasets and extractors."""
+"""Names: of a cell's keys, and for people those of models, metrics, datasets and extractors."""
 
 import re
 
+# What names a cell, and the metrics that are no prior's.
+CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
+RECONSTRUCTIONS = ("train_recon", "test_recon")
 METRICS = {
     "train_recon": "Train R",
     "test_recon": "Test R",

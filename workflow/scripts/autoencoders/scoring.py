@@ -50,16 +50,16 @@ def reference_arrays(
     }
 
 
-def read_reference(path: str | Path, weights: str | Path) -> tuple[Statistics, np.ndarray]:
+def read_reference(path: str | Path, weights_sha256: str) -> tuple[Statistics, np.ndarray]:
     """A stored reference's statistics and the root (D, D) of its covariance.
 
-    Raises UserError where they were computed with another extractor than the one in the file ``weights``: distances
-    between two networks' features mean nothing.
+    Raises UserError where they were computed with another extractor than the one whose weights file has this checksum:
+    distances between two networks' features mean nothing.
     """
     arrays = read_npz(path)
-    if str(arrays["extractor_sha256"]) != file_sha256(weights):
+    if str(arrays["extractor_sha256"]) != weights_sha256:
         raise UserError(
-            f"{path} was computed with other weights than those in {weights}. Delete it, and it is made again"
+            f"{path} was computed with other weights than the extractor's present ones. Delete it, and it is made again"
         )
     return Statistics(arrays["mean"], arrays["covariance"], int(arrays["count"])), arrays["root"]
 

@@ -13,11 +13,10 @@ import jsonschema
 import yaml
 
 from autoencoders.errors import UserError
+from autoencoders.labels import CELL_KEYS, RECONSTRUCTIONS
 from autoencoders.locations import is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
-CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
-RECONSTRUCTIONS = ("train_recon", "test_recon")
 # A prior's name becomes a column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *RECONSTRUCTIONS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "metric"}
@@ -126,7 +125,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
     """What a schema can't see: names that point nowhere, files that are missing, parts that do not fit together."""
     yield from check_names(config)
     for name in config["priors"]:
-        if name in TABLE_COLUMNS:
+        # Beside a prior's column stand those of the paper's values.
+        if name.removesuffix("_published").removesuffix("_confidence") != name or name in TABLE_COLUMNS:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
     yield from check_schedule(config["training"])
     used = {cell["dataset"] for cell in cells(config, known_only=True)}

@@ -15,7 +15,9 @@ import pandas as pd
 
 from autoencoders.files import atomic, write_parquet
 from autoencoders.labels import (
+    CELL_KEYS,
     METRICS,
+    RECONSTRUCTIONS,
     dataset_label,
     metric_label,
     metric_order,
@@ -24,9 +26,8 @@ from autoencoders.labels import (
 )
 from autoencoders.published import CITED, comparable
 
-CELL = ["dataset", "model", "filters", "depth", "latent", "seed"]
+CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor", "filters"]
-RECONSTRUCTIONS = ("train_recon", "test_recon")
 NO_VALUE = "–"
 EMPTY = "No cell belongs in this table: it shows depth 1, and Table 2 each dataset's comparison_latent alone."
 TEXT_COLUMNS = ("Model", "Prior", "Status")
