@@ -37,6 +37,35 @@ def test_codes_are_the_means_of_the_forward_pass_in_any_batch_size(network, imag
         np.testing.assert_allclose(codes, expected, atol=1e-6)
 
 
+def test_sampled_codes_have_the_posteriors_moments(network, images):
+    many = images[:1].repeat(4000, axis=0)
+    with torch.no_grad():
+        mean, log_variance = network.encoder(torch.from_numpy(images[:1]).float() / 255)
+    codes = encode(network, many, 500, CPU, torch.Generator().manual_seed(0))
+    deviation = (0.5 * log_variance[0]).exp().numpy()
+    np.testing.assert_allclose(codes.mean(axis=0), mean[0], atol=5 * deviation.max() / 4000**0.5)
+    np.testing.assert_allclose(codes.std(axis=0), deviation, rtol=0.06)
+
+
+def test_a_deterministic_network_has_nothing_to_sample(images):
+    model = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 3), seed=0).eval()
+    sampled = encode(model, images, 4, CPU, torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(sampled, encode(model, images, 4, CPU))
+
+
+@pytest.mark.parametrize("latent_norm", ["batch", "layer", "spectral"])
+def test_normalised_networks_survive_a_round_trip(latent_norm, images, tmp_path):
+    options = NetworkOptions(32, 2, parse_depth("2"), 3, latent_norm=latent_norm, widening="last", decoder_channels=5)
+    model = Autoencoder(options, seed=1)
+    with torch.no_grad():
+        # What training leaves: running statistics, and singular vectors that moved.
+        model.encoder(torch.rand(4, 3, 32, 32))
+    save_weights(tmp_path / "w.safetensors", model)
+    loaded = load_weights(tmp_path / "w.safetensors", CPU)
+    assert loaded.options == options
+    np.testing.assert_array_equal(encode(loaded, images, 4, CPU), encode(model.eval(), images, 4, CPU))
+
+
 def test_decoded_images_are_rounded_to_the_nearest_level(network):
     codes = np.random.default_rng(0).normal(size=(7, 6))
     with torch.no_grad():

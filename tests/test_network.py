@@ -16,8 +16,8 @@ from autoencoders.network import (
 )
 
 
-def options(size=32, filters=32, depth="1", latent=128, variational=False) -> NetworkOptions:
-    return NetworkOptions(size, filters, parse_depth(depth), latent, variational)
+def options(size=32, filters=32, depth="1", latent=128, variational=False, **others) -> NetworkOptions:
+    return NetworkOptions(size, filters, parse_depth(depth), latent, variational, **others)
 
 
 def tensorflow_same_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -162,3 +162,100 @@ def test_the_seed_decides_the_weights():
     same = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(first.encoder.mean.weight, other.encoder.mean.weight)
+
+
+def test_batch_normalisation_of_codes_uses_the_batch_in_training_and_running_statistics_later():
+    network = Autoencoder(options(filters=2, latent=5, latent_norm="batch"), seed=0)
+    norm = network.encoder.normalisation
+    assert (type(norm), norm.eps, norm.momentum, norm.affine) == (torch.nn.BatchNorm1d, 1e-3, 0.01, True)
+    torch.manual_seed(0)
+    images = torch.rand(16, 3, 32, 32)
+    raw = network.encoder.mean(network.encoder.convolutions(images)).detach()
+    codes = network.encoder(images)[0].detach()
+    assert codes.mean(dim=0).numpy() == pytest.approx(np.zeros(5), abs=1e-6)
+    expected = (raw - raw.mean(dim=0)) / (raw.var(dim=0, unbiased=False) + 1e-3).sqrt()
+    torch.testing.assert_close(codes, expected)
+    # One image at a time: its own statistics would give a code of zeros.
+    network.eval()
+    norm.running_mean.copy_(torch.arange(5.0))
+    norm.running_var.fill_(4.0)
+    raw = network.encoder.mean(network.encoder.convolutions(images[:1]))
+    torch.testing.assert_close(network.encoder(images[:1])[0], (raw - torch.arange(5.0)) / math.sqrt(4.001))
+
+
+def test_layer_normalisation_of_codes_is_one_over_each_codes_units():
+    network = Autoencoder(options(filters=2, latent=6, latent_norm="layer"), seed=0).eval()
+    images = torch.rand(3, 3, 32, 32)
+    raw = network.encoder.mean(network.encoder.convolutions(images)).detach()
+    expected = (raw - raw.mean(dim=1, keepdim=True)) / (raw.var(dim=1, unbiased=False, keepdim=True) + 1e-3).sqrt()
+    torch.testing.assert_close(network.encoder(images)[0].detach(), expected)
+    assert network.encoder.normalisation.elementwise_affine
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_spectral_normalisation_makes_the_largest_singular_value_one(variational):
+    network = Autoencoder(options(filters=4, latent=8, latent_norm="spectral", variational=variational), seed=0)
+    dense = network.encoder.dense_layers()
+    assert len(dense) == 1 + variational
+    # A weight far from normal, approached by one power iteration a step.
+    with torch.no_grad():
+        for layer in dense:
+            layer.parametrizations.weight.original.mul_(7)
+    for _ in range(100):
+        network.encoder(torch.rand(2, 3, 32, 32))
+    for layer in dense:
+        assert torch.linalg.svdvals(layer.weight.detach())[0].item() == pytest.approx(1, rel=1e-3)
+        assert torch.linalg.svdvals(layer.parametrizations.weight.original.detach())[0].item() > 2
+        assert layer.parametrizations.weight[0].n_power_iterations == 1
+    convolution = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
+    assert not torch.nn.utils.parametrize.is_parametrized(convolution)
+
+
+def test_spectral_normalisation_starts_from_the_seeded_weights():
+    networks = [Autoencoder(options(filters=2, latent=3, latent_norm="spectral"), seed) for seed in (1, 1)]
+    plain = Autoencoder(options(filters=2, latent=3), 1)
+    states = [network.state_dict() for network in networks]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert torch.equal(states[0]["encoder.mean.parametrizations.weight.original"], plain.encoder.mean.weight)
+    assert parameter_count(networks[0]) == parameter_count(plain)
+
+
+def convolution_shapes(part) -> list[tuple[int, int, int]]:
+    kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
+    return [(m.in_channels, m.out_channels, m.stride[0]) for m in part.modules() if isinstance(m, kinds)]
+
+
+def test_the_last_convolution_of_a_stage_widens_where_that_is_asked_for():
+    encoder = Autoencoder(options(filters=8, depth="2221", widening="last"), 0).encoder
+    assert convolution_shapes(encoder) == [
+        *[(3, 3, 1), (3, 8, 2)],
+        *[(8, 8, 1), (8, 16, 2)],
+        *[(16, 16, 1), (16, 32, 2)],
+        (32, 64, 2),
+    ]
+
+
+def test_the_decoders_channels_and_first_activation():
+    plain = Autoencoder(options(filters=8), 0).decoder
+    assert convolution_shapes(plain) == [(64, 32, 2), (32, 16, 2), (16, 3, 1)]
+    wide = Autoencoder(options(filters=8, decoder_channels=1024, decoder_activation="bn_relu"), 0).decoder
+    assert convolution_shapes(wide) == [(1024, 32, 2), (32, 16, 2), (16, 3, 1)]
+    assert wide.layers[0].out_features == 8 * 8 * 1024
+    assert isinstance(wide.layers[2], torch.nn.BatchNorm2d) and wide.layers[2].num_features == 1024
+    assert isinstance(wide.layers[3], torch.nn.ReLU)
+    assert not isinstance(plain.layers[2], torch.nn.BatchNorm2d)
+    assert wide(torch.rand(2, 128)).shape == (2, 3, 32, 32)
+
+
+def test_depth_repeats_in_the_decoder_only_where_that_is_asked_for():
+    """A decoder stage is as deep as the encoder stage of as many filters: 4f the third, 2f the second, f the first."""
+    deep = options(size=64, filters=8, depth="4321", latent=4)
+    assert convolution_shapes(Autoencoder(deep, 0).decoder) == [(64, 32, 2), (32, 16, 2), (16, 8, 2), (8, 3, 1)]
+    repeated = Autoencoder(options(size=64, filters=8, depth="4321", latent=4, decoder_repeats=True), 0).decoder
+    assert convolution_shapes(repeated) == [
+        *[(64, 32, 1), (32, 32, 2)],
+        *[(32, 16, 1), (16, 16, 1), (16, 16, 2)],
+        *[(16, 8, 1), (8, 8, 1), (8, 8, 1), (8, 8, 2)],
+        (8, 3, 1),
+    ]
+    assert repeated(torch.rand(2, 4)).shape == (2, 3, 64, 64)

@@ -6,7 +6,7 @@ from sklearn.mixture import GaussianMixture
 
 from autoencoders.errors import UserError
 from autoencoders.priors import fit_prior
-from autoencoders.sampling import sample_prior
+from autoencoders.sampling import midpoints, sample_prior
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
 
@@ -91,3 +91,16 @@ def test_a_constant_dimension_stays_constant():
 def test_a_diverged_cell_has_an_empty_prior_and_no_samples(kind):
     prior = fit_prior(np.empty((0, 4), np.float32), {**GMM, "kind": kind}, seed=0)
     assert sample_prior(prior, 10, 0, kind).shape == (0, 4)
+
+
+def test_midpoints_lie_halfway_between_two_different_codes_and_use_each_twice():
+    codes = np.float32(3) ** np.arange(9)[:, None]
+    middle = midpoints(codes, seed=0)
+    assert middle.shape == (9, 1)
+    # Sums of two different powers of three tell which two they are.
+    pairs = [[i, j] for i in range(9) for j in range(i) if np.isin(codes[i] + codes[j], 2 * middle)[0]]
+    assert len(pairs) == 9
+    assert np.bincount(np.ravel(pairs), minlength=9).tolist() == [2] * 9
+    np.testing.assert_array_equal(middle, midpoints(codes, seed=0))
+    assert not np.array_equal(middle, midpoints(codes, seed=1))
+    assert midpoints(codes[:0], seed=0).shape == (0, 1)

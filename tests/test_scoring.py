@@ -7,6 +7,7 @@ import torch
 
 from autoencoders.errors import UserError
 from autoencoders.files import file_sha256, write_npz
+from autoencoders.frechet import Statistics
 from autoencoders.scoring import COLUMNS, identified, read_reference, reference_arrays, score_cell
 
 CPU = torch.device("cpu")
@@ -52,9 +53,14 @@ def test_a_reference_of_other_weights_is_refused(reference, tmp_path):
         read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"))
 
 
-def test_one_row_an_image_set_in_their_order(reference):
+def own(*names: str) -> dict[str, tuple[str, str]]:
+    """Each image set as a metric of its own, against the test split."""
+    return {name: (name, "test") for name in names}
+
+
+def test_one_row_a_comparison_in_their_order(reference):
     sets = {"test_recon": flat(10, 20, 30), "gmm": flat(50, 52, 54, 56), "mvg": flat(40, 41)}
-    scores = score_cell("ok", sets, *reference, OneFeature(), 3, CPU)
+    scores = score_cell("ok", sets, own(*sets), {"test": reference}, OneFeature(), 3, CPU)
     assert list(scores["metric"]) == list(sets)
     assert list(scores["images"]) == [3, 4, 2]
     assert list(scores["status"]) == ["ok"] * 3
@@ -63,9 +69,22 @@ def test_one_row_an_image_set_in_their_order(reference):
     assert list(scores["frechet_distance"]) == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
+def test_one_image_set_is_held_against_each_split_that_is_asked_for(reference):
+    """Training images' reconstructions against test images, as in the paper, and against training images."""
+    train = Statistics(np.array([50.0]), np.array([[4.0]]), 9), np.array([[2.0]])
+    comparisons = {"train_recon": ("train_recon", "test"), "train_recon_vs_train": ("train_recon", "train")}
+    sets, references = {"train_recon": flat(40, 60)}, {"test": reference, "train": train}
+    scores = score_cell("ok", sets, comparisons, references, OneFeature(), 3, CPU).set_index("metric")
+    deviation = np.std([40, 60], ddof=1)
+    expected = {"train_recon": 30**2 + (deviation - 10) ** 2, "train_recon_vs_train": (deviation - 2) ** 2}
+    assert scores["frechet_distance"].to_dict() == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_diverged_cell_keeps_its_rows_without_a_distance_and_needs_no_network(reference):
     empty = np.zeros((0, 3, 8, 8), np.uint8)
-    scores = score_cell("diverged", {"train_recon": empty, "mvg": empty}, *reference, None, 3, CPU)
+    scores = score_cell(
+        "diverged", {"train_recon": empty, "mvg": empty}, own("train_recon", "mvg"), {"test": reference}, None, 3, CPU
+    )
     assert list(scores["metric"]) == ["train_recon", "mvg"]
     assert scores["frechet_distance"].isna().all()
     assert list(scores["images"]) == [0, 0]
@@ -74,12 +93,12 @@ def test_a_diverged_cell_keeps_its_rows_without_a_distance_and_needs_no_network(
 
 def test_features_that_are_not_finite_are_refused_by_the_name_of_their_metric(reference):
     with pytest.raises(UserError, match="features of 2 of 2 images of mvg are not finite"):
-        score_cell("ok", {"mvg": flat(1, 2)}, *reference, Broken(), 3, CPU)
+        score_cell("ok", {"mvg": flat(1, 2)}, own("mvg"), {"test": reference}, Broken(), 3, CPU)
 
 
 @pytest.mark.parametrize("status", ["ok", "diverged"])
 def test_columns_and_types_do_not_depend_on_the_cell(reference, status):
-    scores = score_cell(status, {"mvg": flat(1, 2)}, *reference, OneFeature(), 3, CPU)
+    scores = score_cell(status, {"mvg": flat(1, 2)}, own("mvg"), {"test": reference}, OneFeature(), 3, CPU)
     table = identified(scores, {**CELL, "depth": 3321, "filters": "8"}, "own", "classifier")
     assert list(table.columns) == COLUMNS
     assert table.loc[0, ["dataset", "model", "filters", "depth", "latent", "seed", "extractor"]].to_dict() == {

@@ -14,20 +14,94 @@ def paper(project) -> dict:
     return yaml.safe_load((project / "config" / "config.yaml").read_text())
 
 
-def test_the_default_config_is_the_papers_width_grid(paper):
-    cells = settings.cells(settings.resolve(paper))
-    widths = [(cell["dataset"], cell["filters"]) for cell in cells]
-    assert {key: widths.count(key) for key in widths} == {
+def test_the_default_config_is_the_papers_346_cells(paper):
+    config = settings.resolve(paper)
+    cells = settings.cells(config)
+    assert len(cells) == 346
+    width = [(cell["dataset"], cell["filters"]) for cell in settings.experiment_cells(config, "width")]
+    assert {key: width.count(key) for key in width} == {
         **{("cifar10", filters): 28 for filters in (32, 64, 128, 256)},
         **{("celeba", filters): 22 for filters in (32, 64, 128)},
     }
-    assert {cell["depth"] for cell in cells} == {"1"}
+    # What the other experiments add, 14 latent sizes each: depths 2 and 3 (64), 2 and 3321 (128); BN, SN, LN; frozen
+    # at depths 1 and 2; three strengths of noise.
+    rest = [cell for cell in cells if cell not in settings.experiment_cells(config, "width")]
+    kinds = [(cell["dataset"], cell["model"], cell["filters"], cell["depth"]) for cell in rest]
+    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
+        [
+            *[("cifar10", "dae", 64, depth) for depth in ("2", "3")],
+            *[("cifar10", "dae", 128, depth) for depth in ("2", "3321")],
+            *[("cifar10", f"dae-{norm}", 128, "1") for norm in ("bn", "sn", "ln")],
+            *[("cifar10", "dae-frozen", 128, depth) for depth in ("1", "2")],
+            *[("cifar10", f"dae-noise{sigma}", 128, "1") for sigma in ("0.1", "0.5", "1")],
+        ],
+        14,
+    )
+
+
+def test_the_papers_models_are_recipes_over_a_few_options(paper):
+    models = settings.resolve(paper)["models"]
+    plain = models["dae"]
+    differences = {
+        name: {key: model[key] for key in model if model[key] != plain[key]} for name, model in models.items()
+    }
+    assert differences == {
+        "dae": {},
+        "vae": {"variational": True, "beta": 0.01},
+        "dae-bn": {"latent_norm": "batch"},
+        "dae-ln": {"latent_norm": "layer"},
+        "dae-sn": {"latent_norm": "spectral"},
+        "dae-noise0.1": {"noise": 0.1},
+        "dae-noise0.5": {"noise": 0.5},
+        "dae-noise1": {"noise": 1},
+        "dae-frozen": {"frozen_latent": True},
+    }
+
+
+def test_what_is_left_open_is_chosen_for_all_models_at_once_or_for_one(paper):
+    paper["model_defaults"] = {"widening": "last", "beta": 0.5, "kl_reduction": "sum"}
+    paper["models"] = {"dae": {}, "vae": {"variational": True}, "mine": {"variational": True, "widening": "first"}}
+    paper["experiments"] = {"width": [{"dataset": "cifar10", "model": ["dae", "vae", "mine"], "filters": 32}]}
+    paper["run"] = ["width"]
+    models = settings.resolve(paper)["models"]
+    assert {name: model["widening"] for name, model in models.items()} == {
+        **{"dae": "last", "vae": "last", "mine": "first"}
+    }
+    assert models["vae"]["beta"] == models["mine"]["beta"] == 0.5
+    # A model without a KL term: what is written for it changes nothing.
+    assert (models["dae"]["beta"], models["dae"]["kl_reduction"], models["dae"]["codes"]) == (0, "mean", "mean")
+
+
+def test_one_dataset_or_experiment_takes_one_line(paper):
+    resolved = settings.resolve({**paper, "run_on": ["celeba"]})
+    assert {cell["dataset"] for cell in settings.cells(resolved)} == {"celeba"}
+    assert len(settings.cells(resolved)) == 66
+    assert len(settings.cells(settings.resolve({**paper, "run": ["frozen"]}))) == 4 * 14
+    assert len(settings.cells(settings.resolve({**paper, "seeds": [0, 1, 2]}))) == 3 * 346
+    paper["datasets"]["cifar10"]["latent"] = [64]
+    assert len(settings.cells(settings.resolve({**paper, "run": ["noise"]}))) == 5
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"),
+    [
+        (["test"], ["train_recon", "test_recon"]),
+        (["train"], ["train_recon_vs_train", "test_recon"]),
+        (["train", "test"], ["train_recon", "train_recon_vs_train", "test_recon"]),
+    ],
+)
+def test_reconstructed_training_images_are_compared_with_the_splits_that_are_asked_for(paper, references, expected):
+    paper["scoring"]["train_recon_references"] = references
+    comparisons = settings.comparisons(settings.resolve(paper))
+    assert list(comparisons) == [*expected, "interpolation", "standard_normal", "mvg", "gmm"]
+    assert {name: split for name, (_, split) in comparisons.items() if split == "train"} == dict.fromkeys(
+        [name for name in expected if name == "train_recon_vs_train"], "train"
+    )
 
 
 def test_the_config_file_repeats_no_other_default_than_the_schemas(paper):
     """Where config.yaml states a value that the schema also has, both are the same: the paper's."""
     bare = {key: copy.deepcopy(paper[key]) for key in ("datasets", "models", "experiments", "run")}
-    bare["models"] = {"dae": {}, "vae": {"variational": True}}
     assert settings.resolve(bare) == settings.resolve(paper)
 
 
@@ -81,6 +155,37 @@ REFUSED = [
     ("models.dae", None, "models.dae: None can't be used here. Write a model, as in {}"),
     ("models", {}, "models is empty. Write at least one model"),
     ("models.../x", {}, "Write letters, digits"),
+    (
+        "models.dae-bn.latent_norm",
+        "bacth",
+        "models.dae-bn.latent_norm: 'bacth' is none of none, batch, layer, spectral",
+    ),
+    ("models.dae-noise1.noise", -1, "models.dae-noise1.noise: -1 can't be used here"),
+    ("models.dae-noise1.noise", "1", "It is text, not a number"),
+    (
+        "models.dae-frozen.frozen_latent",
+        1,
+        "models.dae-frozen.frozen_latent: 1 can't be used here. Write true or false",
+    ),
+    ("models.vae.kl_reduction", "avg", "models.vae.kl_reduction: 'avg' is none of mean, sum"),
+    ("models.vae.codes", "samples", "is none of mean, sample. Did you mean 'sample'?"),
+    ("models.dae.decoder_channels", 0, "models.dae.decoder_channels: 0 can't be used here. Write a whole number, at"),
+    ("model_defaults.nois", 1, "model_defaults.nois is not a key. Did you mean 'noise'?"),
+    ("model_defaults.widening", "middle", "model_defaults.widening: 'middle' is none of first, last"),
+    ("model_defaults.decoder_repeats", "no", "model_defaults.decoder_repeats: 'no' can't be used here"),
+    ("training.batch_size", 1, "the model dae-bn normalises its codes over a batch. Write at least 2"),
+    ("run_on", ["cifar"], "run_on[0]: there is no dataset 'cifar'. Did you mean 'cifar10'?"),
+    ("run_on", "cifar10", "run_on: 'cifar10' can't be used here. Write the names of one or more datasets"),
+    ("run_on", [], "run_on is empty. Write the names of one or more datasets"),
+    (
+        "datasets.mine",
+        {"source": "sklearn", "sklearn": {"name": "digits"}, "run_on": 1},
+        "datasets.mine.run_on is not a",
+    ),
+    ("scoring.train_recon_references", ["val"], "scoring.train_recon_references[0]: 'val' is none of test, train"),
+    ("scoring.train_recon_references", [], "scoring.train_recon_references is empty. Write one or both of test, train"),
+    ("priors.interpolation", {"kind": "mvg"}, "priors.interpolation: tables have a column of this name already"),
+    ("priors.mvg_difference", {"kind": "mvg"}, "priors.mvg_difference: tables have a column of this name already"),
     ("experiments.width[0].model", ["dae", "vea"], "there is no model 'vea'. Did you mean 'vae'?"),
     ("experiments.width[0].dataset", "cifar", "there is no dataset 'cifar'. Did you mean 'cifar10'?"),
     ("experiments.width[0].filters", 0, "experiments.width[0].filters: 0 can't be used here. Write one or more widths"),
@@ -154,6 +259,11 @@ def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message
     assert len(str(refusal.value).splitlines()) == 2
 
 
+def test_a_dataset_that_no_experiment_names_is_nothing_to_run_on(paper):
+    with pytest.raises(UserError, match=r"run_on: no experiment of run = \['depth'\] has a cell on celeba"):
+        settings.resolve({**paper, "run": ["depth"], "run_on": ["celeba"]})
+
+
 @pytest.mark.parametrize("key", ["datasets", "models", "experiments", "run"])
 def test_a_missing_part_is_named(paper, key):
     del paper[key]
@@ -208,5 +318,6 @@ def test_what_no_experiment_uses_need_not_be_there(paper, tmp_path):
 
 
 def test_the_same_depth_has_one_name(paper):
+    paper["run"] = ["width"]
     paper["experiments"]["width"] = [{"dataset": "cifar10", "model": "dae", "filters": 8, "depth": [1, 1111, "2222"]}]
     assert {cell["depth"] for cell in settings.cells(settings.resolve(paper))} == {"1", "2"}

@@ -8,16 +8,21 @@ import torch
 import yaml
 
 from autoencoders import settings, training
+from autoencoders.inference import decode, encode
 from autoencoders.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
-from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
-from autoencoders.training import TrainingOptions, learning_rate, train
+from autoencoders.objective import Objective, kl_divergence, reconstruction_loss, sample_code
+from autoencoders.training import TrainingOptions, batch_bounds, learning_rate, train
 
 CPU = torch.device("cpu")
 SCHEDULE = ((0, 1e-4), (1, 1e-3))
 
 
-def network(variational=False, seed=0) -> Autoencoder:
-    return Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4, variational), seed)
+DAE = Objective()
+VAE = Objective(beta=0.01)
+
+
+def network(variational=False, seed=0, latent_norm="none") -> Autoencoder:
+    return Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4, variational, latent_norm), seed)
 
 
 def images(count=20, seed=0) -> np.ndarray:
@@ -43,6 +48,76 @@ def test_kl_is_pytorchs_mean_over_batch_and_units():
     assert kl_divergence(mean, log_variance).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
+def test_the_sum_over_units_is_kingma_and_wellings():
+    """Appendix B of "Auto-Encoding Variational Bayes" has the negative divergence of one image."""
+    mean, log_variance = torch.randn(5, 7, dtype=torch.float64), torch.randn(5, 7, dtype=torch.float64)
+    m, v = mean.numpy(), np.exp(log_variance.numpy())
+    expected = np.mean([-0.5 * np.sum(1 + np.log(v[i]) - m[i] ** 2 - v[i]) for i in range(5)])
+    assert kl_divergence(mean, log_variance, "sum").item() == pytest.approx(expected, rel=1e-12)
+    assert kl_divergence(mean, log_variance).item() == pytest.approx(expected / 7, rel=1e-12)
+
+
+def test_the_objective_says_how_the_kl_is_reduced():
+    model, batch = network(variational=True), to_unit_interval(torch.from_numpy(images(4)))
+    terms = {}
+    for reduction in ("mean", "sum"):
+        objective = Objective(beta=0.5, kl_reduction=reduction)
+        terms[reduction] = training.batch_losses(model, batch, objective, torch.Generator().manual_seed(0))
+    assert terms["sum"][2].item() == pytest.approx(4 * terms["mean"][2].item(), rel=1e-5)
+    assert terms["sum"][0].item() == pytest.approx(terms["sum"][1].item() + 0.5 * terms["sum"][2].item(), rel=1e-6)
+
+
+def test_noise_reaches_the_decoder_in_training_and_nowhere_else():
+    model, batch = network(), to_unit_interval(torch.from_numpy(images(6)))
+    seen = []
+    hook = model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    training.batch_losses(model, batch, Objective(noise=0.5), torch.Generator().manual_seed(3))
+    hook.remove()
+    with torch.no_grad():
+        code = model.encoder(batch)[0]
+    noise = torch.randn(code.shape, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(seen[0], code + 0.5 * noise)
+    # A trained network has no noise: encoding and decoding twice gives the same bytes.
+    trained = network()
+    train(trained, images(), TrainingOptions(1, 8, SCHEDULE), Objective(noise=0.5), 0, CPU)
+    trained.eval()
+    codes = [encode(trained, images(), 8, CPU) for _ in range(2)]
+    assert codes[0].tobytes() == codes[1].tobytes()
+    assert decode(trained, codes[0], 8, CPU).tobytes() == decode(trained, codes[0], 8, CPU).tobytes()
+
+
+def test_noise_has_the_standard_deviation_that_is_asked_for():
+    model, batch = network(), torch.zeros(2000, 3, 32, 32)
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    training.batch_losses(model.eval(), batch, Objective(noise=0.5), torch.Generator().manual_seed(0))
+    assert seen[0].std().item() == pytest.approx(0.5, rel=0.03)
+
+
+@pytest.mark.parametrize(("variational", "latent_norm"), [(False, "none"), (True, "none"), (False, "spectral")])
+def test_a_frozen_latent_layer_keeps_its_initial_weights(variational, latent_norm):
+    model, initial = network(variational, latent_norm=latent_norm), network(variational, latent_norm=latent_norm)
+    train(model, images(), TrainingOptions(2, 8, SCHEDULE, frozen_latent=True), VAE, 0, CPU)
+    for layer, before in zip(model.encoder.dense_layers(), initial.encoder.dense_layers(), strict=True):
+        for value, start in zip(layer.parameters(), before.parameters(), strict=True):
+            assert torch.equal(value, start)
+    unfrozen = [model.decoder.layers[0].weight, model.encoder.convolutions[0].conv.weight]
+    starts = [initial.decoder.layers[0].weight, initial.encoder.convolutions[0].conv.weight]
+    assert not any(torch.equal(value, start) for value, start in zip(unfrozen, starts, strict=True))
+    # The layer learns where nothing freezes it.
+    train(model, images(), TrainingOptions(1, 8, SCHEDULE), VAE, 0, CPU)
+    assert not torch.equal(model.encoder.mean.bias, initial.encoder.mean.bias)
+
+
+def test_a_single_image_that_is_left_over_joins_the_batch_before_it():
+    assert batch_bounds(20, 8) == [(0, 8), (8, 16), (16, 20)]
+    assert batch_bounds(17, 8) == [(0, 8), (8, 17)]
+    assert batch_bounds(16, 8) == [(0, 8), (8, 16)]
+    assert batch_bounds(1, 8) == [(0, 1)]
+    result = train(network(latent_norm="batch"), images(17), TrainingOptions(2, 8, SCHEDULE), DAE, 0, CPU)
+    assert result.status == "ok"
+
+
 def test_code_samples_have_the_posteriors_moments():
     generator = torch.Generator().manual_seed(0)
     mean, log_variance = torch.full((200_000, 1), 1.5), torch.full((200_000, 1), math.log(0.25))
@@ -53,9 +128,9 @@ def test_code_samples_have_the_posteriors_moments():
 
 def test_a_vae_trains_on_sampled_codes_and_beta_weighs_its_kl():
     model, batch = network(variational=True), to_unit_interval(torch.from_numpy(images(4)))
-    loss, reconstruction, kl = training.batch_losses(model, batch, 0.01, torch.Generator().manual_seed(0))
+    loss, reconstruction, kl = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(0))
     assert loss.item() == pytest.approx(reconstruction.item() + 0.01 * kl.item(), rel=1e-6)
-    again = training.batch_losses(model, batch, 0.01, torch.Generator().manual_seed(1))
+    again = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(1))
     assert kl.item() == pytest.approx(again[2].item(), rel=1e-6)
     assert reconstruction.item() != again[1].item()
 
@@ -73,7 +148,7 @@ def test_training_equals_a_plain_loop_over_shuffled_batches():
     """Adam as the specification has it, the last partial batch kept, a fresh order every epoch."""
     data, options = images(20), TrainingOptions(3, 8, SCHEDULE)
     model = network()
-    result = train(model, data, options, beta=0.0, seed=5, device=CPU)
+    result = train(model, data, options, DAE, seed=5, device=CPU)
 
     plain = network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, betas=(0.9, 0.999), eps=1e-7, fused=True)
@@ -100,7 +175,7 @@ def test_training_lowers_the_loss():
 
     digits = (load_digits().images[:256] * 255 / 16).round().astype(np.uint8)
     data = np.kron(digits, np.ones((1, 4, 4), np.uint8))[:, None].repeat(3, 1)
-    history = train(network(), data, TrainingOptions(6, 32, SCHEDULE), 0.0, 0, CPU).history
+    history = train(network(), data, TrainingOptions(6, 32, SCHEDULE), DAE, 0, CPU).history
     # The entropy of the pixels is the floor; a constant image is what an untrained decoder can do.
     constant = torch.from_numpy(data).float().div(255).mean().item()
     baseline = -(constant * math.log(constant) + (1 - constant) * math.log(1 - constant))
@@ -112,13 +187,13 @@ def test_the_same_seed_gives_the_same_bytes(variational):
     trained = []
     for seed in (1, 1, 2):
         model = network(variational)
-        train(model, images(), TrainingOptions(2, 8, SCHEDULE), 0.01, seed, CPU)
+        train(model, images(), TrainingOptions(2, 8, SCHEDULE), VAE, seed, CPU)
         trained.append(state_bytes(model))
     assert trained[0] == trained[1] != trained[2]
 
 
 def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
-    result = train(network(True), images(), TrainingOptions(5, 8, SCHEDULE), float("inf"), 0, CPU)
+    result = train(network(True), images(), TrainingOptions(5, 8, SCHEDULE), Objective(beta=float("inf")), 0, CPU)
     assert result.status == "diverged"
     assert len(result.history) == 1
     assert not math.isfinite(result.history["loss"][0])
@@ -127,6 +202,6 @@ def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
 def test_weights_that_the_last_step_broke_are_noticed():
     """The last step's damage shows in no loss: a huge rate in the last epoch's only batch."""
     model = network()
-    result = train(model, images(8), TrainingOptions(1, 8, ((0, float("inf")),)), 0.0, 0, CPU)
+    result = train(model, images(8), TrainingOptions(1, 8, ((0, float("inf")),)), DAE, 0, CPU)
     assert math.isfinite(result.history["loss"][0])
     assert result.status == "diverged"

@@ -30,7 +30,10 @@ CELL = "{dataset}/{model}/f{filters}-d{depth}-z{latent}-s{seed}"
 # The same with its constraints: Snakemake applies `wildcard_constraints` before it expands pathvars.
 CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[match[1]]}}}", CELL)
 CELLS = settings.cells(config)
-METRICS = settings.metrics(config)
+IMAGE_SETS = settings.image_sets(config)
+COMPARISONS = settings.comparisons(config)
+# The splits that something is compared with; test always is.
+REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 
 
@@ -38,6 +41,7 @@ wildcard_constraints:
     dataset=CONSTRAINTS["dataset"],
     prior="|".join(map(re.escape, config["priors"])),
     extractor="inception|classifier",
+    split="train|test",
 
 
 def modules(script):
@@ -73,19 +77,27 @@ def dataset_options(wildcards):
 
 def network_options(wildcards):
     """The network's shape, in the words of autoencoders.network.NetworkOptions."""
+    model = config["models"][wildcards.model]
+    shape = ("variational", "latent_norm", "widening", "decoder_channels", "decoder_activation", "decoder_repeats")
     return {
         "size": config["datasets"][wildcards.dataset]["size"],
         "filters": int(wildcards.filters),
         "depth": wildcards.depth,
         "latent": int(wildcards.latent),
-        "variational": config["models"][wildcards.model]["variational"],
+        **{key: model[key] for key in shape},
     }
 
 
-def model_beta(wildcards):
-    """The weight of the KL term; 0 where there is none, so that a change of it leaves such cells alone."""
+def objective_options(wildcards):
+    """What is minimised, in the words of autoencoders.objective.Objective."""
     model = config["models"][wildcards.model]
-    return model["beta"] if model["variational"] else 0.0
+    return {key: model[key] for key in ("beta", "kl_reduction", "noise")}
+
+
+def priors_of_kind(kind):
+    """The file of the first prior of a kind, in a list; an empty one where the config has no such prior."""
+    names = [name for name, options in config["priors"].items() if options["kind"] == kind]
+    return [f"<results>/cells/<cell>/priors/{name}.npz" for name in names[:1]]
 
 
 def prior_options(wildcards):

@@ -1,21 +1,23 @@
-# Stage 3: the codes of all training images.
+# Stage 3: the codes of all images.
 
 
 rule all_codes:
     input:
         for_cells("<results>/cells/<cell>/codes.npy"),
     message:
-        "every cell's training images are encoded"
+        "every cell's images are encoded"
 
 
 rule encode:
     input:
         train="<results>/datasets/{dataset}/train.npz",
+        test="<results>/datasets/{dataset}/test.npz",
         weights="<results>/cells/<cell>/weights.safetensors",
         cell="<results>/cells/<cell>/cell.json",
         modules=modules("encode"),
     output:
-        "<results>/cells/<cell>/codes.npy",
+        train="<results>/cells/<cell>/codes.npy",
+        test="<results>/cells/<cell>/test_codes.npy",
     log:
         "<logs>/encode/<cell>.log",
     benchmark:
@@ -27,6 +29,8 @@ rule encode:
         gpu=1,
         mem_mb=16000,
         runtime=30,
+    params:
+        codes=lookup(within=config, dpath="models/{model}/codes"),
     message:
         "encoding {wildcards.dataset} with {wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

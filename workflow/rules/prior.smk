@@ -1,4 +1,4 @@
-# Stage 4: priors, fitted on the codes.
+# Stage 4: priors, fitted on the codes, and how Gaussian the codes are.
 
 
 rule all_priors:
@@ -6,6 +6,13 @@ rule all_priors:
         expand(for_cells("<results>/cells/<cell>/priors/{prior}.npz"), prior=config["priors"]),
     message:
         "every cell's priors are fitted"
+
+
+rule all_latent_statistics:
+    input:
+        for_cells("<results>/cells/<cell>/latent.parquet"),
+    message:
+        "every cell's codes are measured"
 
 
 rule fit_prior:
@@ -30,3 +37,30 @@ rule fit_prior:
         "fitting {wildcards.prior} to {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
         "../scripts/fit_prior.py"
+
+
+rule latent_statistics:
+    input:
+        train="<results>/cells/<cell>/codes.npy",
+        test="<results>/cells/<cell>/test_codes.npy",
+        mvg=priors_of_kind("mvg"),
+        gmm=priors_of_kind("gmm"),
+        modules=modules("latent_statistics"),
+    output:
+        "<results>/cells/<cell>/latent.parquet",
+    log:
+        "<logs>/latent_statistics/<cell>.log",
+    benchmark:
+        "<benchmarks>/latent_statistics/<cell>.tsv"
+    conda:
+        "../../envs/prior.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        cell=cell_identity,
+    message:
+        "measuring the codes of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/latent_statistics.py"

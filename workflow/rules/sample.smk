@@ -1,4 +1,4 @@
-# Stage 5: the image sets that are scored: reconstructions, and decoded samples of every prior.
+# Stage 5: the image sets that are scored: reconstructions, decoded midpoints, and decoded samples of every prior.
 #
 # They are the bulk of all bytes and made in seconds, so that each is deleted once nothing needs it any more
 # (`--notemp` keeps them). A gallery of a few of each stays, so that nothing has to be sampled again to be drawn.
@@ -6,7 +6,7 @@
 
 rule all_samples:
     input:
-        expand(for_cells("<results>/cells/<cell>/images/{metric}.npy"), metric=METRICS),
+        expand(for_cells("<results>/cells/<cell>/images/{name}.npy"), name=IMAGE_SETS),
     message:
         "every cell's image sets are made"
 
@@ -21,7 +21,7 @@ rule sample:
         modules=modules("sample"),
     output:
         gallery="<results>/cells/<cell>/gallery.npz",
-        images=temp(expand("<results>/cells/<cell>/images/{metric}.npy", metric=METRICS, allow_missing=True)),
+        images=temp(expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True)),
     log:
         "<logs>/sample/<cell>.log",
     benchmark:

@@ -1,4 +1,4 @@
-# Stage 6: Fréchet distances between a cell's image sets and the dataset's test images.
+# Stage 6: Fréchet distances between a cell's image sets and the dataset's images.
 
 
 localrules:
@@ -62,15 +62,15 @@ rule train_classifier:
 
 rule reference:
     input:
-        test="<results>/datasets/{dataset}/test.npz",
+        images="<results>/datasets/{dataset}/{split}.npz",
         extractor=extractor_weights,
         modules=modules("reference"),
     output:
-        "<results>/reference/{dataset}/{extractor}.npz",
+        "<results>/reference/{dataset}/{extractor}-{split}.npz",
     log:
-        "<logs>/reference/{dataset}/{extractor}.log",
+        "<logs>/reference/{dataset}/{extractor}-{split}.log",
     benchmark:
-        "<benchmarks>/reference/{dataset}/{extractor}.tsv"
+        "<benchmarks>/reference/{dataset}/{extractor}-{split}.tsv"
     conda:
         "../../envs/score.yaml"
     threads: config["threads"]
@@ -82,7 +82,7 @@ rule reference:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
     message:
-        "computing the reference statistics of {wildcards.dataset} in {wildcards.extractor} features"
+        "computing the statistics of {wildcards.dataset}'s {wildcards.split} images in {wildcards.extractor} features"
     script:
         "../scripts/reference.py"
 
@@ -90,8 +90,10 @@ rule reference:
 rule score:
     input:
         cell="<results>/cells/<cell>/cell.json",
-        images=expand("<results>/cells/<cell>/images/{metric}.npy", metric=METRICS, allow_missing=True),
-        reference="<results>/reference/{dataset}/{extractor}.npz",
+        images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
+        references=expand(
+            "<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True
+        ),
         extractor=extractor_weights,
         modules=modules("score"),
     output:
@@ -109,6 +111,7 @@ rule score:
         runtime=60,
     params:
         cell=cell_identity,
+        comparisons=COMPARISONS,
     message:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

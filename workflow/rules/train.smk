@@ -30,7 +30,8 @@ rule train:
     params:
         cell=cell_identity,
         network=network_options,
-        beta=model_beta,
+        objective=objective_options,
+        frozen_latent=lookup(within=config, dpath="models/{model}/frozen_latent"),
         training=lookup(within=config, dpath="training"),
     message:
         "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"

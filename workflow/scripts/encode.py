@@ -1,22 +1,30 @@
-"""Encode all training images of one cell (rule encode): float32 (N, latent); no rows for a diverged cell."""
+"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell.
+
+The codes of test images are always the means: they are for measures, not for fitting priors.
+"""
 
 import numpy as np
+import torch
 
 from autoencoders.dataset import load_images
 from autoencoders.device import setup
 from autoencoders.files import read_json, write_npy
 from autoencoders.inference import encode
 from autoencoders.job import job
+from autoencoders.seeds import stream_seed
 from autoencoders.weights import load_weights
 
 if __name__ == "__main__":
     with job(snakemake):
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_weights(snakemake.input.weights, device)
-        if read_json(snakemake.input.cell)["status"] == "diverged":
+        diverged = read_json(snakemake.input.cell)["status"] == "diverged"
+        # No param: it changes the memory that is needed, and no result.
+        batch_size = snakemake.config["scoring"]["batch_size"]
+        seed = stream_seed(int(snakemake.wildcards.seed), "codes")
+        sampled = torch.Generator(device).manual_seed(seed) if snakemake.params.codes == "sample" else None
+        for split, generator in (("train", sampled), ("test", None)):
             codes = np.empty((0, network.options.latent), np.float32)
-        else:
-            # No param: it changes the memory that is needed, and no result.
-            batch_size = snakemake.config["scoring"]["batch_size"]
-            codes = encode(network, load_images(snakemake.input.train), batch_size, device)
-        write_npy(snakemake.output[0], codes)
+            if not diverged:
+                codes = encode(network, load_images(snakemake.input[split]), batch_size, device, generator)
+            write_npy(snakemake.output[split], codes)

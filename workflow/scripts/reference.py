@@ -1,7 +1,7 @@
-"""Statistics of a dataset's test images in an extractor's features (rule reference).
+"""Statistics of a split's images in an extractor's features (rule reference).
 
-Computed once a dataset and extractor; every cell is scored against them. The root of the covariance, the costly part
-of the Fréchet distance, is kept with them.
+Computed once a dataset, extractor and split; every cell is scored against them. The root of the covariance, the costly
+part of the Fréchet distance, is kept with them.
 """
 
 import logging
@@ -20,8 +20,8 @@ if __name__ == "__main__":
         batch_size = snakemake.config["scoring"]["batch_size"]
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_extractor(snakemake.wildcards.extractor, snakemake.input.extractor, device)
-        images = load_images(snakemake.input.test)
+        images = load_images(snakemake.input.images)
         indices = evaluation_subset(len(images), params.images, params.seed)
-        logging.info("the reference is %d of %d test images", len(indices), len(images))
+        logging.info("the reference is %d of %d %s images", len(indices), len(images), snakemake.wildcards.split)
         result = reference_arrays(network, images[indices], snakemake.input.extractor, batch_size, device)
         write_npz(snakemake.output[0], {**result, "indices": indices})

@@ -1,4 +1,4 @@
-"""Score one cell: the Fréchet distance of each of its image sets to the dataset's reference (rule score).
+"""Score one cell: the Fréchet distances of its image sets to the dataset's references (rule score).
 
 A cell that diverged gets its rows too, with that status and no distance.
 """
@@ -20,12 +20,21 @@ if __name__ == "__main__":
         device = setup(snakemake.resources.gpu, snakemake.threads)
         network = load_extractor(extractor, weights, device) if record["status"] == "ok" else None
         weights_sha256 = file_sha256(weights)
-        reference, root = read_reference(snakemake.input.reference, weights_sha256)
+        # {extractor}-{split}.npz
+        references = {
+            Path(path).stem.rsplit("-", 1)[1]: read_reference(path, weights_sha256)
+            for path in snakemake.input.references
+        }
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        scores = score_cell(record["status"], image_sets, reference, root, network, batch_size, device)
-        sizes = {"training": record["training_images"], "reference": reference.count, "scored": scores["images"].max()}
+        comparisons = snakemake.params.comparisons
+        scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
+        sizes = {
+            "training": record["training_images"],
+            "reference": references["test"][0].count,
+            "scored": scores["images"].max(),
+        }
         scores = identified(
             scores,
             snakemake.params.cell,

@@ -5,10 +5,11 @@ loss stops being finite has the status "diverged" and no codes, samples or score
 """
 
 from autoencoders.dataset import load_images
-from autoencoders.device import describe, peak_memory, setup
+from autoencoders.device import describe, energy, peak_memory, setup
 from autoencoders.files import write_json, write_parquet
 from autoencoders.job import job
 from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
+from autoencoders.objective import Objective
 from autoencoders.provenance import code_version, package_versions
 from autoencoders.seeds import stream_seed
 from autoencoders.training import TrainingOptions, train
@@ -27,9 +28,12 @@ if __name__ == "__main__":
             params.training["epochs"],
             params.training["batch_size"],
             tuple((step["epoch"], step["rate"]) for step in params.training["learning_rate"]),
+            params.frozen_latent,
         )
         images = load_images(snakemake.input.train)
-        result = train(network, images, options, params.beta, seed, device)
+        before = energy(device)
+        result = train(network, images, options, Objective(**params.objective), seed, device)
+        after = energy(device)
         save_weights(output.weights, network)
         write_parquet(output.history, result.history)
         write_json(
@@ -38,7 +42,8 @@ if __name__ == "__main__":
                 "cell": params.cell,
                 "status": result.status,
                 "network": params.network,
-                "beta": params.beta,
+                "objective": params.objective,
+                "frozen_latent": params.frozen_latent,
                 "training": params.training,
                 # No param: whatever of it matters shows in the images, which are an input.
                 "dataset": snakemake.config["datasets"][params.cell["dataset"]],
@@ -50,6 +55,7 @@ if __name__ == "__main__":
                 "seconds": result.seconds,
                 "images_per_second": result.images_per_second,
                 "peak_memory_bytes": peak_memory(device),
+                "energy_joules": None if before is None or after is None else after - before,
                 "versions": package_versions(),
                 "code": code_version(),
             },

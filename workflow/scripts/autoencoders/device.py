@@ -1,5 +1,6 @@
 """Where a job computes, and what makes its numbers repeatable."""
 
+import ctypes
 import logging
 import os
 import platform
@@ -61,3 +62,25 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def energy(device: torch.device) -> float | None:
+    """Joules that the GPU has used since its driver was loaded, by all processes on it; None where nobody tells.
+
+    NVIDIA's management library comes with the driver and is asked directly: its Python package would be one more
+    dependency for a single number.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+        handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
+        name = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
+        told = (
+            library.nvmlInit_v2() == 0
+            and library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0
+            and library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) == 0
+        )
+    except (OSError, AttributeError):
+        return None
+    return millijoules.value / 1000 if told else None

@@ -4,10 +4,12 @@ import re
 
 # What names a cell, and the metrics that are no prior's.
 CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
-RECONSTRUCTIONS = ("train_recon", "test_recon")
+NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation")
 METRICS = {
     "train_recon": "Train R",
+    "train_recon_vs_train": "Train R (train)",
     "test_recon": "Test R",
+    "interpolation": "Midpoints",
     "standard_normal": "N(0,I)",
     "mvg": "MVG",
     "gmm": "GMM",

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 # Keras' defaults, which the paper trained with: momentum 0.99 is 0.01 in PyTorch's convention.
 BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+LAYER_NORM = {"eps": 1e-3}
 STAGES = 4
 # Kernel size by image size.
 KERNELS = {32: 4, 64: 5}
@@ -20,13 +22,21 @@ DECODER_START = 8
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What defines a network's shape. ``depth`` is the number of convolutions of each of the four stages."""
+    """What defines a network's shape: the words of the config, explained in config/README.md.
+
+    ``depth`` is the number of convolutions of each of the four stages. ``decoder_channels`` None is 8 · filters.
+    """
 
     size: int
     filters: int
     depth: tuple[int, int, int, int]
     latent: int
     variational: bool = False
+    latent_norm: str = "none"
+    widening: str = "first"
+    decoder_channels: int | None = None
+    decoder_activation: str = "linear"
+    decoder_repeats: bool = False
 
     def as_dict(self) -> dict:
         return {**asdict(self), "depth": list(self.depth)}
@@ -76,52 +86,89 @@ class SameConvTranspose2d(nn.Module):
         return y[..., : -self.excess, : -self.excess] if self.excess else y
 
 
-def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
-    return [convolution, nn.BatchNorm2d(channels, **BATCH_NORM), nn.ReLU()]
+def activation(channels: int) -> list[nn.Module]:
+    """What follows every convolution but the last."""
+    return [nn.BatchNorm2d(channels, **BATCH_NORM), nn.ReLU()]
+
+
+def stage(
+    convolution: type[nn.Module], channels_in: int, channels: int, kernel: int, count: int, widening: str
+) -> list[nn.Module]:
+    """``count`` convolutions, the last one of stride 2; the first or the last of them changes the channels."""
+    layers = []
+    for index in range(count):
+        last = index == count - 1
+        channels_out = channels if widening == "first" or last else channels_in
+        layers.append(convolution(channels_in, channels_out, kernel, 2 if last else 1))
+        layers += activation(channels_out)
+        channels_in = channels_out
+    return layers
+
+
+def latent_normalisation(kind: str, latent: int) -> nn.Module:
+    """The layer after the code (section 4). Spectral normalisation is one of the dense layer's weight instead."""
+    if kind == "batch":
+        return nn.BatchNorm1d(latent, **BATCH_NORM)
+    if kind == "layer":
+        return nn.LayerNorm(latent, **LAYER_NORM)
+    return nn.Identity()
 
 
 class Encoder(nn.Module):
     """Four stages of f, 2f, 4f, 8f filters, each of ``depth`` convolutions, then a linear layer to the code.
 
-    A stage's first convolution widens and its last one has stride 2. Returns the code, or for a variational
-    network the mean and the log-variance of its distribution.
+    Returns the code, or for a variational network the mean and the log-variance of its distribution. The latent
+    normalisation is one of the code or mean.
     """
 
     def __init__(self, options: NetworkOptions) -> None:
         super().__init__()
         kernel = KERNELS[options.size]
         channels, layers = 3, []
-        for stage, convolutions in enumerate(options.depth):
-            wide = options.filters * 2**stage
-            for index in range(convolutions):
-                stride = 2 if index == convolutions - 1 else 1
-                layers += normalised(SameConv2d(channels, wide, kernel, stride), wide)
-                channels = wide
+        for index, count in enumerate(options.depth):
+            wide = options.filters * 2**index
+            layers += stage(SameConv2d, channels, wide, kernel, count, options.widening)
+            channels = wide
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         flat = channels * (options.size // 2**STAGES) ** 2
         self.mean = nn.Linear(flat, options.latent)
+        self.normalisation = latent_normalisation(options.latent_norm, options.latent)
         self.log_variance = nn.Linear(flat, options.latent) if options.variational else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
-        return self.mean(hidden), None if self.log_variance is None else self.log_variance(hidden)
+        code = self.normalisation(self.mean(hidden))
+        return code, None if self.log_variance is None else self.log_variance(hidden)
+
+    def dense_layers(self) -> list[nn.Linear]:
+        """The layers to z: one, or for a variational network two."""
+        return [self.mean] if self.log_variance is None else [self.mean, self.log_variance]
 
 
 class Decoder(nn.Module):
-    """A linear layer to 8 × 8 × 8f, transposed convolutions of stride 2, and one of stride 1 to the logits."""
+    """A linear layer to 8 × 8 × C, transposed convolutions of stride 2 that halve 8f filters, and one of stride 1 to
+    the logits.
+
+    Where the depth is repeated here, a stage has as many convolutions as the encoder's stage of as many filters.
+    """
 
     def __init__(self, options: NetworkOptions) -> None:
         super().__init__()
         kernel = KERNELS[options.size]
-        channels = 8 * options.filters
+        channels = 8 * options.filters if options.decoder_channels is None else options.decoder_channels
         layers: list[nn.Module] = [
             nn.Linear(options.latent, channels * DECODER_START**2),
             nn.Unflatten(1, (channels, DECODER_START, DECODER_START)),
         ]
-        size = DECODER_START
+        if options.decoder_activation == "bn_relu":
+            layers += activation(channels)
+        # 4f, 2f and, at 64 pixels, f: the encoder's stages 3, 2 and 1.
+        index, size = STAGES - 2, DECODER_START
         while size < options.size:
-            layers += normalised(SameConvTranspose2d(channels, channels // 2, kernel, 2), channels // 2)
-            channels, size = channels // 2, size * 2
+            narrow = options.filters * 2**index
+            count = options.depth[index] if options.decoder_repeats else 1
+            layers += stage(SameConvTranspose2d, channels, narrow, kernel, count, options.widening)
+            channels, index, size = narrow, index - 1, size * 2
         layers.append(SameConvTranspose2d(channels, 3, kernel, 1))
         self.layers = nn.Sequential(*layers)
 
@@ -143,6 +190,13 @@ class Autoencoder(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
+        if options.latent_norm == "spectral":
+            # After the weights are drawn: it replaces them by a function of them. It draws its first singular vector
+            # from torch's global generator.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                for dense in self.encoder.dense_layers():
+                    spectral_norm(dense, n_power_iterations=1)
 
 
 def to_unit_interval(images: Tensor) -> Tensor:

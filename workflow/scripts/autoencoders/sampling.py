@@ -1,4 +1,4 @@
-"""Drawing codes from a fitted prior."""
+"""Codes to decode: draws from a fitted prior, and points between the codes of images."""
 
 from collections.abc import Mapping
 
@@ -27,3 +27,13 @@ def sample_prior(prior: Mapping[str, np.ndarray], count: int, seed: int, name: s
     )
     # Sorted by component until here; whoever takes the first 1,000 must get a fair draw.
     return random.permutation(codes)
+
+
+def midpoints(codes: np.ndarray, seed: int) -> np.ndarray:
+    """The points halfway between pairs of ``codes`` (N, z), as many as there are codes.
+
+    Every code is in two pairs. What they decode to shows whether the space between codes makes images too: the
+    smoothness of hypothesis 1 (section 2.2).
+    """
+    order = generator(seed, "midpoints").permutation(len(codes))
+    return (codes[order] + codes[np.roll(order, 1)]) / 2

@@ -1,6 +1,6 @@
-"""Scores of one cell: the Fréchet distance of each of its image sets to the dataset's reference."""
+"""Scores of one cell: the Fréchet distances of its image sets to the dataset's references."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def finite_features(
 def reference_arrays(
     network: nn.Module, images: np.ndarray, weights: str | Path, batch_size: int, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """What the rule reference stores of test images, uint8 (N, 3, S, S): mean (D,), covariance and root (D, D), count.
+    """What the rule reference stores of a split's images, uint8 (N, 3, S, S): mean (D,), covariance and root (D, D), count.
 
     The checksum of the extractor's ``weights`` file is stored with them.
     """
@@ -67,24 +67,26 @@ def read_reference(path: str | Path, weights_sha256: str) -> tuple[Statistics, n
 def score_cell(
     status: str,
     image_sets: Mapping[str, np.ndarray],
-    reference: Statistics,
-    root: np.ndarray,
+    comparisons: Mapping[str, Sequence[str]],
+    references: Mapping[str, tuple[Statistics, np.ndarray]],
     network: nn.Module | None,
     batch_size: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """One row an image set, in their order: metric, frechet_distance (NaN unless status is "ok"), images, status.
+    """One row a comparison, in their order: metric, frechet_distance (NaN unless status is "ok"), images, status.
 
-    ``image_sets`` maps metrics to uint8 images (N, 3, S, S), N = 0 for a cell that is not "ok"; such a cell needs no
-    network. Raises UserError where the features of an image set are not finite.
+    ``comparisons`` maps metrics to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
+    with which of ``references``, each the statistics of a split and the root of their covariance. A cell that is not
+    "ok" has sets of N = 0 and needs no network. Raises UserError where the features of an image set are not finite.
     """
+    found = {}
+    if status == "ok":
+        for name, images in image_sets.items():
+            found[name] = statistics(finite_features(network, images, batch_size, device, name))
     rows = []
-    for metric, images in image_sets.items():
-        distance = np.nan
-        if status == "ok":
-            features = finite_features(network, images, batch_size, device, metric)
-            distance = frechet_distance(reference, root, statistics(features))
-        rows.append({"metric": metric, "frechet_distance": distance, "images": len(images), "status": status})
+    for metric, (name, split) in comparisons.items():
+        distance = frechet_distance(*references[split], found[name]) if status == "ok" else np.nan
+        rows.append({"metric": metric, "frechet_distance": distance, "images": len(image_sets[name]), "status": status})
     return pd.DataFrame(rows).astype({"frechet_distance": "float64", "images": "int64"})
 
 

@@ -13,12 +13,12 @@ import jsonschema
 import yaml
 
 from autoencoders.errors import UserError
-from autoencoders.labels import CELL_KEYS, RECONSTRUCTIONS
+from autoencoders.labels import CELL_KEYS, NOT_PRIORS
 from autoencoders.locations import is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 # A prior's name becomes a column beside these.
-TABLE_COLUMNS = {*CELL_KEYS, *RECONSTRUCTIONS, "setting", "extractor", "source", "prior", "seeds", "status"}
+TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "metric"}
 
 
@@ -27,8 +27,13 @@ def resolve(config: dict) -> dict:
     schema = yaml.safe_load(SCHEMA_FILE.read_text())
     validator = filling_validator(schema)
     config = copy.deepcopy(config)
-    faults = [describe_fault(error, schema) for error in validator.iter_errors(config)]
+    # Checked as it was written, for messages that name the user's own key.
+    faults = [describe_fault(error, schema) for error in validator.iter_errors(copy.deepcopy(config))]
     if not faults:
+        shared = config.get("model_defaults", {})
+        config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
+        # Run for the defaults that it fills in.
+        list(validator.iter_errors(config))
         for dataset in config["datasets"].values():
             if dataset["comparison_latent"] is None:
                 sizes = sorted(as_list(dataset["latent"]))
@@ -37,6 +42,13 @@ def resolve(config: dict) -> dict:
     if faults:
         raise UserError("the config can't be used:\n" + "\n".join(f"  {fault}" for fault in dict.fromkeys(faults)))
     return config
+
+
+def neutral(model: dict) -> dict:
+    """A model without the options of a KL term that it has not: what is written for them changes and reruns nothing."""
+    if model.get("variational"):
+        return model
+    return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean"}
 
 
 def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
@@ -123,15 +135,26 @@ def as_list(value) -> list:
 
 def find_contradictions(config: dict) -> Iterator[str]:
     """What a schema can't see: names that point nowhere, files that are missing, parts that do not fit together."""
-    yield from check_names(config)
+    wrong_names = list(check_names(config))
+    yield from wrong_names
     for name in config["priors"]:
         # Beside a prior's column stand those of the paper's values.
-        if name.removesuffix("_published").removesuffix("_confidence") != name or name in TABLE_COLUMNS:
+        if name.endswith(("_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
     yield from check_schedule(config["training"])
-    used = {cell["dataset"] for cell in cells(config, known_only=True)}
+    found = cells(config, known_only=True)
+    if not found and not wrong_names:
+        yield (
+            f"run_on: no experiment of run = {config['run']} has a cell on {', '.join(config['run_on'])}. "
+            "Write a dataset that their grids name, or null for all."
+        )
+    used = {cell["dataset"] for cell in found}
     for name in sorted(used):
         yield from check_dataset(name, config["datasets"][name])
+    if config["training"]["batch_size"] == 1:
+        for name in sorted({cell["model"] for cell in found}):
+            if config["models"][name]["latent_norm"] == "batch":
+                yield f"training.batch_size: the model {name} normalises its codes over a batch. Write at least 2."
     weights = config["extractors"]["inception"]["weights"]
     needed = any("inception" in config["datasets"][name]["extractors"] for name in used)
     if needed and weights is not None and not Path(weights).expanduser().is_file():
@@ -152,6 +175,9 @@ def check_names(config: dict) -> Iterator[str]:
     for index, name in enumerate(config["run"]):
         if name not in config["experiments"]:
             yield unknown(f"run[{index}]", name, "experiments")
+    for index, name in enumerate(config["run_on"] or []):
+        if name not in config["datasets"]:
+            yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"
@@ -224,6 +250,8 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
         for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
             if known_only and (dataset not in config["datasets"] or model not in config["models"]):
                 continue
+            if config["run_on"] and dataset not in config["run_on"]:
+                continue
             latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
             depth = dict.fromkeys(plain_depth(value) for value in as_list(grid["depth"]))
             for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
@@ -237,6 +265,15 @@ def plain_depth(depth: int | str) -> str:
     return digits[0] if len(digits) == 4 and len(set(digits)) == 1 else digits
 
 
-def metrics(config: dict) -> list[str]:
-    """The names of the image sets that are scored: reconstructions, and samples of every prior."""
-    return [*RECONSTRUCTIONS, *config["priors"]]
+def image_sets(config: dict) -> list[str]:
+    """The names of the image sets that a cell is scored by: decoded codes of images, and samples of every prior."""
+    return ["train_recon", "test_recon", "interpolation", *config["priors"]]
+
+
+def comparisons(config: dict) -> dict[str, list[str]]:
+    """What each metric compares: the name of an image set, and the split whose images it is held against."""
+    references = config["scoring"]["train_recon_references"]
+    # The metric that is named after its set is the paper's.
+    reconstructed = {"test": "train_recon", "train": "train_recon_vs_train"}
+    found = {reconstructed[split]: ["train_recon", split] for split in ("test", "train") if split in references}
+    return found | {name: [name, "test"] for name in image_sets(config)[1:]}

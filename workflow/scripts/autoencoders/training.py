@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.network import Autoencoder, to_unit_interval
-from autoencoders.objective import kl_divergence, reconstruction_loss, sample_code
+from autoencoders.objective import Objective, kl_divergence, normal_like, reconstruction_loss, sample_code
 from autoencoders.progress import Progress
 from autoencoders.seeds import stream_seed
 
@@ -21,11 +21,15 @@ ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0."""
+    """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0.
+
+    With ``frozen_latent`` the encoder's dense layer to z stays at its initial weights (section 4, Figure 3).
+    """
 
     epochs: int
     batch_size: int
     learning_rate: tuple[tuple[int, float], ...]
+    frozen_latent: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,36 +52,51 @@ def weights_finite(network: Autoencoder) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
 
 
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """(start, stop) of every batch of ``count`` images; the last one may be smaller.
+
+    A single image that is left over joins the batch before it: batch normalisation of codes needs two.
+    """
+    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+    if len(bounds) > 1 and count - bounds[-1][0] == 1:
+        bounds[-2:] = [(bounds[-2][0], count)]
+    return bounds
+
+
 def batch_losses(
-    network: Autoencoder, images: Tensor, beta: float, generator: torch.Generator
+    network: Autoencoder, images: Tensor, objective: Objective, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The objective of one batch and its two terms: (loss, reconstruction, kl). The kl of a DAE is 0."""
     mean, log_variance = network.encoder(images)
-    if log_variance is None:
-        reconstruction = reconstruction_loss(network.decoder(mean), images)
-        return reconstruction, reconstruction.detach(), torch.zeros_like(reconstruction)
-    code = sample_code(mean, log_variance, generator)
+    code = mean if log_variance is None else sample_code(mean, log_variance, generator)
+    if objective.noise:
+        code = code + objective.noise * normal_like(code, generator)
     reconstruction = reconstruction_loss(network.decoder(code), images)
-    kl = kl_divergence(mean, log_variance)
-    return reconstruction + beta * kl, reconstruction.detach(), kl.detach()
+    if log_variance is None:
+        return reconstruction, reconstruction.detach(), torch.zeros_like(reconstruction)
+    kl = kl_divergence(mean, log_variance, objective.kl_reduction)
+    return reconstruction + objective.beta * kl, reconstruction.detach(), kl.detach()
 
 
 def train(
     network: Autoencoder,
     images: np.ndarray,
     options: TrainingOptions,
-    beta: float,
+    objective: Objective,
     seed: int,
     device: torch.device,
 ) -> TrainingResult:
     """Train ``network`` in place on uint8 ``images`` (N, 3, S, S).
 
     Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
-    ``seed``: the order of the images and the variational noise.
+    ``seed``: the order of the images, the variational noise and the noise on codes.
     """
     network.to(device, memory_format=torch.channels_last).train()
     data = torch.from_numpy(images).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1.0, fused=device.type != "mps", **ADAM)
+    for dense in network.encoder.dense_layers():
+        dense.requires_grad_(not options.frozen_latent)
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learnt, lr=1.0, fused=device.type != "mps", **ADAM)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     progress = Progress("training", total=len(data) * options.epochs)
     history, status = [], "ok"
@@ -88,17 +107,16 @@ def train(
         order = torch.randperm(len(data), generator=generator, device=device)
         # Sums stay on the device: reading a loss every step would make it wait for the host.
         sums = torch.zeros(3, device=device)
-        for start in range(0, len(data), options.batch_size):
-            batch = to_unit_interval(data[order[start : start + options.batch_size]])
-            losses = batch_losses(network, batch, beta, generator)
+        for start, stop in batch_bounds(len(data), options.batch_size):
+            batch = to_unit_interval(data[order[start:stop]])
+            losses = batch_losses(network, batch, objective, generator)
             optimizer.zero_grad(set_to_none=True)
             losses[0].backward()
             optimizer.step()
             sums += len(batch) * torch.stack([losses[0].detach(), losses[1], losses[2]])
             progress.advance(len(batch))
             if progress.due:
-                seen = start + len(batch)
-                progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / seen:.4f}")
+                progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / stop:.4f}")
         loss, reconstruction, kl = (sums / len(data)).tolist()
         history.append(
             {"epoch": epoch, "learning_rate": rate, "loss": loss, "reconstruction_loss": reconstruction, "kl": kl}

@@ -1,0 +1,123 @@
+"""Measures of Gaussianity against closed forms, scipy and Monte Carlo."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from autoencoders.gaussianity import COLUMNS, latent_statistics, mardia_ratios, mean_log_likelihood, whiten
+from autoencoders.priors import fit_prior
+
+MVG, GMM = {"kind": "mvg"}, {"kind": "gmm", "components": 2, "tol": 1e-6, "reg_covar": 1e-6, "max_iter": 500}
+
+
+def correlated(random, count, latent):
+    return random.normal(size=(count, latent)) @ random.normal(size=(latent, latent)) + random.normal(size=latent)
+
+
+def test_whitened_codes_have_mean_zero_and_covariance_one():
+    whitened = whiten(correlated(np.random.default_rng(0), 200, 5))
+    assert whitened.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-10)
+    assert np.cov(whitened, rowvar=False, ddof=0) == pytest.approx(np.eye(5), abs=1e-8)
+
+
+def test_mardia_by_the_definition():
+    """Mardia (1970), equations 2.23 and 3.9: sums over all pairs of (x - m)' S^-1 (y - m), S divided by N."""
+    codes = np.random.default_rng(1).exponential(size=(60, 3)) @ np.random.default_rng(2).normal(size=(3, 3))
+    centred = codes - codes.mean(axis=0)
+    distances = centred @ np.linalg.inv(np.cov(codes, rowvar=False, ddof=0)) @ centred.T
+    skewness, kurtosis = (distances**3).mean(), (np.diag(distances) ** 2).mean()
+    n, p = codes.shape
+    # Mardia (1974), equations 3.8 and 3.9.
+    expected = (
+        p * (p + 2) / ((n + 1) * (n + 3)) * ((n + 1) * (p + 1) - 6),
+        p * (p + 2) * (n - 1) / (n + 1),
+    )
+    found = mardia_ratios(whiten(codes))
+    assert found == pytest.approx((skewness / expected[0], kurtosis / expected[1]), rel=1e-8)
+
+
+@pytest.mark.parametrize(("count", "latent"), [(40, 2), (60, 25)])
+def test_the_ratios_are_one_on_average_for_gaussian_codes_of_any_size(count, latent):
+    random = np.random.default_rng(3)
+    ratios = np.array([mardia_ratios(whiten(correlated(random, count, latent))) for _ in range(2400)])
+    error = ratios.std(axis=0) / np.sqrt(len(ratios))
+    assert np.all(np.abs(ratios.mean(axis=0) - 1) < 4 * error)
+    # The check has to be able to see a wrong expectation of a few per cent.
+    assert np.all(error < 0.02)
+
+
+def test_one_dimension_is_the_textbooks_skewness_and_kurtosis():
+    codes = np.random.default_rng(4).gamma(2.0, size=(500, 1))
+    skewness, kurtosis = mardia_ratios(whiten(codes))
+    assert skewness * 3 * (2 * 501 - 6) / (501 * 503) == pytest.approx(stats.skew(codes[:, 0]) ** 2, rel=1e-8)
+    assert kurtosis * 3 * 499 / 501 == pytest.approx(stats.kurtosis(codes[:, 0], fisher=False), rel=1e-8)
+
+
+def test_heavy_tails_and_a_lean_are_seen():
+    random = np.random.default_rng(5)
+    _, heavy = mardia_ratios(whiten(random.standard_t(4, size=(4000, 6))))
+    leaning, _ = mardia_ratios(whiten(random.exponential(size=(4000, 6))))
+    assert heavy > 1.2 and leaning > 10
+
+
+def test_codes_in_a_subspace_are_measured_there():
+    random = np.random.default_rng(6)
+    flat = random.normal(size=(1000, 3)) @ random.normal(size=(3, 8))
+    assert whiten(flat).shape == (1000, 3)
+
+
+def test_fewer_codes_than_units_say_nothing():
+    ratios = mardia_ratios(whiten(np.random.default_rng(7).normal(size=(5, 9))))
+    assert np.isnan(ratios).all()
+
+
+def test_log_likelihood_is_scipys():
+    random = np.random.default_rng(8)
+    codes = random.normal(size=(50, 2))
+    mixture = {
+        "weights": np.array([0.25, 0.75]),
+        "means": np.array([[0.0, 1.0], [2.0, -1.0]]),
+        "covariances": np.array([[[1.0, 0.3], [0.3, 2.0]], [[0.5, 0.0], [0.0, 0.1]]]),
+    }
+    densities = sum(
+        weight * stats.multivariate_normal(mean, covariance).pdf(codes)
+        for weight, mean, covariance in zip(*mixture.values(), strict=True)
+    )
+    assert mean_log_likelihood(codes, mixture) == pytest.approx(np.log(densities).mean(), rel=1e-10)
+
+
+def test_a_singular_gaussian_has_no_likelihood():
+    mixture = {"weights": np.ones(1), "means": np.zeros((1, 2)), "covariances": np.diag([1.0, 0.0])[None]}
+    assert np.isnan(mean_log_likelihood(np.ones((3, 2)), mixture))
+    assert np.isnan(mean_log_likelihood(np.ones((3, 2)), None))
+
+
+def test_the_gap_is_positive_for_clusters_and_about_zero_for_one_gaussian():
+    random = np.random.default_rng(9)
+    clusters = random.normal(size=(2000, 3)) + 8 * random.integers(0, 2, (2000, 1))
+    single = random.normal(size=(2000, 3))
+    gaps = {}
+    for name, codes in (("clusters", clusters), ("single", single)):
+        priors = [fit_prior(codes[:1000], options, 0) for options in (MVG, GMM)]
+        found = latent_statistics(codes[:1000], codes[1000:], *priors, seed=0)
+        assert tuple(found) == COLUMNS
+        assert found["log_likelihood_gap"] == found["gmm_log_likelihood"] - found["mvg_log_likelihood"]
+        gaps[name] = found["log_likelihood_gap"]
+    assert gaps["clusters"] > 0.5 > 0.05 > gaps["single"]
+
+
+def test_dimensions_are_averaged_and_constant_ones_left_out():
+    random = np.random.default_rng(10)
+    codes = np.column_stack([random.exponential(size=5000), -random.exponential(size=5000), np.full(5000, 3.0)])
+    found = latent_statistics(codes, codes, None, None, seed=0)
+    # The exponential distribution: skewness 2, excess kurtosis 6; the sign of a unit means nothing.
+    assert found["mean_abs_skewness"] == pytest.approx(np.abs(stats.skew(codes[:, :2])).mean(), rel=1e-10)
+    assert found["mean_abs_skewness"] == pytest.approx(2, rel=0.1)
+    assert found["mean_excess_kurtosis"] == pytest.approx(6, rel=0.3)
+    assert (found["codes"], found["rank"]) == (5000, 2)
+
+
+def test_a_diverged_cell_has_no_statistics():
+    found = latent_statistics(np.empty((0, 4), np.float32), np.empty((0, 4), np.float32), None, None, seed=0)
+    assert (found["codes"], found["rank"]) == (0, 0)
+    assert all(np.isnan(value) for name, value in found.items() if name not in ("codes", "rank"))

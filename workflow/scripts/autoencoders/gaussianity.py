@@ -1,0 +1,99 @@
+"""How Gaussian codes are: hypothesis 2 of the paper (section 2.2), which it shows by scatter plots alone.
+
+Mardia, "Measures of multivariate skewness and kurtosis with applications" (1970), and "Applications of some measures of
+multivariate skewness and kurtosis in testing normality and robustness studies" (1974) for the expectations below, which
+are exact for Gaussian samples of any size.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import linalg, special, stats
+
+from autoencoders.seeds import generator
+
+# Mardia's statistics depend on the size of the sample: every cell's has the same.
+SUBSAMPLE = 5_000
+# Directions whose variance is below this share of the largest one carry rounding alone.
+RANK_TOLERANCE = 1e-10
+COLUMNS = (
+    *("codes", "rank", "mardia_skewness_ratio", "mardia_kurtosis_ratio", "mean_abs_skewness", "mean_excess_kurtosis"),
+    *("mvg_log_likelihood", "gmm_log_likelihood", "log_likelihood_gap"),
+)
+
+
+def whiten(codes: np.ndarray) -> np.ndarray:
+    """Codes (N, z) as (N, r) with mean 0 and covariance (divided by N) I, in the r directions that they span."""
+    centred = codes - codes.mean(axis=0)
+    variances, directions = linalg.eigh(centred.T @ centred / len(codes))
+    kept = variances > RANK_TOLERANCE * variances[-1]
+    return centred @ (directions[:, kept] / np.sqrt(variances[kept]))
+
+
+def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
+    """Mardia's skewness and kurtosis of whitened codes (N, r), each divided by its expectation for Gaussian codes.
+
+    NaN where the codes are too few to say anything: N ≤ r + 1 gives the same values whatever the codes are.
+    """
+    count, rank = whitened.shape
+    if rank == 0 or count <= rank + 1:
+        return np.nan, np.nan
+    skewness = sum(((block @ whitened.T) ** 3).sum() for block in np.array_split(whitened, -(-count // 1000)))
+    skewness /= count**2
+    kurtosis = (whitened**2).sum(axis=1) @ (whitened**2).sum(axis=1) / count
+    expected_skewness = rank * (rank + 2) * ((count + 1) * (rank + 1) - 6) / ((count + 1) * (count + 3))
+    expected_kurtosis = rank * (rank + 2) * (count - 1) / (count + 1)
+    return float(skewness / expected_skewness), float(kurtosis / expected_kurtosis)
+
+
+def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | None) -> float:
+    """Mean log-density in nats of codes (N, z) under a mixture of Gaussians of `autoencoders.priors`.
+
+    NaN without a mixture, and under one with a singular covariance, which has no density.
+    """
+    if mixture is None:
+        return np.nan
+    logs = np.empty((len(mixture["weights"]), len(codes)))
+    for row, weight, mean, covariance in zip(
+        logs, mixture["weights"], mixture["means"], mixture["covariances"], strict=True
+    ):
+        try:
+            row[:] = np.log(weight) + stats.multivariate_normal.logpdf(codes, mean, covariance)
+        except linalg.LinAlgError:
+            return np.nan
+    return float(special.logsumexp(logs, axis=0).mean())
+
+
+def latent_statistics(
+    codes: np.ndarray,
+    held_out: np.ndarray,
+    mvg: Mapping[str, np.ndarray] | None,
+    gmm: Mapping[str, np.ndarray] | None,
+    seed: int,
+) -> dict[str, float]:
+    """The values of ``COLUMNS`` for codes (N, z) of training images; ``held_out`` (M, z) are those of test images.
+
+    ``mvg`` and ``gmm`` are the priors that were fitted to ``codes``, where there are any. No codes, those of a diverged
+    cell, have no statistics: NaN.
+    """
+    if not len(codes):
+        return {name: 0 if name in ("codes", "rank") else np.nan for name in COLUMNS}
+    codes, held_out = codes.astype(np.float64), held_out.astype(np.float64)
+    drawn = generator(seed, "gaussianity").choice(len(codes), min(SUBSAMPLE, len(codes)), replace=False)
+    whitened = whiten(codes[np.sort(drawn)])
+    skewness_ratio, kurtosis_ratio = mardia_ratios(whitened)
+    # A unit that never changes has no shape to speak of.
+    varying = codes[:, codes.std(axis=0) > 0]
+    mvg_likelihood, gmm_likelihood = mean_log_likelihood(held_out, mvg), mean_log_likelihood(held_out, gmm)
+    values = (
+        len(codes),
+        whitened.shape[1],
+        skewness_ratio,
+        kurtosis_ratio,
+        float(np.abs(stats.skew(varying)).mean()) if varying.size else np.nan,
+        float(stats.kurtosis(varying).mean()) if varying.size else np.nan,
+        mvg_likelihood,
+        gmm_likelihood,
+        gmm_likelihood - mvg_likelihood,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
