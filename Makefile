@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo        the whole chain on scikit-learn's digits, on two CPU cores, in minutes"
+	@echo "make demo        all experiments on scikit-learn's digits, on two CPU cores, in minutes"
 	@echo "make test        the tests"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make setup       only the environment that these use: $(VENV)"
@@ -25,8 +25,8 @@ demo: setup
 	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml
 	@echo
 	@echo "The demo is complete. Look at"
-	@echo "  results/demo/figures/figure1-classifier.png   Figure 1"
-	@echo "  results/demo/tables/table2.md, table3.md      the tables"
+	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
+	@echo "  results/demo/tables/                          table1.md to table3.md, claims.md and others"
 	@echo "  results/demo/cells/                           every cell's samples.png and reconstructions.png"
 	@echo "  .venv/bin/snakemake --report report.html --configfile config/demo.yaml   puts all of it on one page"
 	@echo "Next: README.md, section \"The paper's run\"."

@@ -36,7 +36,7 @@ def test_what_is_found_is_what_python_imports(project):
 
     scripts = project / "workflow" / "scripts"
     # Modules that a function imports when it is called are inputs too, and may be missing here.
-    for name in ("train", "score", "figure1", "prepare_dataset", "fit_prior"):
+    for name in ("train", "score", "figure", "prepare_dataset", "fit_prior"):
         code = (
             f"import runpy, sys; sys.path.insert(0, {str(scripts)!r}); runpy.run_path({str(scripts / name)!r} + '.py');"
             "print(*(m.split('.')[1] for m in sys.modules if m.startswith('autoencoders.')))"

@@ -35,7 +35,7 @@ def again(project, tmp_path_factory) -> Path:
 
 def test_scores_have_a_row_for_every_cell_metric_and_extractor(finished):
     scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
-    metrics = {"train_recon", "test_recon", "standard_normal", "mvg", "gmm"}
+    metrics = {"train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"}
     ok = scores[scores.model == "dae"]
     assert set(ok.metric) == metrics
     assert set(ok.status) == {"ok"}
@@ -48,18 +48,25 @@ def test_scores_have_a_row_for_every_cell_metric_and_extractor(finished):
 def test_a_diverged_cell_keeps_its_rows_without_values(finished):
     scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
     diverged = scores[scores.model == "vae-diverges"]
-    assert len(diverged) == 5
+    assert len(diverged) == 7
     assert set(diverged.status) == {"diverged"}
     assert diverged.frechet_distance.isna().all()
     assert "diverged" in (finished / "results/demo/tables/table2.md").read_text()
 
 
+TABLES = ("scores", "table1", "table2", "table3", "claims", "latent", "parameters", "costs")
+FIGURES = ("figure1-classifier", "figure2_5-classifier", "figure3-classifier", "figure4-classifier", "noise-classifier")
+OTHER_FIGURES = ("scatter-digits", "latent_statistics", "contact_sheet")
+
+
 def test_every_target_of_the_readme_is_made(finished):
-    for name in ("scores", "table2", "table3"):
-        for suffix in ("parquet", "csv", "md", "html"):
+    for name in TABLES:
+        for suffix in ("parquet", "csv", "md", "tex", "html"):
             assert (finished / f"results/demo/tables/{name}.{suffix}").stat().st_size
-    for file in ("figures/figure1-classifier.pdf", "figures/figure1-classifier.png", "datasets/digits/preview.png"):
-        assert (finished / "results/demo" / file).stat().st_size
+    for name in (*FIGURES, *OTHER_FIGURES):
+        for suffix in ("pdf", "png"):
+            assert (finished / f"results/demo/figures/{name}.{suffix}").stat().st_size
+    assert (finished / "results/demo/datasets/digits/preview.png").stat().st_size
     for cell in (CELL, DIVERGED):
         for file in ("reconstructions.png", "samples.png"):
             with Image.open(finished / cell / file) as image:
@@ -107,7 +114,14 @@ def test_the_same_seed_gives_the_same_bytes(finished, again):
 # With the image sets gone, what reads them takes `sample` along; what draws must not.
 @pytest.mark.parametrize(
     ("module", "sets"),
-    [("frechet", "kept"), ("priors", "kept"), ("network", "kept"), ("figures", "gone"), ("image_grids", "gone")],
+    [
+        ("frechet", "kept"),
+        ("priors", "kept"),
+        ("network", "kept"),
+        ("figures", "gone"),
+        ("claims", "gone"),
+        ("image_grids", "gone"),
+    ],
 )
 def test_an_edited_module_reruns_exactly_the_rules_that_import_it(finished, again, module, sets):
     finished = finished if sets == "kept" else again
@@ -174,7 +188,7 @@ def test_a_single_table_cell_builds_its_own_chain_alone(project, tmp_path):
         "fit_prior": 3,
         "sample": 1,
         "train_classifier": 1,
-        "reference": 1,
+        "reference": 2,
         "score": 1,
     }
 
@@ -183,9 +197,14 @@ def test_the_papers_run_lists_its_jobs(project, tmp_path):
     folder = copy_project(project, tmp_path)
     output = snakemake(folder, "-n", "all_figures", configs=(), gpu=1).stdout
     jobs = planned(output)
-    assert jobs["train"] == jobs["encode"] == jobs["sample"] == jobs["score"] == jobs["grids"] == 178
-    assert jobs["fit_prior"] == 3 * 178
-    assert jobs["download_dataset"] == jobs["prepare_dataset"] == jobs["reference"] == 2
+    of_cells = ("train", "encode", "latent_statistics", "sample", "score", "grids")
+    assert {name: jobs[name] for name in of_cells} == dict.fromkeys(of_cells, 346)
+    assert jobs["fit_prior"] == 3 * 346
+    assert jobs["download_dataset"] == jobs["prepare_dataset"] == jobs["scatter"] == 2
+    # Test images of both datasets, and training images for the reconstructions of these.
+    assert jobs["reference"] == 4
+    # Figures 1, 2 and 5 (one plot), 3 and 4, and the noise figure.
+    assert jobs["figure"] == 5
     assert "train_classifier" not in jobs
 
 
@@ -196,17 +215,18 @@ def test_the_papers_run_lists_its_jobs(project, tmp_path):
         ("all_models", "train"),
         ("all_codes", "encode"),
         ("all_priors", "fit_prior"),
+        ("all_latent_statistics", "latent_statistics"),
         ("all_samples", "sample"),
         ("all_scores", "score"),
-        ("all_tables", "table3"),
-        ("all_figures", "figure1"),
+        ("all_tables", "claims"),
+        ("all_figures", "contact_sheet"),
         ("all", "grids"),
     ],
 )
 def test_every_stage_has_a_target(finished, target, last):
     jobs = planned(snakemake(finished, "-n", "--forceall", target).stdout)
     assert {target, last} <= set(jobs)
-    assert jobs[last] == {"fit_prior": 6, "prepare_dataset": 1, "table3": 1, "figure1": 1}.get(last, 2)
+    assert jobs[last] == {"fit_prior": 6, "prepare_dataset": 1, "claims": 1, "contact_sheet": 1}.get(last, 2)
 
 
 @pytest.mark.parametrize(
@@ -219,21 +239,41 @@ def test_a_cell_that_can_not_be_is_refused(finished, cell):
     assert "No rule to produce" in done.stdout
 
 
+# What follows from a rule's outputs, wherever a change reruns it.
+AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
+COMPARING = {"table2", "claims", "parameters", "latent_figure", "contact_sheet"}
+FOLLOWING = {
+    "train": {"parameters", "costs"},
+    "encode": {"scatter", "contact_sheet"},
+    "sample": {"grids"},
+    "latent_statistics": {"collect_latent_statistics", "latent_figure", "claims", "contact_sheet"},
+    "score": {"collect_scores", "table2", "table3", "claims", "costs", "figure", "contact_sheet"},
+}
+
+
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
         ("scoring: { batch_size: 7 }", set()),
         ("pathvars: { resources: elsewhere }", set()),
-        ("datasets: { digits: { comparison_latent: 8 } }", {"table2"}),
+        ("datasets: { digits: { comparison_latent: 8 } }", COMPARING),
         ("extractors: { classifier: { epochs: 3 } }", {"train_classifier", "reference", "score"}),
         ("models: { dae: { beta: 5 } }", set()),
-        ("priors: { gmm: { components: 4 } }", {"fit_prior", "sample", "grids", "score"}),
+        ("models: { dae: { codes: sample } }", set()),
+        (
+            "models: { vae-diverges: { codes: sample } }",
+            {"encode", "fit_prior", "latent_statistics", "sample", "score"},
+        ),
+        ("model_defaults: { frozen_latent: true }", {"train", *AFTER_TRAINING}),
+        ("run_on: [digits]", set()),
+        ("scoring: { train_recon_references: [test] }", {"score"}),
+        ("priors: { gmm: { components: 4 } }", {"fit_prior", "latent_statistics", "sample", "score"}),
     ],
 )
 def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, jobs):
     (finished / "change.yaml").write_text(change)
     output = snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout
-    expected = jobs | ({"collect_scores", "table2", "table3", "figure1"} if "score" in jobs else set())
+    expected = jobs.union(*(FOLLOWING.get(job, set()) for job in jobs))
     # The record of the config itself always follows it.
     assert set(planned(output)) == expected | {"provenance", "all"}
 
@@ -241,7 +281,7 @@ def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, jobs
 def test_the_report_has_captions_and_labels(finished):
     snakemake(finished, "--report", "report.html")
     page = (finished / "report.html").read_text()
-    for text in ("Figure 1", "Table 2", "Reconstructions", "Samples", "Datasets"):
+    for text in ("figure1", "Table 1", "claims", "costs", "Reconstructions", "Samples", "Datasets"):
         assert text in page
 
 

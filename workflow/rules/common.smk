@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders import imports, locations, provenance, settings
+from autoencoders import imports, labels, locations, provenance, settings
 from autoencoders.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -42,6 +42,7 @@ wildcard_constraints:
     prior="|".join(map(re.escape, config["priors"])),
     extractor="inception|classifier",
     split="train|test",
+    figure=r"[A-Za-z0-9][\w.-]*",
 
 
 def modules(script):
@@ -146,12 +147,70 @@ PUBLISHED = os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv")
 CELL_LABELS = {"model": "{model}", "filters": "{filters}", "depth": "{depth}", "latent": "{latent}", "seed": "{seed}"}
 
 
+# The experiment of every figure of scores.
+FIGURES = {settings.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != settings.SCATTER}
+
+
 def cells_of(experiment):
     """The cells of one experiment, where it runs; none where it does not."""
     return settings.experiment_cells(config, experiment) if experiment in config["run"] else []
 
 
-def extractors_of(experiment):
-    """The extractors that some cell of an experiment is scored with."""
-    datasets = {cell["dataset"] for cell in cells_of(experiment)}
-    return sorted({extractor for name in datasets for extractor in config["datasets"][name]["extractors"]})
+def cells_of_figure(wildcards):
+    return cells_of(FIGURES[wildcards.figure])
+
+
+def score_figures():
+    """Every figure of scores as "{figure}-{extractor}": the extractors are those of its cells' datasets."""
+    found = []
+    for figure, experiment in FIGURES.items():
+        datasets = {cell["dataset"] for cell in cells_of(experiment)}
+        extractors = sorted({extractor for name in datasets for extractor in config["datasets"][name]["extractors"]})
+        found += [f"{figure}-{extractor}" for extractor in extractors]
+    return found
+
+
+def scatter_cells(dataset):
+    """The cells whose codes one scatter plot shows: one seed's, in the order of the grid."""
+    cells = cells_of(settings.SCATTER)
+    return [cell for cell in cells if cell["dataset"] == dataset and cell["seed"] == config["seeds"][0]]
+
+
+def scatter_codes(wildcards):
+    cells = scatter_cells(wildcards.dataset)
+    return [f"<results>/cells/{CELL.format(**cell)}/codes.npy" for cell in cells]
+
+
+def scatter_models(wildcards):
+    """A label and whether it is a VAE, for every cell of a scatter plot; the label says what differs."""
+    cells = scatter_cells(wildcards.dataset)
+    named = [key for key in ("filters", "depth", "latent") if len({cell[key] for cell in cells}) > 1]
+    found = []
+    for cell in cells:
+        differences = [f"{key} {cell[key]}" for key in named]
+        label = ", ".join([labels.model_label(cell["model"]), *differences])
+        found.append((label, config["models"][cell["model"]]["variational"]))
+    return found
+
+
+def scatter_title(wildcards):
+    """The paper's number where the paper has the figure."""
+    number = {"cifar10": "Figure A.1: ", "celeba": "Figure A.2: "}.get(wildcards.dataset, "")
+    return f"{number}codes of {labels.dataset_label(wildcards.dataset)}"
+
+
+FIGURE_FILES = [
+    *score_figures(),
+    *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),
+    "latent_statistics",
+]
+COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
+
+
+def table_files(name, label):
+    """A table's output files, by their formats; the HTML page is the report's."""
+    files = {suffix: f"<results>/tables/{name}.{suffix}" for suffix in ("parquet", "csv", "md", "tex")}
+    caption = f"../report/{name}.rst"
+    return files | {
+        "html": report(f"<results>/tables/{name}.html", caption=caption, category="Tables", labels={"table": label})
+    }

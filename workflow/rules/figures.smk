@@ -3,9 +3,7 @@
 
 rule all_figures:
     input:
-        expand(
-            "<results>/figures/figure1-{extractor}.{format}", extractor=extractors_of("width"), format=["pdf", "png"]
-        ),
+        expand("<results>/figures/{figure}.{format}", figure=[*FIGURE_FILES, "contact_sheet"], format=["pdf", "png"]),
         expand("<results>/datasets/{dataset}/preview.png", dataset=USED_DATASETS),
         for_cells("<results>/cells/<cell>/reconstructions.png"),
         for_cells("<results>/cells/<cell>/samples.png"),
@@ -39,34 +37,123 @@ rule preview_dataset:
         "../scripts/preview_dataset.py"
 
 
-rule figure1:
+rule figure:
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
-        modules=modules("figure1"),
+        modules=modules("figure"),
     output:
-        pdf="<results>/figures/figure1-{extractor}.pdf",
+        pdf="<results>/figures/{figure}-{extractor}.pdf",
         png=report(
-            "<results>/figures/figure1-{extractor}.png",
-            caption="../report/figure1.rst",
+            "<results>/figures/{figure}-{extractor}.png",
+            caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "Figure 1", "extractor": "{extractor}"},
+            labels={"figure": "{figure}", "extractor": "{extractor}"},
         ),
     log:
-        "<logs>/figure1/{extractor}.log",
+        "<logs>/figure/{figure}-{extractor}.log",
     benchmark:
-        "<benchmarks>/figure1/{extractor}.tsv"
+        "<benchmarks>/figure/{figure}-{extractor}.tsv"
     conda:
         "../../envs/report.yaml"
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        cells=cells_of("width"),
+        cells=cells_of_figure,
     message:
-        "drawing Figure 1 in {wildcards.extractor} features"
+        "drawing {wildcards.figure} in {wildcards.extractor} features"
     script:
-        "../scripts/figure1.py"
+        "../scripts/figure.py"
+
+
+rule scatter:
+    input:
+        codes=scatter_codes,
+        modules=modules("scatter"),
+    output:
+        pdf="<results>/figures/scatter-{dataset}.pdf",
+        png=report(
+            "<results>/figures/scatter-{dataset}.png",
+            caption="../report/scatter.rst",
+            category="Figures",
+            labels={"figure": "codes in two dimensions", "dataset": "{dataset}"},
+        ),
+    log:
+        "<logs>/scatter/{dataset}.log",
+    benchmark:
+        "<benchmarks>/scatter/{dataset}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=10,
+    params:
+        models=scatter_models,
+        title=scatter_title,
+        seed=config["seeds"][0],
+    message:
+        "drawing codes of {wildcards.dataset}"
+    script:
+        "../scripts/scatter.py"
+
+
+rule latent_figure:
+    input:
+        statistics="<results>/tables/latent.parquet",
+        modules=modules("latent_figure"),
+    output:
+        pdf="<results>/figures/latent_statistics.pdf",
+        png=report(
+            "<results>/figures/latent_statistics.png",
+            caption="../report/latent_statistics.rst",
+            category="Figures",
+            labels={"figure": "Gaussianity of codes"},
+        ),
+    log:
+        "<logs>/latent_figure.log",
+    benchmark:
+        "<benchmarks>/latent_figure.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        comparison_latent=COMPARISON_LATENT,
+    message:
+        "drawing how Gaussian the codes are"
+    script:
+        "../scripts/latent_figure.py"
+
+
+rule contact_sheet:
+    input:
+        figures=expand("<results>/figures/{figure}.png", figure=FIGURE_FILES),
+        modules=modules("contact_sheet"),
+    output:
+        pdf="<results>/figures/contact_sheet.pdf",
+        png=report(
+            "<results>/figures/contact_sheet.png",
+            caption="../report/contact_sheet.rst",
+            category="Figures",
+            labels={"figure": "all on one page"},
+        ),
+    log:
+        "<logs>/contact_sheet.log",
+    benchmark:
+        "<benchmarks>/contact_sheet.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        titles=FIGURE_FILES,
+    message:
+        "putting all figures on one page"
+    script:
+        "../scripts/contact_sheet.py"
 
 
 rule grids:

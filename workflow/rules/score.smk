@@ -91,9 +91,7 @@ rule score:
     input:
         cell="<results>/cells/<cell>/cell.json",
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
-        references=expand(
-            "<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True
-        ),
+        references=expand("<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True),
         extractor=extractor_weights,
         modules=modules("score"),
     output:

@@ -1,4 +1,4 @@
-# Stage 7: tables, as parquet for machines, and CSV and Markdown for people.
+# Stage 7: tables, as parquet for machines, and CSV, Markdown, LaTeX and HTML for people.
 
 
 localrules:
@@ -9,8 +9,8 @@ rule all_tables:
     input:
         expand(
             "<results>/tables/{table}.{format}",
-            table=["scores", "table2", "table3"],
-            format=["parquet", "csv", "md", "html"],
+            table=["table1", "table2", "table3", "claims", "scores", "latent", "parameters", "costs"],
+            format=["parquet", "csv", "md", "tex", "html"],
         ),
         "<results>/provenance.json",
     message:
@@ -46,15 +46,7 @@ rule collect_scores:
         published=PUBLISHED,
         modules=modules("collect_scores"),
     output:
-        parquet="<results>/tables/scores.parquet",
-        csv="<results>/tables/scores.csv",
-        md="<results>/tables/scores.md",
-        html=report(
-            "<results>/tables/scores.html",
-            caption="../report/scores.rst",
-            category="Tables",
-            labels={"table": "all scores"},
-        ),
+        **table_files("scores", "all scores"),
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -70,21 +62,56 @@ rule collect_scores:
         "../scripts/collect_scores.py"
 
 
+rule collect_latent_statistics:
+    input:
+        statistics=for_cells("<results>/cells/<cell>/latent.parquet"),
+        modules=modules("collect_latent_statistics"),
+    output:
+        **table_files("latent", "Gaussianity of codes"),
+    log:
+        "<logs>/collect_latent_statistics.log",
+    benchmark:
+        "<benchmarks>/collect_latent_statistics.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "collecting the measures of all cells' codes"
+    script:
+        "../scripts/collect_latent_statistics.py"
+
+
+rule table1:
+    input:
+        modules=modules("table1"),
+    output:
+        **table_files("table1", "Table 1"),
+    log:
+        "<logs>/table1.log",
+    benchmark:
+        "<benchmarks>/table1.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        experiments={name: cells_of(name) for name in config["run"]},
+    message:
+        "writing Table 1: the experiments"
+    script:
+        "../scripts/table1.py"
+
+
 rule table2:
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
         modules=modules("table2"),
     output:
-        parquet="<results>/tables/table2.parquet",
-        csv="<results>/tables/table2.csv",
-        md="<results>/tables/table2.md",
-        html=report(
-            "<results>/tables/table2.html",
-            caption="../report/table2.rst",
-            category="Tables",
-            labels={"table": "Table 2"},
-        ),
+        **table_files("table2", "Table 2"),
     log:
         "<logs>/table2.log",
     benchmark:
@@ -95,7 +122,7 @@ rule table2:
         mem_mb=2000,
         runtime=10,
     params:
-        comparison_latent={name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS},
+        comparison_latent=COMPARISON_LATENT,
     message:
         "writing Table 2: all models at the comparison latent sizes"
     script:
@@ -108,15 +135,7 @@ rule table3:
         published=PUBLISHED,
         modules=modules("table3"),
     output:
-        parquet="<results>/tables/table3.parquet",
-        csv="<results>/tables/table3.csv",
-        md="<results>/tables/table3.md",
-        html=report(
-            "<results>/tables/table3.html",
-            caption="../report/table3.rst",
-            category="Tables",
-            labels={"table": "Table 3"},
-        ),
+        **table_files("table3", "Table 3"),
     log:
         "<logs>/table3.log",
     benchmark:
@@ -130,3 +149,74 @@ rule table3:
         "writing Table 3: every model at its best latent size"
     script:
         "../scripts/table3.py"
+
+
+rule claims:
+    input:
+        scores="<results>/tables/scores.parquet",
+        latent="<results>/tables/latent.parquet",
+        published=PUBLISHED,
+        modules=modules("claims"),
+    output:
+        **table_files("claims", "the paper's claims"),
+    log:
+        "<logs>/claims.log",
+    benchmark:
+        "<benchmarks>/claims.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        comparison_latent=COMPARISON_LATENT,
+    message:
+        "judging the paper's claims"
+    script:
+        "../scripts/claims.py"
+
+
+rule parameters:
+    input:
+        cells=for_cells("<results>/cells/<cell>/cell.json"),
+        modules=modules("parameters"),
+    output:
+        **table_files("parameters", "parameter counts"),
+    log:
+        "<logs>/parameters.log",
+    benchmark:
+        "<benchmarks>/parameters.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        comparison_latent=COMPARISON_LATENT,
+    message:
+        "counting parameters"
+    script:
+        "../scripts/parameters.py"
+
+
+rule costs:
+    input:
+        cells=for_cells("<results>/cells/<cell>/cell.json"),
+        # The jobs whose times are added up come before these.
+        scores=SCORES,
+        modules=modules("costs"),
+    output:
+        **table_files("costs", "costs"),
+    log:
+        "<logs>/costs.log",
+    benchmark:
+        "<benchmarks>/costs.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    message:
+        "adding up what the cells cost"
+    script:
+        "../scripts/costs.py"

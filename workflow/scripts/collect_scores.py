@@ -8,10 +8,12 @@ import pandas as pd
 
 from autoencoders.job import job
 from autoencoders.published import merge_published, read_published
-from autoencoders.tables import by_cell, collect_scores, write_table
+from autoencoders.rendering import write_table
+from autoencoders.score_sections import all_scores_sections
+from autoencoders.tables import collect_scores
 
 if __name__ == "__main__":
     with job(snakemake):
         cells = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
         scores = merge_published(cells, read_published(snakemake.input.published))
-        write_table(scores, "All scores", snakemake.output, shown=by_cell(scores))
+        write_table(scores, "All scores", snakemake.output, all_scores_sections(scores))

@@ -1,10 +1,12 @@
-"""Table 2 of the paper: models compared at one latent size a dataset, all metrics (rule table2)."""
+"""Table 2 of the paper: models compared at one latent size a dataset (rule table2)."""
 
 import pandas as pd
 
 from autoencoders.job import job
 from autoencoders.published import read_published
-from autoencoders.tables import lowest, table2, write_table
+from autoencoders.rendering import write_table
+from autoencoders.score_sections import table2_sections
+from autoencoders.tables import table2
 
 if __name__ == "__main__":
     with job(snakemake):
@@ -13,4 +15,4 @@ if __name__ == "__main__":
             read_published(snakemake.input.published),
             snakemake.params.comparison_latent,
         )
-        write_table(table, "Table 2: models at one latent size", snakemake.output, bold=lowest(table))
+        write_table(table, "Table 2: models at one latent size", snakemake.output, table2_sections(table))

@@ -35,8 +35,8 @@ def comparable(scores: pd.DataFrame) -> pd.Series:
 
 
 def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """``scores`` with columns published (FID), published_source and published_confidence, missing where the paper
-    has no value for that very cell and metric or where the row is not ``comparable``.
+    """``scores`` with columns published (FID), difference (ours minus it), published_source and published_confidence,
+    missing where the paper has no value for that very cell and metric or where the row is not ``comparable``.
 
     Some cells stand in Table 2 and in Table 3: Table 2 goes first.
     """
@@ -47,4 +47,6 @@ def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
     added = ["published", "published_source", "published_confidence"]
     merged = scores.merge(values[[*KEYS, *added]], on=KEYS, how="left", validate="many_to_one")
     merged.loc[~comparable(merged), added] = None
+    difference = merged["frechet_distance"] - merged["published"]
+    merged.insert(merged.columns.get_loc("published") + 1, "difference", difference)
     return merged

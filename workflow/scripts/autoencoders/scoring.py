@@ -36,9 +36,10 @@ def finite_features(
 def reference_arrays(
     network: nn.Module, images: np.ndarray, weights: str | Path, batch_size: int, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """What the rule reference stores of a split's images, uint8 (N, 3, S, S): mean (D,), covariance and root (D, D), count.
+    """What the rule reference stores of a split's images, uint8 (N, 3, S, S).
 
-    The checksum of the extractor's ``weights`` file is stored with them.
+    Their features' mean (D,), covariance and its root (D, D), count, and the checksum of the extractor's ``weights``
+    file.
     """
     reference = statistics(finite_features(network, images, batch_size, device, "the reference"))
     return {

@@ -17,6 +17,10 @@ from autoencoders.labels import CELL_KEYS, NOT_PRIORS
 from autoencoders.locations import is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+# The figures of the paper's experiments by their number (Figures 2 and 5 are the same plot); others have their name.
+PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
+# The experiment whose codes are drawn (Figures A.1 and A.2), and not its scores.
+SCATTER = "scatter"
 # A prior's name becomes a column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "metric"}
@@ -151,6 +155,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
     used = {cell["dataset"] for cell in found}
     for name in sorted(used):
         yield from check_dataset(name, config["datasets"][name])
+    if SCATTER in config["run"]:
+        yield from check_scatter(experiment_cells(config, SCATTER, known_only=True))
     if config["training"]["batch_size"] == 1:
         for name in sorted({cell["model"] for cell in found}):
             if config["models"][name]["latent_norm"] == "batch":
@@ -179,6 +185,8 @@ def check_names(config: dict) -> Iterator[str]:
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
+        if experiment in PAPER_FIGURES.values():
+            yield f"experiments.{experiment}: another experiment's figure has this name. Write another name."
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"
             for name in as_list(grid["dataset"]):
@@ -190,6 +198,17 @@ def check_names(config: dict) -> Iterator[str]:
             for depth in as_list(grid["depth"]):
                 if "0" in str(depth):
                     yield f"{path}.depth: {depth} has a stage without a convolution. Write digits from 1 to 9."
+
+
+def check_scatter(cells: list[dict]) -> Iterator[str]:
+    """A scatter plot shows all its cells in the same two latent dimensions."""
+    for dataset in sorted({cell["dataset"] for cell in cells}):
+        sizes = sorted({cell["latent"] for cell in cells if cell["dataset"] == dataset})
+        if len(sizes) > 1 or sizes[0] < 2:
+            yield (
+                f"experiments.{SCATTER}: its cells on {dataset} have the latent sizes {', '.join(map(str, sizes))}. "
+                "Write the same one for all, at least 2: they are drawn in two dimensions that they share."
+            )
 
 
 def check_schedule(training: dict) -> Iterator[str]:

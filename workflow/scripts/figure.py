@@ -1,11 +1,11 @@
-"""Figure 1 of the paper: the score against the latent size for every width, DAE and VAE (rule figure1).
+"""A figure of scores against the latent size, of the cells of one experiment (rule figure).
 
-Shows the cells of the experiment ``width`` alone, whatever else has been scored.
+The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
 import pandas as pd
 
-from autoencoders.figures import figure1
+from autoencoders.figures import FIGURES, figure1
 from autoencoders.job import job
 from autoencoders.published import read_published
 from autoencoders.style import save
@@ -17,5 +17,9 @@ if __name__ == "__main__":
         # Scores with other weights than Inception's official ones have a name that says so.
         names = [name for name in scores["extractor"].unique() if name.split("-")[0] == snakemake.wildcards.extractor]
         extractor = names[0] if names else snakemake.wildcards.extractor
-        figure = figure1(scores, extractor, read_published(snakemake.input.published))
-        save(figure, snakemake.output.pdf, snakemake.output.png)
+        draw = FIGURES.get(snakemake.wildcards.figure, figure1)
+        save(
+            draw(scores, extractor, read_published(snakemake.input.published)),
+            snakemake.output.pdf,
+            snakemake.output.png,
+        )

@@ -1,0 +1,293 @@
+"""What cells are and cost, on records that are made up so that every answer is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoencoders.cell_records import (
+    LATENT_COLUMNS,
+    cell_records,
+    costs_sections,
+    costs_table,
+    count_text,
+    job_seconds,
+    latent_sections,
+    parameters_sections,
+    parameters_table,
+)
+from autoencoders.rendering import to_latex, to_markdown
+
+KEYS = ["dataset", "model", "filters", "depth", "latent", "seed"]
+
+
+def record(
+    dataset="cifar10",
+    model="dae",
+    filters=128,
+    depth="1",
+    latent=128,
+    seed=0,
+    size=32,
+    parameters=(11_500_000, 19_000_000),
+    **other,
+):
+    """A cell.json as the rule train writes it, shortened."""
+    values = (dataset, model, filters, depth, latent, seed)
+    return {
+        "cell": dict(zip(KEYS, values, strict=True)),
+        "status": "ok",
+        "dataset": {"size": size, "source": "torchvision"},
+        "training_images": 50_000,
+        "encoder_parameters": parameters[0],
+        "decoder_parameters": parameters[1],
+        "device": "NVIDIA H200",
+        "seconds": 500.0,
+        "images_per_second": 10_000.0,
+        "peak_memory_bytes": 2 * 2**30,
+        "energy_joules": 1.8e6,
+        "versions": {"torch": "2"},
+        **other,
+    }
+
+
+def seconds(cell, **other):
+    rules = {"train": 600.0, "encode": 10.0, "fit_prior": 1000.0, "sample": 20.0, "score": 30.0, **other}
+    return {**cell["cell"], **{f"{rule}_seconds": value for rule, value in rules.items()}}
+
+
+def rows_of(section):
+    return [list(section.rows), *section.rows.to_numpy().tolist()]
+
+
+def test_records_are_sorted_and_energy_may_be_unknown():
+    cells = cell_records(
+        [
+            record(latent=1024, energy_joules=None, status="diverged"),
+            record(latent=96, depth="3321"),
+            record("celeba", size=64, training_images=162_770, energy_joules=None),
+        ]
+    )
+    assert cells["dataset"].tolist() == ["celeba", "cifar10", "cifar10"]
+    assert cells["depth"].tolist() == ["1", "1", "3321"]
+    assert cells["size"].tolist() == [64, 32, 32]
+    assert cells["training_images"].tolist() == [162_770, 50_000, 50_000]
+    assert cells["status"].tolist() == ["ok", "diverged", "ok"]
+    assert cells["energy_joules"].tolist() == pytest.approx([np.nan, np.nan, 1.8e6], nan_ok=True)
+    assert cell_records([record(energy_joules=None)])["energy_joules"].dtype == "float64"
+
+
+def test_bound_is_images_times_values_of_an_image():
+    table = parameters_table(
+        cell_records([record(), record("celeba", size=64, training_images=162_770, parameters=(1_340_000, 2_100_000))])
+    )
+    # By hand: 162,770 × 64·64·3, and 50,000 × 32·32·3.
+    assert table["bound"].tolist() == [162_770 * 12_288, 153_600_000]
+    assert table["dimensions"].tolist() == [12_288, 3072]
+    assert table["parameters"].tolist() == [3_440_000, 30_500_000]
+    assert table["parameters_over_bound"].tolist() == pytest.approx([3_440_000 / 2_000_117_760, 30.5 / 153.6])
+
+
+def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
+    large, small = (11_500_000, 19_000_000), (820_000, 2_770_000)
+    table = parameters_table(
+        cell_records(
+            [
+                # 96 and 160 are as near: the smaller one. Its two seeds are one row.
+                *(record(latent=96, seed=seed, parameters=large) for seed in (0, 1)),
+                *(record(latent=latent, parameters=(1, 1)) for latent in (16, 160, 1024)),
+                # Equal counts share a row; VAE has two Dense heads.
+                record(model="dae-noise0.1", latent=96, parameters=large),
+                record(model="vae", latent=96, parameters=(12_300_000, 19_000_000)),
+                # The same counts at another depth or width are another row.
+                record(filters=32, parameters=small),
+                record("mine", size=32, training_images=1258, parameters=(12_156, 20_939)),
+            ]
+        )
+    )
+    cifar10, mine = parameters_sections(table.iloc[::-1], {"cifar10": 128, "mine": 16})
+    assert rows_of(cifar10) == [
+        ["Filters", "Depth", "Models", "Latent units", "Encoder", "Decoder", "Total", "Total, % of n·d"],
+        ["32", "1", "DAE", "128", "0.82 M", "2.8 M", "3.6 M", "2.34"],
+        ["128", "1", "DAE, DAE-noise0.1", "96", "11.5 M", "19.0 M", "30.5 M", "19.9"],
+        ["128", "1", "VAE", "96", "12.3 M", "19.0 M", "31.3 M", "20.4"],
+    ]
+    assert cifar10.heading == "CIFAR-10" and "n·d = 153.6 M" in cifar10.text
+    assert "the paper estimates 10 to 100 million for CIFAR-10" in cifar10.text
+    assert rows_of(mine)[1][3:] == ["128", "0.012 M", "0.021 M", "0.033 M", "0.856"]
+    assert "n = 1258" in mine.text and "paper estimates" not in mine.text
+
+
+@pytest.mark.parametrize(("count", "text"), [(3_000_000, "3.0 M"), (45_120_000, "45.1 M"), (820_000, "0.82 M")])
+def test_counts_in_millions(count, text):
+    assert count_text(count) == text
+
+
+def write_benchmark(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_seconds_are_read_from_benchmark_files(tmp_path):
+    cell = "cifar10/dae-noise0.1/f128-d1-z128-s0"
+    header = "s\th:m:s\tmax_rss\n"
+    for name in (f"train/{cell}", f"encode/{cell}", f"fit_prior/{cell}/mvg", f"fit_prior/{cell}/gmm"):
+        write_benchmark(tmp_path / f"{name}.tsv", f"{header}12.5\t0:00:12\t129.66\n")
+    # Another cell's file whose name begins alike.
+    write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
+    write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
+    write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
+    found = job_seconds(tmp_path, cell)
+    # sample has no file, and one of score's can't be read.
+    expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan}
+    assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s\th:m:s\n", "h:m:s\n0:00:01\n", "s\nNA\n", "s\nabc\n", "s\n1\t2\n3\t4\t5\n", "\xff"]
+)
+def test_an_unreadable_benchmark_is_no_error(tmp_path, text):
+    path = tmp_path / "train" / "a" / "b.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    assert math.isnan(job_seconds(tmp_path, "a/b")["train_seconds"])
+
+
+def test_gpu_seconds_are_those_of_jobs_that_hold_a_gpu():
+    gpu, cpu, partly = record(), record(latent=256, device="x86_64 CPU"), record(latent=512)
+    cells = cell_records([partly, cpu, gpu])
+    # In another order than the cells'.
+    table = costs_table(cells, [seconds(partly, encode=math.nan), seconds(gpu), seconds(cpu)])
+    assert table["latent"].tolist() == [128, 256, 512]
+    assert table["gpu_seconds"].tolist() == pytest.approx([660, np.nan, np.nan], nan_ok=True)
+    assert table["job_seconds"].tolist() == pytest.approx([1660, 1660, np.nan], nan_ok=True)
+    assert table["encode_seconds"].tolist() == pytest.approx([10, 10, np.nan], nan_ok=True)
+    assert table["train_seconds"].tolist() == [600, 600, 600]
+    names = {"device", "images_per_second", "peak_memory_bytes", "energy_joules", "gpu_seconds", "job_seconds"}
+    assert set(table) == {
+        *KEYS,
+        *names,
+        *(f"{rule}_seconds" for rule in ("train", "encode", "fit_prior", "sample", "score")),
+    }
+    assert table["peak_memory_bytes"].tolist() == [2 * 2**30] * 3
+
+
+def test_a_cell_without_seconds_stays_in_the_table():
+    table = costs_table(cell_records([record(), record(seed=1)]), [seconds(record(seed=1))])
+    assert table["job_seconds"].tolist() == pytest.approx([np.nan, 1660], nan_ok=True)
+
+
+def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
+    records = [
+        record(latent=16, images_per_second=9_000.0, peak_memory_bytes=2**30),
+        record(latent=1024, images_per_second=11_000.0, peak_memory_bytes=3 * 2**30),
+        record(model="vae"),
+        record(model="dae-sn"),
+    ]
+    times = [
+        seconds(records[0], train=500.0),  # 1560 s in all, 560 s of them with a GPU
+        seconds(records[1], train=1500.0),  # 2560 and 1560
+        seconds(records[2]),  # 1660 and 660
+        seconds(records[3]),
+    ]
+    (section,) = costs_sections(costs_table(cell_records(records), times))
+    assert rows_of(section) == [
+        [
+            "Model",
+            "Filters",
+            "Depth",
+            "Cells",
+            "Training, s",
+            "Hours",
+            "GPU hours",
+            "Images/s",
+            "Peak memory, GiB",
+            "Energy, kWh",
+        ],
+        # 4120 s / 3600; 2120 s / 3600; 3.6e6 J = 1 kWh
+        ["DAE", "128", "1", "2", "1000", "1.14", "0.589", "10000", "3.00", "1.00"],
+        ["VAE", "128", "1", "1", "600", "0.461", "0.183", "10000", "2.00", "0.500"],
+        ["DAE-SN", "128", "1", "1", "600", "0.461", "0.183", "10000", "2.00", "0.500"],
+        ["all", "–", "–", "4", "800", "2.07", "0.956", "10000", "3.00", "2.00"],
+    ]
+    assert section.heading == "CIFAR-10" and "Computed on NVIDIA H200." in section.text
+
+
+def test_costs_on_a_cpu_without_benchmarks_leave_columns_out():
+    cpu = {"device": "x86_64 CPU", "energy_joules": None}
+    cells = cell_records([record("digits", **cpu), record("digits", seed=1, **cpu)])
+    (section,) = costs_sections(costs_table(cells, []))
+    assert list(section.rows) == ["Model", "Filters", "Depth", "Cells", "Images/s", "Peak memory, GiB"]
+
+
+def test_a_sum_with_an_unknown_part_is_unknown():
+    cells = cell_records([record(), record(seed=1, energy_joules=None), record(model="vae")])
+    times = [seconds(record()), seconds(record(seed=1), sample=math.nan), seconds(record(model="vae"))]
+    (section,) = costs_sections(costs_table(cells, times))
+    rows = section.rows.set_index("Model")
+    columns = ["Hours", "GPU hours", "Energy, kWh"]
+    assert rows.loc["DAE", columns].tolist() == rows.loc["all", columns].tolist() == ["–"] * 3
+    assert rows.loc["VAE", columns].tolist() == ["0.461", "0.183", "0.500"]
+    # Training is known of both.
+    assert rows.loc["DAE", "Training, s"] == "600"
+
+
+def test_a_cells_cpu_does_not_hide_others_gpu_hours():
+    cells = [record(), record(seed=1, device="arm64 CPU")]
+    (section,) = costs_sections(costs_table(cell_records(cells), map(seconds, cells)))
+    assert section.rows["GPU hours"].tolist() == ["0.183", "0.183"]
+    assert "Computed on NVIDIA H200, arm64 CPU." in section.text
+
+
+def statistics(**changes):
+    values = {
+        **dict(zip(KEYS, ("cifar10", "dae", 128, "1", 128, 0), strict=True)),
+        "status": "ok",
+        **{"codes": 50_000, "rank": 127, "mardia_skewness_ratio": 1.23456, "mardia_kurtosis_ratio": 0.98765},
+        **{"mean_abs_skewness": 0.0321, "mean_excess_kurtosis": -0.1234567, "mvg_log_likelihood": -412.3456},
+        **{"gmm_log_likelihood": -409.0, "log_likelihood_gap": 3.3456},
+    }
+    return {**values, **changes}
+
+
+def test_latent_statistics_for_people():
+    diverged = dict.fromkeys(LATENT_COLUMNS, math.nan) | {"status": "diverged", "codes": 0, "rank": 0}
+    table = pd.DataFrame(
+        [
+            statistics(model="vae", latent=1024, **diverged),
+            statistics(model="dae-sn"),
+            statistics(latent=256, gmm_log_likelihood=math.nan, log_likelihood_gap=math.nan),
+            statistics(),
+            statistics(dataset="celeba"),
+        ]
+    )
+    celeba, cifar10 = latent_sections(table)
+    assert (celeba.heading, len(celeba.rows)) == ("CelebA", 1)
+    header, *rows = rows_of(cifar10)
+    assert header == [
+        *("Model", "Filters", "Depth", "Latent units", "Seed", "Codes", "Rank", "Skewness ratio", "Kurtosis ratio"),
+        *("Mean abs. skewness", "Mean excess kurtosis", "MVG log-likelihood", "GMM log-likelihood", "Gap"),
+    ]
+    measured = ["50000", "127", "1.235", "0.9877", "0.0321", "-0.1235", "-412.3"]
+    assert rows == [
+        ["DAE", "128", "1", "128", "0", *measured, "-409.0", "3.346"],
+        ["DAE", "128", "1", "256", "0", *measured, "–", "–"],
+        ["VAE", "128", "1", "1024", "0", *["diverged"] * 9],
+        ["DAE-SN", "128", "1", "128", "0", *measured, "-409.0", "3.346"],
+    ]
+    # One line a column explains it.
+    lines = cifar10.text.splitlines()
+    assert [line.split(":")[0] for line in lines] == header[5:]
+
+
+def test_every_table_becomes_markdown_and_latex():
+    cells = cell_records([record()])
+    for sections in (
+        parameters_sections(parameters_table(cells), {"cifar10": 128}),
+        costs_sections(costs_table(cells, [seconds(record())])),
+        latent_sections(pd.DataFrame([statistics()])),
+    ):
+        made = list(sections)
+        assert "| DAE" in to_markdown("T", made) or "DAE |" in to_markdown("T", made)
+        assert r"\midrule" in to_latex("T", made, "t")

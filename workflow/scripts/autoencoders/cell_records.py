@@ -1,0 +1,246 @@
+"""Tables with a row a cell: what was trained, how large and how costly it is, and how Gaussian its codes are."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from autoencoders.labels import CELL_KEYS, dataset_label, model_label, model_order
+from autoencoders.rendering import DIVERGED, NO_VALUE, Section, significant
+
+CELL = list(CELL_KEYS)
+RECIPE = ["model", "filters", "depth"]
+MEASURED = [
+    "training_images",
+    "encoder_parameters",
+    "decoder_parameters",
+    "seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+    "energy_joules",
+]
+# The rules that compute a cell, and whether they have a benchmark file each or one a prior or extractor.
+JOBS = ("train", "encode", "fit_prior", "sample", "score")
+SEVERAL_JOBS = ("fit_prior", "score")
+GPU_JOBS = ("train", "encode", "sample", "score")
+# What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
+PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}
+# The latent statistics: a column, its header for people, and what it says.
+LATENT_COLUMNS = {
+    "codes": ("Codes", "how many, one a training image"),
+    "rank": ("Rank", "in how many directions the codes vary; fewer than the latent units where some are unused"),
+    "mardia_skewness_ratio": (
+        "Skewness ratio",
+        "Mardia's multivariate skewness over what Gaussian codes are expected to have: 1 for a Gaussian",
+    ),
+    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis; above 1 with heavier tails"),
+    "mean_abs_skewness": ("Mean abs. skewness", "mean over the latent units, 0 for a Gaussian"),
+    "mean_excess_kurtosis": ("Mean excess kurtosis", "mean over the latent units, 0 for a Gaussian"),
+    "mvg_log_likelihood": (
+        "MVG log-likelihood",
+        "mean log density of the test images' codes under one Gaussian, in nats",
+    ),
+    "gmm_log_likelihood": ("GMM log-likelihood", "the same under the mixture"),
+    "log_likelihood_gap": ("Gap", "GMM minus MVG: what one Gaussian misses, in nats a code"),
+}
+
+
+def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
+    """The contents of cell.json files (rule train) as a table, sorted, one row a cell.
+
+    Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
+    seconds (of the training loop), images_per_second, peak_memory_bytes, and energy_joules (NaN where not measured).
+    """
+    rows = [
+        {
+            **record["cell"],
+            "status": record["status"],
+            "device": record["device"],
+            "size": record["dataset"]["size"],
+            **{name: record[name] for name in MEASURED},
+        }
+        for record in records
+    ]
+    return pd.DataFrame(rows).astype({"energy_joules": "float64"}).sort_values(CELL, ignore_index=True)
+
+
+def parameters_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every cell's size against that from which Bubeck and Sellke (2021) expect smooth interpolation (section 5).
+
+    ``cells`` is a table of ``cell_records``. Columns: the cell's keys, encoder_parameters, decoder_parameters,
+    parameters (both), training_images (n), dimensions (d, the values of an image), bound (n·d parameters) and
+    parameters_over_bound.
+    """
+    table = cells[[*CELL, "encoder_parameters", "decoder_parameters"]]
+    parameters = cells["encoder_parameters"] + cells["decoder_parameters"]
+    dimensions = 3 * cells["size"] ** 2
+    bound = cells["training_images"] * dimensions
+    return table.assign(
+        parameters=parameters,
+        training_images=cells["training_images"],
+        dimensions=dimensions,
+        bound=bound,
+        parameters_over_bound=parameters / bound,
+    )
+
+
+def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int]) -> Iterator[Section]:
+    """``table`` of ``parameters_table``: every recipe at its latent size nearest to the dataset's comparison latent.
+
+    Of two that are as near it is the smaller one. Models with equal counts share a row.
+    """
+    counts = ["encoder_parameters", "decoder_parameters", "parameters", "parameters_over_bound"]
+    for (dataset, images, dimensions), cells in table.groupby(["dataset", "training_images", "dimensions"]):
+        distance = (cells["latent"] - comparison_latent[dataset]).abs()
+        nearest = cells.assign(distance=distance).sort_values(["distance", "latent"]).drop_duplicates(RECIPE)
+        rows = [
+            {
+                "Filters": str(filters),
+                "Depth": depth,
+                "Models": ", ".join(model_label(model) for model in sorted(same["model"], key=model_order)),
+                "Latent units": str(latent),
+                "Encoder": count_text(encoder),
+                "Decoder": count_text(decoder),
+                "Total": count_text(total),
+                "Total, % of n·d": significant(100 * share, 3),
+            }
+            for (filters, depth, latent, encoder, decoder, total, share), same in nearest.groupby(
+                ["filters", "depth", "latent", *counts]
+            )
+        ]
+        yield Section(dataset_label(dataset), bound_text(dataset, images, dimensions), pd.DataFrame(rows))
+
+
+def bound_text(dataset: str, images: int, dimensions: int) -> str:
+    text = (
+        f"Parameters at the latent size nearest to {dataset_label(dataset)}'s comparison latent. With n = {images} "
+        f"training images of d = {dimensions} values, n·d = {count_text(images * dimensions)} is, up to a constant, "
+        "the number of parameters that a network needs for a smooth (Lipschitz) interpolation of its training images "
+        "(Bubeck and Sellke 2021; section 5 of the paper)."
+    )
+    if dataset in PAPERS_ESTIMATE:
+        text += (
+            f" With the lower effective dimension of real images, the paper estimates {PAPERS_ESTIMATE[dataset]} for "
+            f"{dataset_label(dataset)}."
+        )
+    return text
+
+
+def count_text(count: float) -> str:
+    """In millions: 3.0 M; two significant digits below one million."""
+    millions = count / 1e6
+    return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2g} M"
+
+
+def job_seconds(benchmarks: Path, cell: str) -> dict[str, float]:
+    """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on.
+
+    ``cell`` is the cell's folder below <results>/cells. NaN where a file is missing or can't be read: benchmarks may
+    be deleted.
+    """
+    seconds = {}
+    for rule in JOBS:
+        path = benchmarks / rule / cell
+        files = list(path.glob("*.tsv")) if rule in SEVERAL_JOBS else [Path(f"{path}.tsv")]
+        seconds[f"{rule}_seconds"] = known_sum(pd.Series(map(read_seconds, files), dtype="float64"))
+    return seconds
+
+
+def read_seconds(path: Path) -> float:
+    try:
+        return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
+    except (OSError, ValueError, LookupError):
+        return float("nan")
+
+
+def known_sum(values: pd.Series) -> float:
+    """NaN where any value is missing, or all are: a partial sum would look like a low cost."""
+    return values.sum(min_count=max(len(values), 1))
+
+
+def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame:
+    """What every cell cost. ``cells`` is a table of ``cell_records``, ``seconds`` has a dict a cell: its keys and its
+    ``job_seconds``.
+
+    Columns: the cell's keys, device, images_per_second, peak_memory_bytes and energy_joules (all in training),
+    <rule>_seconds, gpu_seconds (of the jobs that hold a GPU; NaN on a CPU) and job_seconds (of all; NaN where one is).
+    """
+    columns = [f"{rule}_seconds" for rule in JOBS]
+    of_jobs = pd.DataFrame(seconds, columns=[*CELL, *columns]).astype({"depth": str, **dict.fromkeys(columns, float)})
+    of_cells = cells[[*CELL, "device", "images_per_second", "peak_memory_bytes", "energy_joules"]]
+    table = of_cells.merge(of_jobs, on=CELL, how="left", validate="one_to_one")
+    gpu_seconds = table[[f"{rule}_seconds" for rule in GPU_JOBS]].sum(axis=1, skipna=False)
+    job_seconds = table[columns].sum(axis=1, skipna=False)
+    return table.assign(gpu_seconds=gpu_seconds.mask(on_cpu(table)), job_seconds=job_seconds)
+
+
+def on_cpu(table: pd.DataFrame) -> pd.Series:
+    """By the name that ``autoencoders.device.describe`` gives to a device."""
+    return table["device"].str.endswith("CPU")
+
+
+def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``costs_table``: a row a recipe and one for all of a dataset's cells."""
+    for dataset, cells in table.groupby("dataset"):
+        groups = sorted(cells.groupby(RECIPE), key=lambda group: (model_order(group[0][0]), group[0][1:]))
+        rows = [
+            {"Model": model_label(model), "Filters": str(filters), "Depth": depth, **cost_texts(group)}
+            for (model, filters, depth), group in groups
+        ]
+        rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
+        shown = pd.DataFrame(rows)
+        text = (
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training and images/s: means over the cells; "
+            "hours: wall time of the jobs train, encode, fit_prior, sample and score, all cells together; GPU hours: "
+            "of those that hold a GPU; peak memory: the highest, in training; energy: of the device in training. No "
+            "sum where a part of it is not known."
+        )
+        yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
+
+
+def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
+    """The cost of some cells together, for people."""
+    values = {
+        "Training, s": cells["train_seconds"].mean(skipna=False),
+        "Hours": known_sum(cells["job_seconds"]) / 3600,
+        "GPU hours": known_sum(cells.loc[~on_cpu(cells), "gpu_seconds"]) / 3600,
+        "Images/s": cells["images_per_second"].mean(),
+        "Peak memory, GiB": cells["peak_memory_bytes"].max() / 2**30,
+        "Energy, kWh": known_sum(cells["energy_joules"]) / 3.6e6,
+    }
+    return {"Cells": str(len(cells)), **{name: number_text(value) for name, value in values.items()}}
+
+
+def number_text(value: float) -> str:
+    return NO_VALUE if pd.isna(value) else significant(value, 3)
+
+
+def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
+    """The latent statistics for people, a section a dataset and a row a cell.
+
+    ``statistics`` has the cell's keys, status ("ok" or "diverged") and the columns ``LATENT_COLUMNS`` (NaN where the
+    cell diverged).
+    """
+    explained = [f"{header}: {meaning}." for header, meaning in LATENT_COLUMNS.values()]
+    for dataset, cells in statistics.groupby("dataset"):
+        cells = cells.sort_values(CELL, key=lambda keys: keys.map(model_order) if keys.name == "model" else keys)
+        rows = {
+            "Model": cells["model"].map(model_label),
+            "Filters": cells["filters"].astype(str),
+            "Depth": cells["depth"],
+            "Latent units": cells["latent"].astype(str),
+            "Seed": cells["seed"].astype(str),
+        }
+        for name, (header, _) in LATENT_COLUMNS.items():
+            rows[header] = [
+                statistic_text(value, status, whole=name in ("codes", "rank"))
+                for value, status in zip(cells[name], cells["status"], strict=True)
+            ]
+        yield Section(dataset_label(dataset), "\n".join(explained), pd.DataFrame(rows))
+
+
+def statistic_text(value: float, status: str, whole: bool) -> str:
+    """Counts as they are, anything else with four significant digits."""
+    if status == DIVERGED:
+        return DIVERGED
+    return NO_VALUE if pd.isna(value) else str(int(value)) if whole else significant(value)

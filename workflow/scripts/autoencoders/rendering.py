@@ -1,0 +1,142 @@
+"""Tables as files: parquet and CSV for machines, and Markdown, HTML and LaTeX for people.
+
+What people read is a list of sections, made by the module that computes the table; nothing here knows what a table is
+about.
+"""
+
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from autoencoders.files import atomic, write_parquet
+
+NO_VALUE = "–"
+DIVERGED = "diverged"
+# 82.49, 98.00? (-0.40), 3.0 M: what stands right-aligned.
+NUMBER = re.compile(r"[-+]?\d[\d.]*\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
+LATEX_PACKAGES = ("booktabs", "graphicx", "longtable")
+# Rows that fit on a page, and characters that fit into a column beside others.
+LONG_TABLE, LONG_TEXT = 40, 40
+BOLD = re.compile(r"\*\*(.+?)\*\*")
+HTML_STYLE = """<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.25em 0.9em; text-align: left; border-bottom: 1px solid #ddd; }
+th { border-bottom: 2px solid #444; }
+</style>
+"""
+
+
+class Section(NamedTuple):
+    """One table for people: its heading, lines of text that say what it shows, and its rows.
+
+    ``rows`` holds texts alone, its column names are the headers; ``**x**`` in a cell is bold. Without a row, the text
+    says why.
+    """
+
+    heading: str
+    text: str
+    rows: pd.DataFrame
+
+
+def write_table(table: pd.DataFrame, title: str, paths: Mapping[str, str | Path], sections: Iterable[Section]) -> None:
+    """Write ``table`` to paths["parquet"] and paths["csv"], and the sections to paths["md"], ["html"] and ["tex"]."""
+    sections = list(sections)
+    write_parquet(paths["parquet"], table)
+    texts = {
+        "csv": table.to_csv(index=False),
+        "md": to_markdown(title, sections),
+        "html": to_html(title, sections),
+        "tex": to_latex(title, sections, name=Path(paths["tex"]).stem),
+    }
+    for key, text in texts.items():
+        with atomic(paths[key]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def to_markdown(title: str, sections: Iterable[Section]) -> str:
+    parts = [f"# {title}"]
+    for section in sections:
+        parts += [f"## {section.heading}", *section.text.splitlines(), render_rows(section.rows, "pipe")]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def to_html(title: str, sections: Iterable[Section]) -> str:
+    """A page of its own."""
+    title = html.escape(title)
+    parts = ["<!doctype html>", "<meta charset='utf-8'>", f"<title>{title}</title>", f"{HTML_STYLE}<h1>{title}</h1>"]
+    for section in sections:
+        parts.append(f"<h2>{html.escape(section.heading)}</h2>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in section.text.splitlines()]
+        parts.append(BOLD.sub(r"<b>\1</b>", render_rows(section.rows, "html")))
+    return "\n".join(filter(None, parts)) + "\n"
+
+
+def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
+    """For a document's ``\\input``: a table a section, with the labels tab:<name>-<heading>."""
+    packages = "".join(rf"\usepackage{{{package}}}" for package in LATEX_PACKAGES)
+    parts = [f"% {title}", f"% In the preamble: {packages}"]
+    for heading, text, rows in sections:
+        caption = escape_latex(" ".join([f"{heading}.", *text.splitlines()]))
+        slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
+        title_lines = rf"\caption{{{caption}}}\label{{tab:{name}-{slug}}}"
+        body = BOLD.sub(r"\\textbf{\1}", render_rows(rows, "latex_booktabs"))
+        widths = [rows[column].map(len).max() for column in rows]
+        if rows.empty:
+            parts += ["", caption]
+        elif len(rows) > LONG_TABLE or max(widths) > LONG_TEXT:
+            parts += ["", long_table(body, widths, title_lines)]
+        else:
+            # Shrinks what is wider than the text, and nothing else.
+            box = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+            parts += ["", r"\begin{table}[htbp]", r"\centering", title_lines, box, body + "}", r"\end{table}"]
+    return "\n".join(parts) + "\n"
+
+
+def long_table(body: str, widths: list[int], title_lines: str) -> str:
+    """A tabular as a longtable, which breaks over pages; columns of long texts share what the page is wide."""
+    columns = re.search(r"\\begin{tabular}{(\w+)}", body)[1]
+    share = f"p{{{0.75 / max(sum(width > LONG_TEXT for width in widths), 1):.2f}\\linewidth}}"
+    columns = "".join(share if width > LONG_TEXT else align for align, width in zip(columns, widths, strict=True))
+    body = re.sub(r"\\begin{tabular}{\w+}\n|\\end{tabular}", "", body).rstrip()
+    head, rows = body.split(r"\midrule", 1)
+    parts = [
+        r"{\footnotesize",
+        rf"\begin{{longtable}}{{{columns}}}",
+        title_lines + r"\\",
+        head.rstrip() + r" \midrule \endhead",
+        rows.strip(),
+        r"\end{longtable}}",
+    ]
+    return "\n".join(parts)
+
+
+def render_rows(rows: pd.DataFrame, form: str) -> str:
+    """The rows in one of tabulate's formats, escaped as it asks for, numbers on the right; "" without a row."""
+    if rows.empty:
+        return ""
+    align = ["right" if all(map(is_number, rows[name])) else "left" for name in rows]
+    return tabulate(rows.to_numpy().tolist(), list(rows), tablefmt=form, disable_numparse=True, colalign=align)
+
+
+def is_number(text: str) -> bool:
+    return text in (NO_VALUE, DIVERGED) or NUMBER.fullmatch(text.replace("**", "")) is not None
+
+
+def escape_latex(text: str) -> str:
+    return "".join(LATEX_ESCAPE_RULES.get(character, character) for character in text)
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """``value`` with so many significant digits, never in powers of ten: 8.07 as 8.070, 12346 as 12350."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits}g}")
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:.{min(max(decimals, 0), digits)}f}"

@@ -1,0 +1,106 @@
+"""The tables of scores for people: the texts of ``autoencoders.tables``, a section a dataset and extractor."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from autoencoders.labels import METRICS, dataset_label, metric_label, model_label
+from autoencoders.rendering import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.tables import by_cell, lowest, lowest_of_table3
+
+EMPTY = "No cell belongs in this table: it shows depth 1, and Table 2 each dataset's comparison_latent alone."
+# The columns that say which section a row is in, and those that are folded into others.
+NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
+FOLDED = ("_published", "_difference", "_confidence")
+HEADERS = {"latent": "Latent units", **METRICS}
+
+
+def table2_sections(table: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``autoencoders.tables.table2``."""
+    return score_sections(table, lowest(table), "Bold: the lowest of ours for each width.")
+
+
+def table3_sections(table: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``autoencoders.tables.table3``."""
+    return score_sections(table, lowest_of_table3(table), "Bold: the best model for each width and prior.")
+
+
+def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
+    """All scores, ``merge_published`` included: a row a cell and a column a metric."""
+    table = by_cell(scores)
+    return score_sections(table, bold=lowest(table, columns=[]))
+
+
+def score_sections(table: pd.DataFrame, bold: pd.DataFrame, legend: str = "") -> Iterator[Section]:
+    """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks."""
+    if table.empty:
+        yield Section("No rows", EMPTY, pd.DataFrame())
+    for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
+        text = " ".join(filter(None, [introduction(rows, extractor), legend, explanation_of_published(rows)]))
+        yield Section(f"{dataset_label(dataset)}, {extractor}", text, row_texts(rows, bold.loc[rows.index], extractor))
+
+
+def introduction(rows: pd.DataFrame, extractor: str) -> str:
+    """What the numbers are."""
+    what = "FID (pytorch-fid's Inception)"
+    if extractor != "inception":
+        what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper)"
+    against = ""
+    if "train_recon_vs_train" in rows:
+        label = metric_label("train_recon_vs_train")
+        against = f" {label} is against the training images, every other column against the test images."
+    return f"{what}; lower is better.{against}"
+
+
+def explanation_of_published(rows: pd.DataFrame) -> str:
+    if not rows.filter(regex="_published$").notna().any(axis=None):
+        return ""
+    what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
+    return f'Columns "paper": the {what}; with a ? where it is doubtful, and (ours minus it).'
+
+
+def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:
+    """The rows as texts under headers for people, published values in columns of their own beside ours."""
+    headers = {**HEADERS, "frechet_distance": "FID" if extractor == "inception" else "FD"}
+    shown = {}
+    for name in rows.columns.drop(NOT_SHOWN, errors="ignore"):
+        if name.endswith(FOLDED) or (name == "status" and (rows[name] == "ok").all()):
+            continue
+        # A prior of the user's own keeps its name as it is.
+        header = headers.get(name, name if pd.api.types.is_float_dtype(rows[name]) else name.capitalize())
+        texts = column_texts(rows, name)
+        shown[header] = [f"**{text}**" if mark else text for text, mark in zip(texts, bold[name], strict=True)]
+        if f"{name}_published" in rows and rows[f"{name}_published"].notna().any():
+            shown[f"{header}, paper"] = [published_text(row, name) for row in rows.to_dict("records")]
+    return pd.DataFrame(shown)
+
+
+def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
+    if name == "model":
+        cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
+        return [model_label(model) + " (cited)" * mark for model, mark in zip(rows[name], cited, strict=True)]
+    if name == "prior":
+        return [metric_label(prior) for prior in rows[name]]
+    if pd.api.types.is_float_dtype(rows[name]):
+        return [value_text(value, status) for value, status in zip(rows[name], rows["status"], strict=True)]
+    return rows[name].astype("string").fillna(NO_VALUE).tolist()
+
+
+def value_text(value: float, status: str) -> str:
+    if pd.isna(value):
+        return DIVERGED if status == DIVERGED else NO_VALUE
+    return significant(value)
+
+
+def published_text(row: Mapping, name: str) -> str:
+    """What the paper has for that value: 82.49 (+1.23), 98.00? (-0.40) where it is doubtful, 80.80 without ours."""
+    value = row[f"{name}_published"]
+    if pd.isna(value):
+        return NO_VALUE
+    if name == "latent":
+        return str(value)
+    # The paper prints two decimals at most: a third would claim more than it does.
+    text = min(significant(value), f"{value:.2f}", key=len)
+    doubt = "?" * (row[f"{name}_confidence"] != "high")
+    difference = row[f"{name}_difference"]
+    return f"{text}{doubt}" + ("" if pd.isna(difference) else f" ({difference:+.2f})")

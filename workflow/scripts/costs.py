@@ -1,0 +1,22 @@
+"""What every cell cost: seconds, speed, memory, energy (rule costs).
+
+Benchmark files are read where they are, and are no inputs: deleting them must compute nothing again.
+"""
+
+from pathlib import Path
+
+from autoencoders.cell_records import cell_records, costs_sections, costs_table, job_seconds
+from autoencoders.files import read_json
+from autoencoders.job import job
+from autoencoders.rendering import write_table
+
+if __name__ == "__main__":
+    with job(snakemake):
+        results = Path(snakemake.config["pathvars"]["results"])
+        records = {Path(path).parent: read_json(path) for path in snakemake.input.cells}
+        seconds = [
+            {**record["cell"], **job_seconds(results / "benchmarks", folder.relative_to(results / "cells").as_posix())}
+            for folder, record in records.items()
+        ]
+        table = costs_table(cell_records(records.values()), seconds)
+        write_table(table, "Costs", snakemake.output, costs_sections(table))
