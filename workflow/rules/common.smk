@@ -163,7 +163,7 @@ def cells_of_figure(wildcards):
 def score_figures():
     """Every figure of scores as "{figure}-{extractor}": the extractors are those of its cells' datasets."""
     found = []
-    for figure, experiment in FIGURES.items():
+    for figure, experiment in sorted(FIGURES.items()):
         datasets = {cell["dataset"] for cell in cells_of(experiment)}
         extractors = sorted({extractor for name in datasets for extractor in config["datasets"][name]["extractors"]})
         found += [f"{figure}-{extractor}" for extractor in extractors]
@@ -204,6 +204,26 @@ FIGURE_FILES = [
     *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),
     "latent_statistics",
 ]
+FIGURE_TITLES = {
+    "figure1": "Figure 1: width",
+    "figure2_5": "Figures 2 and 5: depth",
+    "figure3": "Figure 3: frozen latent layer",
+    "figure4": "Figure 4: normalisation of codes",
+    "noise": "Noise (section 4)",
+    "scatter-cifar10": "Figure A.1: codes",
+    "scatter-celeba": "Figure A.2: codes",
+    "latent_statistics": "Gaussianity of codes",
+}
+
+
+def figure_title(name):
+    """The title of a figure on the contact sheet; that of one of scores says whose features they are in."""
+    figure, _, extractor = name.rpartition("-")
+    if name in FIGURE_TITLES or figure not in FIGURES:
+        return FIGURE_TITLES.get(name, name)
+    return f"{FIGURE_TITLES.get(figure, figure)}, {extractor}"
+
+
 COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
 
 

@@ -149,7 +149,7 @@ rule contact_sheet:
         mem_mb=2000,
         runtime=10,
     params:
-        titles=FIGURE_FILES,
+        titles=[figure_title(name) for name in FIGURE_FILES],
     message:
         "putting all figures on one page"
     script:

@@ -29,7 +29,7 @@ def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
         axes = figure.add_axes((left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT))
         axes.imshow(image, aspect="auto")
         axes.set_axis_off()
-        axes.set_title(title, loc="left", pad=3, weight="bold")
+        axes.set_title(title, loc="left", pad=3, weight="bold", fontsize=STYLE["font.size"])
     return figure
 
 

@@ -56,7 +56,8 @@ def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: in
     if len(views) == 2 and views[0][1] < ZOOM * views[1][1]:
         views.pop()
     panels = max(len(views), 1)
-    figure = Figure(figsize=(0.5 + 3.4 * panels, 4.0 + 0.2 * (len(models) // 3)), layout="constrained")
+    # A label takes up to the width of a panel.
+    figure = Figure(figsize=(0.5 + 3.4 * panels, 3.8 + 0.2 * -(-len(models) // panels)), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False)[0]
     for axes, (centre, reach) in zip(grid, views, strict=False):
         draw_clouds(axes, clouds, looks, seed)
@@ -75,7 +76,7 @@ def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: in
         grid[1].set_title("(b) the square in (a)", loc="left")
     sns.despine(figure)
     figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
-    add_legend(figure, [label for label, _, _ in models], clouds, looks)
+    add_legend(figure, [label for label, _, _ in models], clouds, looks, columns=panels)
     return figure
 
 
@@ -117,11 +118,13 @@ def ellipse(cloud: np.ndarray) -> np.ndarray:
     return cloud.mean(0)[:, None] + 2 * axes @ (np.sqrt(variances.clip(0))[:, None] * circle)
 
 
-def add_legend(figure: Figure, labels: Sequence[str], clouds: Sequence[np.ndarray], looks: Sequence[tuple]) -> None:
+def add_legend(
+    figure: Figure, labels: Sequence[str], clouds: Sequence[np.ndarray], looks: Sequence[tuple], columns: int
+) -> None:
     handles, texts = [], []
     for label, cloud, (colour, dark, line) in zip(labels, clouds, looks, strict=True):
         points = Line2D([], [], linestyle="none", marker="o", markersize=7, color=colour, markeredgewidth=0)
         handles.append((points, Line2D([], [], color=dark, linestyle=line, linewidth=1.4)))
         texts.append(label if len(cloud) else f"{label} (diverged)")
-    options = {"ncols": min(len(texts), 3), "frameon": False, "handlelength": 3.0}
+    options = {"ncols": columns, "frameon": False, "handlelength": 3.0}
     figure.legend(handles, texts, loc="outside lower center", **options)
