@@ -408,13 +408,13 @@ def test_select_cells_takes_those_cells_alone():
     assert chosen[keys].drop_duplicates().values.tolist() == [["digits", "dae", 8, "1", 16, 0]]
 
 
-def test_only_as_many_images_as_the_papers_make_its_setting():
-    assert setting("cifar10", training=50_000, reference=10_000, scored=10_000) == "paper"
-    assert setting("celeba", training=162_770, reference=10_000, scored=0) == "paper"
-    assert setting("cifar10", training=10_000, reference=10_000, scored=10_000) == "own"
-    assert setting("cifar10", training=50_000, reference=5_000, scored=10_000) == "own"
-    assert setting("cifar10", training=50_000, reference=10_000, scored=50_000) == "own"
-    assert setting("mine", training=50_000, reference=10_000, scored=10_000) == "own"
+def test_only_as_many_images_and_epochs_as_the_papers_make_its_setting():
+    paper = {"epochs": 100, "training": 50_000, "reference": 10_000, "scored": 10_000}
+    assert setting("cifar10", **paper) == "paper"
+    assert setting("celeba", **paper | {"training": 162_770, "scored": 0}) == "paper"
+    for change in ({"training": 10_000}, {"reference": 5_000}, {"scored": 50_000}, {"epochs": 99}, {"epochs": 200}):
+        assert setting("cifar10", **paper | change) == "own"
+    assert setting("mine", **paper) == "own"
 
 
 def test_a_reduced_run_on_the_papers_dataset_stands_alone(published):

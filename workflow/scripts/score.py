@@ -31,6 +31,7 @@ if __name__ == "__main__":
         comparisons = snakemake.params.comparisons
         scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
         sizes = {
+            "epochs": record["training"]["epochs"],
             "training": record["training_images"],
             "reference": references["test"][0].count,
             "scored": scores["images"].max(),

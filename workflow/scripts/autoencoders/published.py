@@ -10,6 +10,7 @@ DATASETS = ("cifar10", "celeba")
 # The images that the paper trained on, and those that each of its scores was computed on.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
 SCORED_IMAGES = 10_000
+EPOCHS = 100
 # Models that the paper did not train: it repeats what their authors report.
 CITED = ("wae", "rae", "eae", "gmm-dae")
 
@@ -19,14 +20,14 @@ def read_published(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"depth": str})
 
 
-def setting(dataset: str, training: int, reference: int, scored: int) -> str:
-    """ "paper" for a score on the paper's dataset with as many images as there, else "own".
+def setting(dataset: str, epochs: int, training: int, reference: int, scored: int) -> str:
+    """ "paper" for a score on the paper's dataset with as many epochs and images as there, else "own".
 
     ``training``, ``reference`` and ``scored`` (0 for a cell that diverged) count images. A Fréchet distance depends on
     how many it is computed on, and a reduced run must not look like the paper's.
     """
-    as_many = training == TRAINING_IMAGES.get(dataset) and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES)
-    return "paper" if as_many else "own"
+    trained = (epochs, training) == (EPOCHS, TRAINING_IMAGES.get(dataset))
+    return "paper" if trained and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
 
 
 def comparable(scores: pd.DataFrame) -> pd.Series:
