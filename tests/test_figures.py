@@ -284,6 +284,44 @@ def test_a_diverged_cell_leaves_a_gap():
     assert not np.isnan(found["8", "DAE"].get_ydata()).any()
 
 
+def marks(axes):
+    """(latent, height, colour) of the marks on the axis."""
+    found = labelled(axes, "diverged")
+    assert all(line.get_transform() == axes.get_xaxis_transform() and not line.get_clip_on() for line in found)
+    return {(*line.get_xdata(), *line.get_ydata(), colors.to_hex(line.get_color())) for line in found}
+
+
+def test_a_diverged_latent_size_is_marked_and_one_that_was_not_run_is_not():
+    table = scores(cells=GRIDS["figure1"], diverged={("vae", 64), ("vae", 512), ("dae", 512)})
+    table = table[(table["model"] == "dae") | (table["latent"] != 128)]
+    figure = draw("figure1", table[(table["filters"] != 256) | (table["latent"] != 64)])
+    for axes in figure.axes:
+        found = marks(axes)
+        widths = {latent: {colour for at, _, colour in found if at == latent} for latent in LATENTS}
+        at_64, everywhere = ({encodings.WIDTHS[width][0] for width in (32, 64, 128, *more)} for more in ((), (256,)))
+        assert widths == {16: set(), 64: at_64, 128: set(), 512: everywhere}
+        # The lowest stands on the axis, and none hides another.
+        for latent in (64, 512):
+            heights = sorted(height for at, height, _ in found if at == latent)
+            assert heights[0] == 0 and min(np.diff(heights)) > 0.02 and len(heights) == len(widths[latent])
+    assert "diverged" in legend_texts(figure)
+
+
+def test_a_latent_size_that_diverged_at_some_seeds_only_is_not_marked():
+    table = scores(seeds=(0, 1))
+    table.loc[table["seed"] == 1, ["frechet_distance", "status"]] = np.nan, "diverged"
+    for figure in (draw("figure1", table), draw("figure1", scores())):
+        assert not any(map(marks, figure.axes)) and "diverged" not in legend_texts(figure)
+
+
+def test_a_depth_of_1_is_said_once():
+    texts = legend_texts(draw("noise", scores()))
+    assert "depth 1" in texts and "1" not in texts and not any("Depth" in text for text in texts)
+    for depths in (("2",), ("1", "2")):
+        texts = legend_texts(draw("noise", scores(cells=[("dae", 8, depth) for depth in depths])))
+        assert {*depths} <= {*texts} and any("Depth" in text for text in texts) and "depth 1" not in texts
+
+
 def test_a_diverged_value_is_not_drawn_whatever_it_says():
     made_up = scores(diverged={("vae", 64)})
     made_up["frechet_distance"] = made_up["frechet_distance"].fillna(1e9)

@@ -83,13 +83,45 @@ def test_log_likelihood_is_scipys():
         weight * stats.multivariate_normal(mean, covariance).pdf(codes)
         for weight, mean, covariance in zip(*mixture.values(), strict=True)
     )
-    assert mean_log_likelihood(codes, mixture) == pytest.approx(np.log(densities).mean(), rel=1e-10)
+    assert mean_log_likelihood(codes, mixture, np.eye(2)) == pytest.approx(np.log(densities).mean(), rel=1e-10)
 
 
-def test_a_singular_gaussian_has_no_likelihood():
-    mixture = {"weights": np.ones(1), "means": np.zeros((1, 2)), "covariances": np.diag([1.0, 0.0])[None]}
-    assert np.isnan(mean_log_likelihood(np.ones((3, 2)), mixture))
-    assert np.isnan(mean_log_likelihood(np.ones((3, 2)), None))
+def test_a_singular_gaussian_has_a_likelihood_only_where_it_varies():
+    mixture = {"weights": np.ones(1), "means": np.zeros((1, 2)), "covariances": np.diag([4.0, 0.0])[None]}
+    codes = np.array([[1.0, 0.0], [3.0, 0.0]])
+    assert np.isnan(mean_log_likelihood(codes, mixture, np.eye(2)))
+    expected = stats.norm(0, 2).logpdf([1, 3]).mean()
+    assert mean_log_likelihood(codes, mixture, np.array([[1.0], [0.0]])) == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(mean_log_likelihood(codes, None, np.eye(2)))
+
+
+def test_layer_normalised_codes_have_a_gap_in_the_directions_they_span():
+    """Their units add up to a constant: a Gaussian of all of them is singular."""
+    random = np.random.default_rng(11)
+    codes = random.normal(size=(3000, 5)) + 6 * random.integers(0, 2, (3000, 1)) * np.eye(5)[0]
+    codes = (codes - codes.mean(axis=1, keepdims=True)) / codes.std(axis=1, keepdims=True)
+    train, test = codes[:2000], codes[2000:]
+    found = latent_statistics(train, test, *(fit_prior(train, options, 0) for options in (MVG, GMM)), seed=0)
+    assert found["rank"] == 4
+    # The MVG by hand in a basis of the plane: any four units, corrected by the volume of the projection.
+    basis = np.linalg.svd(np.eye(5) - 0.2)[0][:, :4]
+    plane = stats.multivariate_normal((train @ basis).mean(axis=0), np.cov((train @ basis).T))
+    assert found["mvg_log_likelihood"] == pytest.approx(plane.logpdf(test @ basis).mean(), rel=1e-6)
+    assert 0.2 < found["log_likelihood_gap"] < 5
+
+
+def test_a_mixture_of_very_different_scales_has_a_likelihood():
+    mixture = {"weights": np.ones(1), "means": np.zeros((1, 2)), "covariances": np.diag([1e6, 1e-6])[None]}
+    expected = stats.norm(0, 1e3).logpdf(500) + stats.norm(0, 1e-3).logpdf(0.001)
+    assert mean_log_likelihood(np.array([[500, 0.001]]), mixture, np.eye(2)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_fewer_codes_than_units_tell_nothing_of_held_out_ones():
+    random = np.random.default_rng(12)
+    codes, held_out = random.normal(size=(6, 8)), random.normal(size=(20, 8))
+    found = latent_statistics(codes, held_out, *(fit_prior(codes, options, 0) for options in (MVG, GMM)), seed=0)
+    assert found["rank"] == 5
+    assert np.isnan([found["mvg_log_likelihood"], found["gmm_log_likelihood"], found["log_likelihood_gap"]]).all()
 
 
 def test_the_gap_is_positive_for_clusters_and_about_zero_for_one_gaussian():

@@ -4,13 +4,18 @@ import html.parser
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from autoencoders import settings
+from autoencoders.experiments import table1, table1_sections
 from autoencoders.rendering import Section, significant, to_html, to_latex, to_markdown, write_table
 
+CONFIG_FILE = Path(__file__).parents[1] / "config" / "config.yaml"
 # Every character that LaTeX or HTML reads as something else.
 SPECIAL = r"a_b & 5% #1 ~x^y {z} \n $w <q> é"
 
@@ -98,7 +103,11 @@ def test_long_tables_and_long_texts_break_over_pages_and_lines():
         {"Claim": ["A **bold** claim of many words. " * 9], "Verdict": ["holds"], "Why": ["1 < 2; " * 20]}
     )
     text = to_latex("T", [Section("Long", "Text.", long), Section("Texts", "Text.", texts)], "t")
-    assert r"\begin{longtable}{r}" in text and r"\begin{longtable}{p{0.38\linewidth}lp{0.38\linewidth}}" in text
+    assert r"\begin{longtable}{r}" in text
+    shares = re.findall(r"\\begin{longtable}{p{([\d.]+)\\linewidth}lp{([\d.]+)\\linewidth}}", text)
+    # Two equal columns fill most of the line, and leave room for "Verdict".
+    assert shares[0][0] == shares[0][1] and 0.8 < 2 * float(shares[0][0]) < 0.95
+    assert text.count(r"\begin{landscape}") == text.count(r"\end{landscape}") == 2
     for end in (r"\endhead", r"\toprule", r"\midrule", r"\bottomrule", r"\end{longtable}", r"\caption"):
         assert text.count(end) == 2
     assert "tabular" not in text and r"\textbf{bold}" in text
@@ -111,7 +120,10 @@ def test_latex_compiles(tmp_path):
     long = pd.DataFrame(
         {"Claim": ["Of the many words that a claim may have, a few. " * 4] * 60, "Verdict": ["holds"] * 60}
     )
-    text = to_latex("T", [*sections(), Section("Wide", "Text.", wide), Section("Long", "Text.", long)], "t")
+    config = settings.resolve(yaml.safe_load(CONFIG_FILE.read_text()))
+    experiments = table1_sections(table1({name: settings.experiment_cells(config, name) for name in config["run"]}))
+    tables = [Section("Wide", "Text.", wide), Section("Long", "Text.", long), *experiments]
+    text = to_latex("T", [*sections(), *tables], "t")
     (tmp_path / "table.tex").write_text(text)
     packages = re.findall(r"\\usepackage{\w+}", text)
     document = [r"\documentclass{article}", *packages, r"\begin{document}\input{table}\ref{tab:t-wide}\end{document}"]

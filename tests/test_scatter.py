@@ -72,12 +72,22 @@ def test_the_range_of_the_vae_has_a_panel_where_it_is_much_smaller():
     left, right = everything.get_xlim()
     assert right - left > 2 * 0.9 * inside
     left, right = zoom.get_xlim()
-    assert 6 < right - left < 12 and left < 0 < right
+    assert 5 < right - left < 8 and left < 0 < right
     (square,) = everything.patches
     assert square.get_width() == pytest.approx(right - left) and square.get_x() == pytest.approx(left)
 
     assert len(scatter([("DAE", False, codes(1.2)), ("VAE", True, narrow)], "", seed=0).axes) == 1
     assert len(scatter([("DAE", False, wide), ("DAE 2", False, narrow)], "", seed=0).axes) == 1
+
+
+def test_most_codes_lie_in_the_panel_and_fill_it():
+    cloud = codes(2, count=5000, mean=7)
+    figure = scatter([("DAE", False, cloud)], "", seed=0)
+    points = cloud[:, dimensions(figure)]
+    for axis, (low, high) in enumerate((figure.axes[0].get_xlim(), figure.axes[0].get_ylim())):
+        assert 0.99 < ((points[:, axis] > low) & (points[:, axis] < high)).mean() < 1
+        # Three standard deviations on both sides, of 2 each.
+        assert (low + high) / 2 == pytest.approx(7, abs=0.2) and high - low == pytest.approx(12, rel=0.05)
 
 
 def test_the_widest_cloud_lies_behind_the_others():

@@ -78,7 +78,7 @@ def test_one_dataset_or_experiment_takes_one_line(paper):
     assert len(settings.cells(resolved)) == 66
     assert len(settings.cells(settings.resolve({**paper, "run": ["frozen"]}))) == 4 * 14
     assert len(settings.cells(settings.resolve({**paper, "seeds": [0, 1, 2]}))) == 3 * 346
-    paper["datasets"]["cifar10"]["latent"] = [64]
+    paper["datasets"]["cifar10"] |= {"latent": [64], "comparison_latent": 64}
     assert len(settings.cells(settings.resolve({**paper, "run": ["noise"]}))) == 5
 
 
@@ -120,9 +120,14 @@ def test_a_cell_that_two_grids_share_is_there_once(paper):
     assert len(settings.cells(settings.resolve(paper))) == 2 * 179
 
 
-def test_the_comparison_latent_is_the_middle_one_unless_given(paper):
+def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
     paper["datasets"]["cifar10"] |= {"latent": [64, 8, 16], "comparison_latent": None}
     assert settings.resolve(paper)["datasets"]["cifar10"]["comparison_latent"] == 16
+    paper["experiments"]["mine"] = [{"dataset": "cifar10", "model": "dae", "filters": 8, "latent": [20]}]
+    resolved = settings.resolve({**paper, "run": ["mine"]})["datasets"]
+    assert resolved["cifar10"]["comparison_latent"] == 20
+    # Not run: the paper's stays.
+    assert resolved["celeba"]["comparison_latent"] == 64
 
 
 def at(config: dict, path: str) -> tuple[object, str | int]:
@@ -177,6 +182,11 @@ REFUSED = [
     ("experiments.scatter[0].latent", 64, "its cells on cifar10 have the latent sizes 64, 128. Write the same one for"),
     ("experiments.scatter[2].latent", 1, "its cells on celeba have the latent sizes 1. Write the same one for all, at"),
     ("experiments.figure1", [{"dataset": "cifar10", "model": "dae", "filters": 8}], "another experiment's figure has"),
+    (
+        "experiments.scatter-a",
+        [{"dataset": "cifar10", "model": "dae", "filters": 8}],
+        "another experiment's figure has",
+    ),
     ("run_on", ["cifar"], "run_on[0]: there is no dataset 'cifar'. Did you mean 'cifar10'?"),
     ("run_on", "cifar10", "run_on: 'cifar10' can't be used here. Write the names of one or more datasets"),
     ("run_on", [], "run_on is empty. Write the names of one or more datasets"),
@@ -187,6 +197,14 @@ REFUSED = [
     ),
     ("scoring.train_recon_references", ["val"], "scoring.train_recon_references[0]: 'val' is none of test, train"),
     ("scoring.train_recon_references", [], "scoring.train_recon_references is empty. Write one or both of test, train"),
+    ("priors.gmm.kind", "mvg", "priors.gmm: this name is the paper's prior of that kind. Write kind: gmm, or another"),
+    ("datasets.cifar10.comparison_latent", 100, "comparison_latent: 100 is none of the latent sizes that run (16, 32"),
+    (
+        "datasets.cifar10.latent",
+        [16, 64],
+        "comparison_latent: 128 is none of the latent sizes that run (16, 64). Write",
+    ),
+    ("priors", {"mvg": None}, "priors is empty. Write at least one prior"),
     ("priors.interpolation", {"kind": "mvg"}, "priors.interpolation: tables have a column of this name already"),
     ("priors.mvg_difference", {"kind": "mvg"}, "priors.mvg_difference: tables have a column of this name already"),
     ("experiments.width[0].model", ["dae", "vea"], "there is no model 'vea'. Did you mean 'vae'?"),
@@ -260,6 +278,11 @@ def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message
     assert message in str(refusal.value)
     # The heading, then a line for each fault.
     assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_a_prior_that_is_null_is_taken_away(paper):
+    paper["priors"] |= {"gmm": None, "gmm20": {"kind": "gmm", "components": 20}}
+    assert list(settings.resolve(paper)["priors"]) == ["standard_normal", "mvg", "gmm20"]
 
 
 def test_a_dataset_that_no_experiment_names_is_nothing_to_run_on(paper):

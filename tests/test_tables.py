@@ -11,7 +11,7 @@ from autoencoders.experiments import table1, table1_sections
 from autoencoders.published import CITED, merge_published, read_published, setting
 from autoencoders.rendering import to_markdown, write_table
 from autoencoders.score_sections import all_scores_sections, table2_sections, table3_sections
-from autoencoders.tables import collect_scores, lowest, lowest_of_table3, select_cells, table2, table3
+from autoencoders.tables import collect_scores, lowest, lowest_of_table3, table2, table3
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 METRICS = ["train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"]
@@ -400,21 +400,17 @@ def test_written_tables_agree(published, tmp_path):
         assert "0.3333" in text and "99.60 (-99.27)" in text
 
 
-def test_select_cells_takes_those_cells_alone():
-    scores = collect_scores([cell(values=1), cell(seed=1, values=1), cell(depth="2222", values=1), cell("x", values=1)])
-    keys = ["dataset", "model", "filters", "depth", "latent", "seed"]
-    chosen = select_cells(scores, [dict(zip(keys, ("digits", "dae", 8, depth, 16, 0), strict=True)) for depth in (1,)])
-    assert len(chosen) == 7
-    assert chosen[keys].drop_duplicates().values.tolist() == [["digits", "dae", 8, "1", 16, 0]]
-
-
-def test_only_as_many_images_and_epochs_as_the_papers_make_its_setting():
-    paper = {"epochs": 100, "training": 50_000, "reference": 10_000, "scored": 10_000}
-    assert setting("cifar10", **paper) == "paper"
-    assert setting("celeba", **paper | {"training": 162_770, "scored": 0}) == "paper"
-    for change in ({"training": 10_000}, {"reference": 5_000}, {"scored": 50_000}, {"epochs": 99}, {"epochs": 200}):
-        assert setting("cifar10", **paper | change) == "own"
-    assert setting("mine", **paper) == "own"
+def test_only_the_papers_images_and_epochs_make_its_setting():
+    cifar10 = {"prepared": (32, None), "epochs": 100, "training": 50_000, "reference": 10_000, "scored": 10_000}
+    celeba = cifar10 | {"prepared": (64, 140), "training": 162_770}
+    assert setting("cifar10", **cifar10) == "paper"
+    assert setting("celeba", **celeba | {"scored": 0}) == "paper"
+    changes = [{"training": 10_000}, {"reference": 5_000}, {"scored": 50_000}, {"epochs": 99}, {"prepared": (32, 24)}]
+    for change in changes:
+        assert setting("cifar10", **cifar10 | change) == "own"
+    assert setting("celeba", **celeba | {"prepared": (64, None)}) == "own"
+    assert setting("celeba", **celeba | {"prepared": (32, 140)}) == "own"
+    assert setting("mine", **cifar10) == "own"
 
 
 def test_a_reduced_run_on_the_papers_dataset_stands_alone(published):

@@ -35,6 +35,8 @@ COMPARISONS = settings.comparisons(config)
 # The splits that something is compared with; test always is.
 REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
+# The experiment of every figure of scores.
+FIGURES = {settings.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != settings.SCATTER}
 
 
 wildcard_constraints:
@@ -42,7 +44,7 @@ wildcard_constraints:
     prior="|".join(map(re.escape, config["priors"])),
     extractor="inception|classifier",
     split="train|test",
-    figure=r"[A-Za-z0-9][\w.-]*",
+    figure="|".join(map(re.escape, FIGURES)) or "(?!)",
 
 
 def modules(script):
@@ -96,9 +98,10 @@ def objective_options(wildcards):
 
 
 def priors_of_kind(kind):
-    """The file of the first prior of a kind, in a list; an empty one where the config has no such prior."""
-    names = [name for name, options in config["priors"].items() if options["kind"] == kind]
-    return [f"<results>/cells/<cell>/priors/{name}.npz" for name in names[:1]]
+    """The file of the paper's prior of a kind, which has the kind's name, else of another; in a list, that may be empty."""
+    names = sorted(name for name, options in config["priors"].items() if options["kind"] == kind)
+    chosen = [kind] if kind in names else names[:1]
+    return [f"<results>/cells/<cell>/priors/{name}.npz" for name in chosen]
 
 
 def prior_options(wildcards):
@@ -147,17 +150,18 @@ PUBLISHED = os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv")
 CELL_LABELS = {"model": "{model}", "filters": "{filters}", "depth": "{depth}", "latent": "{latent}", "seed": "{seed}"}
 
 
-# The experiment of every figure of scores.
-FIGURES = {settings.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != settings.SCATTER}
-
-
 def cells_of(experiment):
     """The cells of one experiment, where it runs; none where it does not."""
     return settings.experiment_cells(config, experiment) if experiment in config["run"] else []
 
 
-def cells_of_figure(wildcards):
-    return cells_of(FIGURES[wildcards.figure])
+def figure_scores(wildcards):
+    """The scores of the cells that a figure shows, and of no others."""
+    return [
+        f"<results>/cells/{CELL.format(**cell)}/scores/{wildcards.extractor}.parquet"
+        for cell in cells_of(FIGURES[wildcards.figure])
+        if wildcards.extractor in config["datasets"][cell["dataset"]]["extractors"]
+    ]
 
 
 def score_figures():
@@ -214,6 +218,7 @@ FIGURE_TITLES = {
     "scatter-celeba": "Figure A.2: codes",
     "latent_statistics": "Gaussianity of codes",
 }
+FIGURE_TITLES = {f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS} | FIGURE_TITLES
 
 
 def figure_title(name):

@@ -39,7 +39,7 @@ rule preview_dataset:
 
 rule figure:
     input:
-        scores="<results>/tables/scores.parquet",
+        scores=figure_scores,
         published=PUBLISHED,
         modules=modules("figure"),
     output:
@@ -59,8 +59,6 @@ rule figure:
     resources:
         mem_mb=2000,
         runtime=10,
-    params:
-        cells=cells_of_figure,
     message:
         "drawing {wildcards.figure} in {wildcards.extractor} features"
     script:
@@ -185,7 +183,7 @@ rule grids:
         mem_mb=4000,
         runtime=10,
     params:
-        priors=list(config["priors"]),
+        priors=sorted(config["priors"], key=labels.metric_order),
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -1,7 +1,4 @@
-"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell.
-
-The codes of test images are always the means: they are for measures, not for fitting priors.
-"""
+"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell."""
 
 import numpy as np
 import torch
@@ -22,8 +19,8 @@ if __name__ == "__main__":
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
         seed = stream_seed(int(snakemake.wildcards.seed), "codes")
-        sampled = torch.Generator(device).manual_seed(seed) if snakemake.params.codes == "sample" else None
-        for split, generator in (("train", sampled), ("test", None)):
+        generator = torch.Generator(device).manual_seed(seed) if snakemake.params.codes == "sample" else None
+        for split in ("train", "test"):
             codes = np.empty((0, network.options.latent), np.float32)
             if not diverged:
                 codes = encode(network, load_images(snakemake.input[split]), batch_size, device, generator)

@@ -9,14 +9,13 @@ from autoencoders.figures import FIGURES, figure1
 from autoencoders.job import job
 from autoencoders.published import read_published
 from autoencoders.style import save
-from autoencoders.tables import select_cells
+from autoencoders.tables import collect_scores
 
 if __name__ == "__main__":
     with job(snakemake):
-        scores = select_cells(pd.read_parquet(snakemake.input.scores), snakemake.params.cells)
-        # Scores with other weights than Inception's official ones have a name that says so.
-        names = [name for name in scores["extractor"].unique() if name.split("-")[0] == snakemake.wildcards.extractor]
-        extractor = names[0] if names else snakemake.wildcards.extractor
+        scores = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
+        # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
+        extractor = scores["extractor"].iloc[0]
         draw = FIGURES.get(snakemake.wildcards.figure, figure1)
         save(
             draw(scores, extractor, read_published(snakemake.input.published)),

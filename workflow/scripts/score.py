@@ -30,7 +30,8 @@ if __name__ == "__main__":
         batch_size = snakemake.config["scoring"]["batch_size"]
         comparisons = snakemake.params.comparisons
         scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
-        sizes = {
+        circumstances = {
+            "prepared": (record["dataset"]["size"], record["dataset"]["crop"]),
             "epochs": record["training"]["epochs"],
             "training": record["training_images"],
             "reference": references["test"][0].count,
@@ -39,7 +40,7 @@ if __name__ == "__main__":
         scores = identified(
             scores,
             snakemake.params.cell,
-            setting(snakemake.wildcards.dataset, **sizes),
+            setting(snakemake.wildcards.dataset, **circumstances),
             recorded_name(extractor, weights_sha256),
         )
         write_parquet(snakemake.output[0], scores)

@@ -28,7 +28,11 @@ PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 bi
 # The latent statistics: a column, its header for people, and what it says.
 LATENT_COLUMNS = {
     "codes": ("Codes", "how many, one a training image"),
-    "rank": ("Rank", "in how many directions the codes vary; fewer than the latent units where some are unused"),
+    "rank": (
+        "Rank",
+        "in how many directions the codes vary: fewer than the latent units where some are unused, with layer "
+        "normalisation (one less), or with too few images",
+    ),
     "mardia_skewness_ratio": (
         "Skewness ratio",
         "Mardia's multivariate skewness over what Gaussian codes are expected to have: 1 for a Gaussian",
@@ -113,7 +117,7 @@ def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int
 
 def bound_text(dataset: str, images: int, dimensions: int) -> str:
     text = (
-        f"Parameters at the latent size nearest to {dataset_label(dataset)}'s comparison latent. With n = {images} "
+        f"Parameters at the latent size nearest to the comparison latent size. With n = {images} "
         f"training images of d = {dimensions} values, n·d = {count_text(images * dimensions)} is, up to a constant, "
         "the number of parameters that a network needs for a smooth (Lipschitz) interpolation of its training images "
         "(Bubeck and Sellke 2021; section 5 of the paper)."

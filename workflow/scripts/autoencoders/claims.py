@@ -27,6 +27,7 @@ from autoencoders.evidence import (
     priors,
     select,
     sensitivity,
+    trained,
     value,
     widths,
 )
@@ -236,14 +237,18 @@ def dae_more_sensitive_than_vae(values: pd.DataFrame, comparison_latent: int) ->
     "Above 512 latent units VAEs become unstable: training diverges there and at no smaller size.", source="section 4"
 )
 def vae_unstable_above_512(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
-    vae = select(values, model=VAE)
-    yield divergence("above 512 units", vae[vae["latent"] > 512], expected=True)
-    yield divergence("up to 512 units", vae[vae["latent"] <= 512], expected=False)
+    yield from divergence_by_size(select(values, model=VAE), expected_above=True)
 
 
-@claim("Training of the DAE diverges at no latent size.", source="section 4")
+@claim("Training of the DAE diverges at no latent size, neither up to 512 units nor above.", source="section 4")
 def dae_never_diverges(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
-    yield divergence("all sizes", select(values, model=DAE), expected=False)
+    yield from divergence_by_size(select(values, model=DAE), expected_above=False)
+
+
+def divergence_by_size(values: pd.DataFrame, expected_above: bool) -> Iterator[Finding]:
+    """Above 512 units and up to them, where divergence is never expected."""
+    yield divergence("above 512 units", values[values["latent"] > 512], expected_above)
+    yield divergence("up to 512 units", values[values["latent"] <= 512], expected=False)
 
 
 def divergence(subject: str, values: pd.DataFrame, expected: bool) -> Finding:
@@ -312,18 +317,16 @@ def depth_moves_optimum_down(values: pd.DataFrame, comparison_latent: int) -> It
 
 
 @claim(
-    "The best score of all DAEs is that of 128 filters, depth 3321 and 96 latent units.",
+    "The best score of all networks trained here is that of the DAE with 128 filters, depth 3321 and 96 latent units.",
     source="section 4",
     datasets=("cifar10",),
 )
 def best_is_3321_at_96(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
     for prior in priors(values):
-        daes = select(values, metric=prior)
-        # Variants such as dae-bn are DAEs too.
-        daes = daes[daes["model"].str.match(r"dae(-|$)")]
+        scores = trained(select(values, metric=prior))
         said = {"model": DAE, "filters": 128, "depth": "3321", "latent": 96}
-        others = daes.drop(select(daes, **said).index)["value"].min()
-        yield compare(f"{metric_label(prior)}, that one and the best other", operator.lt, value(daes, **said), others)
+        others = scores.drop(select(scores, **said).index)["value"].min()
+        yield compare(f"{metric_label(prior)}, that one and the best other", operator.lt, value(scores, **said), others)
 
 
 # Variants of the DAE
@@ -459,7 +462,6 @@ def filters_text(filters: Iterable[int]) -> str:
 @claim(
     "The DAE's best score falls from 32 to 64 and from 64 to 128 filters.",
     source="section 5, Table 3",
-    datasets=("cifar10",),
     reads="optima",
 )
 def dae_gains_to_128(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
@@ -469,7 +471,6 @@ def dae_gains_to_128(values: pd.DataFrame, comparison_latent: int) -> Iterator[F
 @claim(
     "From 32 to 128 filters, the DAE's best score falls by a larger part than the VAE's.",
     source="section 5, Table 3",
-    datasets=("cifar10",),
     reads="optima",
 )
 def dae_gains_more_than_vae(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
@@ -526,12 +527,27 @@ def falls_at_every_step(by_filters: pd.Series) -> Iterator[Finding]:
 
 
 @claim(
-    "At the comparison latent size, the gap of the DAE's scores between MVG and GMM narrows with every step in width.",
-    source="section 5, Table 2",
+    "The gap of the DAE's scores between MVG and GMM narrows with every step in width; the paper does not name the "
+    "latent size, here that of the comparison.",
+    source="section 5",
 )
-def gap_narrows_with_width(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
+def gap_narrows_at_comparison(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
     mvg, gmm = (by_width(values, prior, comparison_latent) for prior in FITTED)
     yield from falls_at_every_step(mvg - gmm)
+
+
+@claim(
+    "The gap of the DAE's scores between MVG and GMM narrows with every step in width; the paper does not name the "
+    "latent size, here the best of each prior.",
+    source="section 5",
+    reads="optima",
+)
+def gap_narrows_at_optimum(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
+    gaps = {}
+    for filters in widths(values, DAE):
+        mvg, gmm = (best(curve(values, DAE, filters, "1", prior))[1] for prior in FITTED)
+        gaps[filters] = mvg - gmm
+    yield from falls_at_every_step(pd.Series(gaps))
 
 
 @claim(
@@ -568,38 +584,48 @@ def kurtosis_deviation(values: pd.DataFrame) -> pd.DataFrame:
 
 
 @claim(
-    "Hypothesis 2: wider encoders have more Gaussian codes; the DAE's Mardia kurtosis ratio is nearer to 1 for the "
-    "widest than for the narrowest at the comparison latent size.",
-    source="section 5",
+    "Hypothesis 2, by a measure of ours and not of the paper: wider encoders have more Gaussian codes; the "
+    "DAE's Mardia kurtosis ratio is nearer to 1 for the widest than for the narrowest at the comparison latent size.",
+    source="sections 2.2 and 5",
 )
 def codes_more_gaussian_with_width(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
     yield from falls_with_width(by_width(kurtosis_deviation(values), "mardia_kurtosis_ratio", comparison_latent))
 
 
 @claim(
-    "Hypothesis 2: deeper encoders have more Gaussian codes; the DAE's Mardia kurtosis ratio is nearer to 1 than at "
-    "depth 1 at the comparison latent size.",
-    source="section 5",
+    "Hypothesis 2, by a measure of ours and not of the paper: deeper encoders have more Gaussian codes; the "
+    "DAE's Mardia kurtosis ratio is nearer to 1 than at depth 1 at the comparison latent size.",
+    source="sections 2.2 and 5",
     datasets=("cifar10",),
 )
 def codes_more_gaussian_with_depth(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
     yield from falls_with_depth(kurtosis_deviation(values), "mardia_kurtosis_ratio", comparison_latent)
 
 
+def midpoint_cost(values: pd.DataFrame) -> pd.DataFrame:
+    """The rows of interpolation with their value minus that of test_recon, which a sharper decoder lowers as much."""
+    cell = ["model", "filters", "depth", "latent"]
+    midpoints, codes = (select(values, metric=metric) for metric in ("interpolation", "test_recon"))
+    both = midpoints.merge(codes[[*cell, "value"]], on=cell, how="left", suffixes=("", "_of_codes"))
+    return both.assign(value=both["value"] - both["value_of_codes"])
+
+
 @claim(
-    "Hypothesis 1: wider DAEs interpolate better; decoded midpoints score lower for the widest than for the narrowest "
-    "at the comparison latent size.",
-    source="section 5",
+    "Hypothesis 1, by a measure of ours and not of the paper: wider DAEs interpolate better; what decoding a "
+    "midpoint costs beyond decoding a code (Midpoints minus Test R) is lower for the widest than for the narrowest at "
+    "the comparison latent size.",
+    source="sections 2.2 and 5",
 )
 def interpolation_better_with_width(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
-    yield from falls_with_width(by_width(values, "interpolation", comparison_latent))
+    yield from falls_with_width(by_width(midpoint_cost(values), "interpolation", comparison_latent))
 
 
 @claim(
-    "Hypothesis 1: deeper DAEs interpolate better; decoded midpoints score lower than at depth 1 at the comparison "
-    "latent size.",
-    source="section 5",
+    "Hypothesis 1, by a measure of ours and not of the paper: deeper DAEs interpolate better; what decoding a "
+    "midpoint costs beyond decoding a code (Midpoints minus Test R) is lower than at depth 1 at the comparison latent "
+    "size.",
+    source="sections 2.2 and 5",
     datasets=("cifar10",),
 )
 def interpolation_better_with_depth(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
-    yield from falls_with_depth(values, "interpolation", comparison_latent)
+    yield from falls_with_depth(midpoint_cost(values), "interpolation", comparison_latent)

@@ -15,6 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -32,7 +33,7 @@ from autoencoders.encodings import (
     marker_size,
     symbol,
 )
-from autoencoders.labels import dataset_label, distance_label, metric_label, model_label
+from autoencoders.labels import CELL_KEYS, dataset_label, distance_label, metric_label, model_label
 from autoencoders.published import CITED, DATASETS, comparable
 from autoencoders.style import STYLE
 
@@ -43,6 +44,8 @@ PAGE_WIDTH = 7.4
 LEGEND_WIDTH = 1.6
 PANEL_SIZES = {1: (4.4, 4.0), 2: (2.9, 2.6)}
 MANY_PANELS = (2.0, 2.6)
+# A caret with its tip on the axis: all other triangles are markers of lines.
+DIVERGED_MARK = {"marker": CARETDOWN, "markersize": 5, "markeredgewidth": 0}
 
 
 @styled
@@ -59,9 +62,10 @@ def draw_scores(
     """The score against the latent size: a row of panels a dataset, each panel with the metrics of one of ``panels``.
 
     ``scores`` is a table of ``autoencoders.tables.collect_scores``, of one experiment. A line is the mean over the
-    seeds that are "ok", its band their range; a latent size at which every seed diverged leaves a gap. Beside rows
-    that are ``comparable`` with the paper stand values of ``published`` (``read_published``): open markers for the
-    paper's own of the very lines drawn, and with ``cited`` crosses for those of others. ``log`` is for the score.
+    seeds that are "ok", its band their range; a latent size at which every seed diverged leaves a gap, and on the axis
+    a mark in the line's colour, since one that was not run leaves a gap too. Beside rows that are ``comparable`` with
+    the paper stand values of ``published`` (``read_published``): open markers for the paper's own of the very lines
+    drawn, and with ``cited`` crosses for those of others. ``log`` is for the score.
     """
     metrics = [metric for panel in panels for metric in panel]
     rows = scores[(scores["extractor"] == extractor) & scores["metric"].isin(metrics)]
@@ -76,6 +80,7 @@ def draw_scores(
         *line_entries(channels[1]),
         *constant_entries(rows, channels),
         *seed_entries(rows),
+        *diverged_entries(rows),
         *published_entries(points, crosses),
     ]
 
@@ -138,11 +143,16 @@ def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def draw_panel(
     axes: Axes, rows: pd.DataFrame, points: pd.DataFrame, crosses: pd.DataFrame, colours: Channel, lines: Channel
 ) -> None:
+    diverged = {}
     for (colour_key, line_key), line in by_line(rows, colours, lines):
         name = f"{colours.names[colour_key]}; {lines.names[line_key]}"
         # A group without a value stays in the index as NaN, which breaks the line there.
         seeds = line["frechet_distance"].where(line["status"] == "ok").groupby(line["latent"])
         draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name)
+        for latent in (latent for latent, count in seeds.count().items() if not count):
+            diverged.setdefault(latent, {})[colours.looks[colour_key][0]] = None
+    for latent, of_latent in diverged.items():
+        draw_diverged(axes, latent, list(of_latent))
     for (colour_key, line_key), values in by_line(points, colours, lines):
         draw_points(axes, values["latent"], values["fid"], *colours.looks[colour_key], lines.looks[line_key][1])
     if len(crosses):
@@ -181,6 +191,13 @@ def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, 
         axes.plot(mean.index, mean, linestyle="none", marker=glyph, markersize=2.6, color="white", markeredgewidth=0.5)
 
 
+def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
+    """A mark a colour, the first on the bottom axis and the others stacked on it, where none hides another."""
+    at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 6}
+    for place, colour in enumerate(of_latent):
+        axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
+
+
 def draw_points(axes: Axes, x: pd.Series, y: pd.Series, colour, marker: str, glyph: str | None) -> None:
     """Open markers: values of the paper, beside our line of the same colour and marker."""
     axes.plot(
@@ -204,6 +221,14 @@ def seed_entries(rows: pd.DataFrame) -> list[tuple]:
     if rows["seed"].nunique() == 1:
         return []
     return [heading("Seeds"), (Patch(color=GREY, alpha=0.25, linewidth=0), "their range")]
+
+
+def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
+    """Entries of the legend: the marks of cells that diverged at every seed."""
+    keys = [key for key in CELL_KEYS if key != "seed"]
+    if (rows["status"] == "ok").groupby([rows[key] for key in keys]).any().all():
+        return []
+    return [heading("On the axis"), (symbol(**DIVERGED_MARK, color=GREY), "diverged")]
 
 
 def published_entries(points: pd.DataFrame, crosses: pd.DataFrame) -> list[tuple]:

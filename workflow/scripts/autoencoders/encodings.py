@@ -136,7 +136,9 @@ def colour_entries(colours: Channel) -> list[tuple]:
 
 
 def line_entries(lines: Channel) -> list[tuple]:
-    """Entries of the legend: a grey line a key, with the glyph in its marker."""
+    """Entries of the legend: a grey line a key, with the glyph in its marker; none for ``only_depth_1``."""
+    if only_depth_1(lines):
+        return []
     entries = [heading(lines.heading)]
     for key, (style, glyph) in lines.looks.items():
         line = Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, marker="o", markersize=5, markeredgewidth=0)
@@ -145,9 +147,14 @@ def line_entries(lines: Channel) -> list[tuple]:
     return entries
 
 
+def only_depth_1(lines: Channel) -> bool:
+    """Whether all lines have the style of depth 1, which ``constant_entries`` says shorter."""
+    return lines.columns == ("depth",) and set(lines.looks) == {("1",)}
+
+
 def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tuple]:
     """Entries of the legend: what no name in it says since it is the same for all lines."""
-    columns = {column for each in channels if len(each.columns) > 1 for column in each.columns}
+    columns = {column for each in channels if len(each.columns) > 1 or only_depth_1(each) for column in each.columns}
     texts = [
         NAMES[column](rows[column].iloc[0])
         for column in ("filters", "depth")

@@ -96,10 +96,15 @@ def sensitivity(over_latents: pd.Series) -> float:
     return float(over_latents.max() / over_latents.min() - 1)
 
 
+def trained(values: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the networks that were trained for these values; the others are cited."""
+    return values[~values["model"].isin(CITED_MODELS)]
+
+
 def priors(values: pd.DataFrame, metrics: Iterable[str] = FITTED) -> list[str]:
     """Those of ``metrics``, by default the fitted priors, that values have which are not cited."""
-    trained = set(values.loc[~values["model"].isin(CITED_MODELS), "metric"])
-    return [metric for metric in metrics if metric in trained]
+    measured = set(trained(values)["metric"])
+    return [metric for metric in metrics if metric in measured]
 
 
 def networks(values: pd.DataFrame, *models: str) -> list[tuple[int, str]]:

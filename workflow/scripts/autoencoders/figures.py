@@ -79,7 +79,7 @@ def figure3(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
 def figure4(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
     """Figure 4: normalisation of the code. MVG solid, GMM dashed, N(0,I) dotted.
 
-    N(0,I) of a plain DAE is several times the rest: on a logarithmic axis that still leaves the others apart.
+    In the paper N(0,I) of a plain DAE is several times the rest: a logarithmic axis still leaves the others apart then.
     """
     looks = {
         ("dae",): (RED, "s"),

@@ -22,12 +22,20 @@ COLUMNS = (
 )
 
 
+def span(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal directions (z, r) that codes (N, z) vary in, and their variances (r,), divided by N.
+
+    Layer normalisation takes one direction away, unused units and N ≤ z others.
+    """
+    variances, directions = linalg.eigh(np.cov(codes, rowvar=False, ddof=0).reshape(codes.shape[1], codes.shape[1]))
+    kept = variances > RANK_TOLERANCE * variances[-1]
+    return directions[:, kept], variances[kept]
+
+
 def whiten(codes: np.ndarray) -> np.ndarray:
     """Codes (N, z) as (N, r) with mean 0 and covariance (divided by N) I, in the r directions that they span."""
-    centred = codes - codes.mean(axis=0)
-    variances, directions = linalg.eigh(centred.T @ centred / len(codes))
-    kept = variances > RANK_TOLERANCE * variances[-1]
-    return centred @ (directions[:, kept] / np.sqrt(variances[kept]))
+    directions, variances = span(codes)
+    return (codes - codes.mean(axis=0)) @ (directions / np.sqrt(variances))
 
 
 def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
@@ -46,21 +54,25 @@ def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
     return float(skewness / expected_skewness), float(kurtosis / expected_kurtosis)
 
 
-def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | None) -> float:
-    """Mean log-density in nats of codes (N, z) under a mixture of Gaussians of `autoencoders.priors`.
+def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | None, directions: np.ndarray) -> float:
+    """Mean log-density in nats of codes (N, z) under a mixture of Gaussians of `autoencoders.priors`, both projected
+    on orthonormal ``directions`` (z, r).
 
-    NaN without a mixture, and under one with a singular covariance, which has no density.
+    NaN without a mixture, and under one that is singular even there, which has no density.
     """
     if mixture is None:
         return np.nan
-    logs = np.empty((len(mixture["weights"]), len(codes)))
-    for row, weight, mean, covariance in zip(
-        logs, mixture["weights"], mixture["means"], mixture["covariances"], strict=True
-    ):
+    codes, means = codes @ directions, mixture["means"] @ directions
+    covariances = directions.T @ mixture["covariances"] @ directions
+    logs = np.empty((len(means), len(codes)))
+    for row, weight, mean, covariance in zip(logs, mixture["weights"], means, covariances, strict=True):
         try:
-            row[:] = np.log(weight) + stats.multivariate_normal.logpdf(codes, mean, covariance)
+            factor = linalg.cholesky(covariance, lower=True)
         except linalg.LinAlgError:
             return np.nan
+        standardised = linalg.solve_triangular(factor, (codes - mean).T, lower=True)
+        constant = np.log(np.diag(factor)).sum() + len(mean) / 2 * np.log(2 * np.pi)
+        row[:] = np.log(weight) - 0.5 * (standardised**2).sum(axis=0) - constant
     return float(special.logsumexp(logs, axis=0).mean())
 
 
@@ -73,21 +85,25 @@ def latent_statistics(
 ) -> dict[str, float]:
     """The values of ``COLUMNS`` for codes (N, z) of training images; ``held_out`` (M, z) are those of test images.
 
-    ``mvg`` and ``gmm`` are the priors that were fitted to ``codes``, where there are any. No codes, those of a diverged
-    cell, have no statistics: NaN.
+    ``mvg`` and ``gmm`` are the priors that were fitted to ``codes``, where there are any. Their likelihoods are those
+    in the directions that the codes vary in: elsewhere a Gaussian has no density. Fewer codes than units tell nothing
+    of held-out ones. No codes, those of a diverged cell, have no statistics: NaN.
     """
     if not len(codes):
         return {name: 0 if name in ("codes", "rank") else np.nan for name in COLUMNS}
     codes, held_out = codes.astype(np.float64), held_out.astype(np.float64)
     drawn = generator(seed, "gaussianity").choice(len(codes), min(SUBSAMPLE, len(codes)), replace=False)
-    whitened = whiten(codes[np.sort(drawn)])
-    skewness_ratio, kurtosis_ratio = mardia_ratios(whitened)
+    skewness_ratio, kurtosis_ratio = mardia_ratios(whiten(codes[np.sort(drawn)]))
     # A unit that never changes has no shape to speak of.
     varying = codes[:, codes.std(axis=0) > 0]
-    mvg_likelihood, gmm_likelihood = mean_log_likelihood(held_out, mvg), mean_log_likelihood(held_out, gmm)
+    directions, _ = span(codes)
+    mvg_likelihood = gmm_likelihood = np.nan
+    if len(codes) > codes.shape[1]:
+        mvg_likelihood = mean_log_likelihood(held_out, mvg, directions)
+        gmm_likelihood = mean_log_likelihood(held_out, gmm, directions)
     values = (
         len(codes),
-        whitened.shape[1],
+        directions.shape[1],
         skewness_ratio,
         kurtosis_ratio,
         float(np.abs(stats.skew(varying)).mean()) if varying.size else np.nan,

@@ -205,5 +205,5 @@ def to_unit_interval(images: Tensor) -> Tensor:
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Trainable numbers (batch normalisation's running statistics are not)."""
+    """Weights and biases, frozen ones included (batch normalisation's running statistics are not)."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -7,6 +7,8 @@ import pandas as pd
 # What a published value is about; it says nothing about any other cell or metric.
 KEYS = ["dataset", "model", "filters", "depth", "latent", "metric"]
 DATASETS = ("cifar10", "celeba")
+# The side in pixels that they are resized to, and that is cropped before.
+PREPARED = {"cifar10": (32, None), "celeba": (64, 140)}
 # The images that the paper trained on, and those that each of its scores was computed on.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
 SCORED_IMAGES = 10_000
@@ -20,14 +22,14 @@ def read_published(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"depth": str})
 
 
-def setting(dataset: str, epochs: int, training: int, reference: int, scored: int) -> str:
-    """ "paper" for a score on the paper's dataset with as many epochs and images as there, else "own".
+def setting(dataset: str, prepared: tuple, epochs: int, training: int, reference: int, scored: int) -> str:
+    """ "paper" for a score on the paper's dataset, prepared as there, with as many epochs and images; else "own".
 
-    ``training``, ``reference`` and ``scored`` (0 for a cell that diverged) count images. A Fréchet distance depends on
-    how many it is computed on, and a reduced run must not look like the paper's.
+    ``prepared`` is (size, crop); ``training``, ``reference`` and ``scored`` (0 for a cell that diverged) count images.
+    A Fréchet distance depends on all of these, and a reduced run must not look like the paper's.
     """
-    trained = (epochs, training) == (EPOCHS, TRAINING_IMAGES.get(dataset))
-    return "paper" if trained and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
+    same = (prepared, epochs, training) == (PREPARED.get(dataset), EPOCHS, TRAINING_IMAGES.get(dataset))
+    return "paper" if same and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
 
 
 def comparable(scores: pd.DataFrame) -> pd.Series:

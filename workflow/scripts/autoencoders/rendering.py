@@ -20,7 +20,7 @@ NO_VALUE = "–"
 DIVERGED = "diverged"
 # 82.49, 98.00? (-0.40), 3.0 M: what stands right-aligned.
 NUMBER = re.compile(r"[-+]?\d[\d.]*\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
-LATEX_PACKAGES = ("booktabs", "graphicx", "longtable")
+LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
 # Rows that fit on a page, and characters that fit into a column beside others.
 LONG_TABLE, LONG_TEXT = 40, 40
 BOLD = re.compile(r"\*\*(.+?)\*\*")
@@ -87,10 +87,10 @@ def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
         slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
         title_lines = rf"\caption{{{caption}}}\label{{tab:{name}-{slug}}}"
         body = BOLD.sub(r"\\textbf{\1}", render_rows(rows, "latex_booktabs"))
-        widths = [rows[column].map(len).max() for column in rows]
+        widths = {column: rows[column].map(len).max() for column in rows}
         if rows.empty:
             parts += ["", caption]
-        elif len(rows) > LONG_TABLE or max(widths) > LONG_TEXT:
+        elif len(rows) > LONG_TABLE or max(widths.values()) > LONG_TEXT:
             parts += ["", long_table(body, widths, title_lines)]
         else:
             # Shrinks what is wider than the text, and nothing else.
@@ -99,20 +99,27 @@ def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def long_table(body: str, widths: list[int], title_lines: str) -> str:
-    """A tabular as a longtable, which breaks over pages; columns of long texts share what the page is wide."""
+def long_table(body: str, widths: Mapping[str, int], title_lines: str) -> str:
+    """A tabular as a longtable, which breaks over pages, in landscape; long columns share what the others leave.
+
+    ``widths``: the characters of the longest text under each header.
+    """
+    long = [width > LONG_TEXT for width in widths.values()]
+    fixed = sum(max(width, len(header)) for header, width in widths.items() if width <= LONG_TEXT)
+    # Parts of the line, measured: what a character takes, and the space around a column.
+    share = (0.97 - 0.0075 * fixed - 0.021 * len(widths)) / max(sum(long), 1)
     columns = re.search(r"\\begin{tabular}{(\w+)}", body)[1]
-    share = f"p{{{0.75 / max(sum(width > LONG_TEXT for width in widths), 1):.2f}\\linewidth}}"
-    columns = "".join(share if width > LONG_TEXT else align for align, width in zip(columns, widths, strict=True))
+    paragraph = f"p{{{share:.3f}\\linewidth}}"
+    columns = "".join(paragraph if wraps else align for align, wraps in zip(columns, long, strict=True))
     body = re.sub(r"\\begin{tabular}{\w+}\n|\\end{tabular}", "", body).rstrip()
     head, rows = body.split(r"\midrule", 1)
     parts = [
-        r"{\footnotesize",
+        r"\begin{landscape}\footnotesize",
         rf"\begin{{longtable}}{{{columns}}}",
         title_lines + r"\\",
         head.rstrip() + r" \midrule \endhead",
         rows.strip(),
-        r"\end{longtable}}",
+        r"\end{longtable}\end{landscape}",
     ]
     return "\n".join(parts)
 

@@ -17,12 +17,14 @@ HEADERS = {"latent": "Latent units", **METRICS}
 
 def table2_sections(table: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``autoencoders.tables.table2``."""
-    return score_sections(table, lowest(table), "Bold: the lowest of ours for each width.")
+    legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest of ours for each width."
+    return score_sections(table, lowest(table), legend)
 
 
 def table3_sections(table: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``autoencoders.tables.table3``."""
-    return score_sections(table, lowest_of_table3(table), "Bold: the best model for each width and prior.")
+    legend = "Depth 1 only. Bold: the best model for each width and prior."
+    return score_sections(table, lowest_of_table3(table), legend)
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
@@ -32,7 +34,7 @@ def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
 
 
 def score_sections(table: pd.DataFrame, bold: pd.DataFrame, legend: str = "") -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks."""
+    """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks and what the rows are."""
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):

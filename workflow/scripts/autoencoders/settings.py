@@ -17,6 +17,8 @@ from autoencoders.labels import CELL_KEYS, NOT_PRIORS
 from autoencoders.locations import is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+# Priors of these names are the paper's, in tables and claims alike.
+KINDS = ("standard_normal", "mvg", "gmm")
 # The figures of the paper's experiments by their number (Figures 2 and 5 are the same plot); others have their name.
 PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
 # The experiment whose codes are drawn (Figures A.1 and A.2), and not its scores.
@@ -31,6 +33,9 @@ def resolve(config: dict) -> dict:
     schema = yaml.safe_load(SCHEMA_FILE.read_text())
     validator = filling_validator(schema)
     config = copy.deepcopy(config)
+    if isinstance(config.get("priors"), dict):
+        # Laid over another config, null takes a prior away.
+        config["priors"] = {name: prior for name, prior in config["priors"].items() if prior is not None}
     # Checked as it was written, for messages that name the user's own key.
     faults = [describe_fault(error, schema) for error in validator.iter_errors(copy.deepcopy(config))]
     if not faults:
@@ -38,9 +43,9 @@ def resolve(config: dict) -> dict:
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
         # Run for the defaults that it fills in.
         list(validator.iter_errors(config))
-        for dataset in config["datasets"].values():
+        for name, dataset in config["datasets"].items():
             if dataset["comparison_latent"] is None:
-                sizes = sorted(as_list(dataset["latent"]))
+                sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
                 dataset["comparison_latent"] = sizes[len(sizes) // 2]
         faults = list(find_contradictions(config))
     if faults:
@@ -145,6 +150,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
         # Beside a prior's column stand those of the paper's values.
         if name.endswith(("_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
+        if name in KINDS and config["priors"][name]["kind"] != name:
+            yield f"priors.{name}: this name is the paper's prior of that kind. Write kind: {name}, or another name."
     yield from check_schedule(config["training"])
     found = cells(config, known_only=True)
     if not found and not wrong_names:
@@ -155,6 +162,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
     used = {cell["dataset"] for cell in found}
     for name in sorted(used):
         yield from check_dataset(name, config["datasets"][name])
+        yield from check_comparison(name, config["datasets"][name]["comparison_latent"], config)
     if SCATTER in config["run"]:
         yield from check_scatter(experiment_cells(config, SCATTER, known_only=True))
     if config["training"]["batch_size"] == 1:
@@ -185,7 +193,7 @@ def check_names(config: dict) -> Iterator[str]:
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
-        if experiment in PAPER_FIGURES.values():
+        if experiment in PAPER_FIGURES.values() or experiment.startswith(f"{SCATTER}-"):
             yield f"experiments.{experiment}: another experiment's figure has this name. Write another name."
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"
@@ -198,6 +206,23 @@ def check_names(config: dict) -> Iterator[str]:
             for depth in as_list(grid["depth"]):
                 if "0" in str(depth):
                     yield f"{path}.depth: {depth} has a stage without a convolution. Write digits from 1 to 9."
+
+
+def check_comparison(dataset: str, comparison: int, config: dict) -> Iterator[str]:
+    """Table 2, the figure of Gaussianity and half of the claims would be empty, days later."""
+    sizes = compared_sizes(config, dataset)
+    if sizes and comparison not in sizes:
+        yield (
+            f"datasets.{dataset}.comparison_latent: {comparison} is none of the latent sizes that run "
+            f"({', '.join(map(str, sizes))}). Write one of them: Table 2 compares models there."
+        )
+
+
+def compared_sizes(config: dict, dataset: str) -> list[int]:
+    """The latent sizes of a dataset's cells whose scores are compared."""
+    experiments = [name for name in config["run"] if name != SCATTER]
+    found = [cell for name in experiments for cell in experiment_cells(config, name, known_only=True)]
+    return sorted({cell["latent"] for cell in found if cell["dataset"] == dataset})
 
 
 def check_scatter(cells: list[dict]) -> Iterator[str]:

@@ -29,12 +29,6 @@ def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def select_cells(scores: pd.DataFrame, cells: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """The rows of those cells, each given as a dict with the keys ``CELL``."""
-    wanted = pd.DataFrame([{**cell, "depth": str(cell["depth"])} for cell in cells], columns=CELL)
-    return scores.merge(wanted.drop_duplicates(), on=CELL)
-
-
 def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Mapping[str, int]) -> pd.DataFrame:
     """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, means over seeds.
 

@@ -123,7 +123,8 @@ def train(
         )
         if not (math.isfinite(loss) and weights_finite(network)):
             status = "diverged"
-            logger.warning("epoch %d: the loss is %s; this cell ends as diverged", epoch + 1, loss)
+            what = "the weights are not finite after the last step" if math.isfinite(loss) else f"the loss is {loss}"
+            logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
             break
     progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
     return TrainingResult(status, pd.DataFrame(history), progress.seconds, progress.rate)
