@@ -551,8 +551,8 @@ def gap_narrows_at_optimum(values: pd.DataFrame, comparison_latent: int) -> Iter
 
 
 @claim(
-    "At the comparison latent size, the GMM's gain over the MVG in log-likelihood of held-out codes of the DAE falls "
-    "with every step in width.",
+    "At the comparison latent size, the GMM's gain over the MVG in log-likelihood of held-out codes of the DAE (a "
+    "measure of ours and not of the paper) falls with every step in width.",
     source="section 5",
 )
 def likelihood_gap_narrows_with_width(values: pd.DataFrame, comparison_latent: int) -> Iterator[Finding]:
@@ -603,7 +603,7 @@ def codes_more_gaussian_with_depth(values: pd.DataFrame, comparison_latent: int)
 
 
 def midpoint_cost(values: pd.DataFrame) -> pd.DataFrame:
-    """The rows of interpolation with their value minus that of test_recon, which a sharper decoder lowers as much."""
+    """The rows of interpolation with their value minus that of test_recon: a sharper decoder lowers both."""
     cell = ["model", "filters", "depth", "latent"]
     midpoints, codes = (select(values, metric=metric) for metric in ("interpolation", "test_recon"))
     both = midpoints.merge(codes[[*cell, "value"]], on=cell, how="left", suffixes=("", "_of_codes"))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from autoencoders.labels import CELL_KEYS
-from autoencoders.published import CITED, KEYS
+from autoencoders.published import CITED, KEYS, one_a_cell
 
 CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor"]
@@ -47,12 +47,8 @@ def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.Data
 
 
 def published_values(published: pd.DataFrame) -> pd.DataFrame:
-    """The values of ``read_published``, the paper's and those it cites, with the column dataset before the others.
-
-    Some cells stand in Table 2 and in Table 3: Table 2 goes first.
-    """
-    values = published.sort_values("source", key=lambda source: source != "Table 2", kind="stable")
-    values = values.drop_duplicates(KEYS).rename(columns={"fid": "value"})
+    """The values of ``read_published``, the paper's and those it cites, with the column dataset before the others."""
+    values = one_a_cell(published).rename(columns={"fid": "value"})
     values["model"] = [cited(model) if model in CITED else model for model in values["model"]]
     # Whether other seeds diverged, and which cells did, is not printed.
     values["diverged"] = pd.array([pd.NA] * len(values), "Int64")

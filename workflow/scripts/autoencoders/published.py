@@ -37,14 +37,17 @@ def comparable(scores: pd.DataFrame) -> pd.Series:
     return (scores["extractor"] == "inception") & (scores["setting"] == "paper")
 
 
+def one_a_cell(published: pd.DataFrame) -> pd.DataFrame:
+    """One value a cell and metric. Some stand in Table 2 and in Table 3: Table 2 goes first."""
+    by_source = published.sort_values("source", key=lambda source: source != "Table 2", kind="stable")
+    return by_source.drop_duplicates(KEYS)
+
+
 def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """``scores`` with columns published (FID), difference (ours minus it), published_source and published_confidence,
     missing where the paper has no value for that very cell and metric or where the row is not ``comparable``.
-
-    Some cells stand in Table 2 and in Table 3: Table 2 goes first.
     """
-    values = published.sort_values("source", key=lambda source: source != "Table 2", kind="stable")
-    values = values.drop_duplicates(KEYS).rename(
+    values = one_a_cell(published).rename(
         columns={"fid": "published", "source": "published_source", "confidence": "published_confidence"}
     )
     added = ["published", "published_source", "published_confidence"]
