@@ -114,6 +114,14 @@ def test_long_tables_and_long_texts_break_over_pages_and_lines():
     assert text.index(r"\label{tab:t-long}") < text.index("99 ") < text.index(r"\label{tab:t-texts}")
 
 
+def test_a_table_too_wide_for_a_line_shrinks_in_parts_that_fit_on_a_page():
+    rows = pd.DataFrame({f"A quite long header {place}": map(str, range(100)) for place in range(9)})
+    text = to_latex("T", [Section("Wide", "Text.", rows)], "t")
+    assert text.count(r"\begin{table}") == text.count(r"\resizebox") == 3 and "longtable}{" not in text
+    assert text.count(r"\label") == 1 and text.count("Wide (continued).") == 2
+    assert [int(row) for row in re.findall(r"^ *(\d+) +&", text, re.MULTILINE)] == list(range(100))
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
     wide = pd.DataFrame({f"Column {number}": ["**1.000**", "– · × … ü"] for number in range(30)})
@@ -122,7 +130,11 @@ def test_latex_compiles(tmp_path):
     )
     config = settings.resolve(yaml.safe_load(CONFIG_FILE.read_text()))
     experiments = table1_sections(table1({name: settings.experiment_cells(config, name) for name in config["run"]}))
-    tables = [Section("Wide", "Text.", wide), Section("Long", "Text.", long), *experiments]
+    both = pd.concat([wide] * 50)
+    tables = [
+        *(Section("Wide", "Text.", wide), Section("Long", "Text.", long), Section("Both", "Text.", both)),
+        *experiments,
+    ]
     text = to_latex("T", [*sections(), *tables], "t")
     (tmp_path / "table.tex").write_text(text)
     packages = re.findall(r"\\usepackage{\w+}", text)

@@ -324,8 +324,10 @@ def test_sections_say_what_the_numbers_are(published):
         table3_sections(table3(scores, published)),
         all_scores_sections(scores),
     )
-    for sections in map(list, tables):
+    depths = ("Depth 1, at the dataset's comparison latent size.", "Depth 1 only.", "")
+    for sections, depth in zip(map(list, tables), depths, strict=True):
         cifar10, digits = sections
+        assert all(depth in text and ("Depth 1" in text) == bool(depth) for text in (cifar10.text, digits.text))
         assert digits.heading == "digits, classifier" and "not FID; not comparable with the paper" in digits.text
         assert 'Columns "paper"' not in digits.text
         assert cifar10.heading == "CIFAR-10, inception" and cifar10.text.startswith("FID (pytorch-fid's Inception)")

@@ -86,31 +86,44 @@ def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
         caption = escape_latex(" ".join([f"{heading}.", *text.splitlines()]))
         slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
         title_lines = rf"\caption{{{caption}}}\label{{tab:{name}-{slug}}}"
-        body = BOLD.sub(r"\\textbf{\1}", render_rows(rows, "latex_booktabs"))
         widths = {column: rows[column].map(len).max() for column in rows}
+        share = paragraph_share(widths)
         if rows.empty:
             parts += ["", caption]
-        elif len(rows) > LONG_TABLE or max(widths.values()) > LONG_TEXT:
-            parts += ["", long_table(body, widths, title_lines)]
+        elif max(widths.values()) > LONG_TEXT or (len(rows) > LONG_TABLE and share > 0):
+            parts += ["", long_table(latex_rows(rows), widths, share, title_lines)]
         else:
-            # Shrinks what is wider than the text, and nothing else.
+            # Shrinks what is wider than the text, and nothing else. A page breaks between boxes alone.
             box = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-            parts += ["", r"\begin{table}[htbp]", r"\centering", title_lines, box, body + "}", r"\end{table}"]
+            for start in range(0, len(rows), LONG_TABLE):
+                body = latex_rows(rows[start : start + LONG_TABLE])
+                parts += ["", r"\begin{table}[htbp]", r"\centering", title_lines, box, body + "}", r"\end{table}"]
+                title_lines = rf"\caption{{{escape_latex(heading)} (continued).}}"
     return "\n".join(parts) + "\n"
 
 
-def long_table(body: str, widths: Mapping[str, int], title_lines: str) -> str:
-    """A tabular as a longtable, which breaks over pages, in landscape; long columns share what the others leave.
+def latex_rows(rows: pd.DataFrame) -> str:
+    return BOLD.sub(r"\\textbf{\1}", render_rows(rows, "latex_booktabs"))
+
+
+def paragraph_share(widths: Mapping[str, int]) -> float:
+    """The part of a landscape line that each column of long texts may take; below 0 where the others do not fit.
 
     ``widths``: the characters of the longest text under each header.
     """
-    long = [width > LONG_TEXT for width in widths.values()]
     fixed = sum(max(width, len(header)) for header, width in widths.items() if width <= LONG_TEXT)
-    # Parts of the line, measured: what a character takes, and the space around a column.
-    share = (0.97 - 0.0075 * fixed - 0.021 * len(widths)) / max(sum(long), 1)
+    # Parts of the line, measured in an article: a character of \footnotesize, and the space around a column.
+    left = 0.97 - 0.0075 * fixed - 0.021 * len(widths)
+    return left / max(sum(width > LONG_TEXT for width in widths.values()), 1)
+
+
+def long_table(body: str, widths: Mapping[str, int], share: float, title_lines: str) -> str:
+    """A tabular as a longtable in landscape, which breaks over pages and wraps long texts (``paragraph_share``)."""
     columns = re.search(r"\\begin{tabular}{(\w+)}", body)[1]
     paragraph = f"p{{{share:.3f}\\linewidth}}"
-    columns = "".join(paragraph if wraps else align for align, wraps in zip(columns, long, strict=True))
+    columns = "".join(
+        paragraph if width > LONG_TEXT else align for align, width in zip(columns, widths.values(), strict=True)
+    )
     body = re.sub(r"\\begin{tabular}{\w+}\n|\\end{tabular}", "", body).rstrip()
     head, rows = body.split(r"\midrule", 1)
     parts = [
