@@ -149,6 +149,13 @@ def test_dimensions_are_averaged_and_constant_ones_left_out():
     assert (found["codes"], found["rank"]) == (5000, 2)
 
 
+def test_codes_that_are_all_the_same_have_no_shape():
+    codes = np.full((50, 3), 2.0, np.float32)
+    found = latent_statistics(codes, codes, fit_prior(codes, MVG, 0), None, seed=0)
+    assert found["rank"] == 0
+    assert all(np.isnan(value) for name, value in found.items() if name not in ("codes", "rank"))
+
+
 def test_a_diverged_cell_has_no_statistics():
     found = latent_statistics(np.empty((0, 4), np.float32), np.empty((0, 4), np.float32), None, None, seed=0)
     assert (found["codes"], found["rank"]) == (0, 0)

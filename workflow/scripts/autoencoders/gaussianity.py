@@ -98,7 +98,7 @@ def latent_statistics(
     varying = codes[:, codes.std(axis=0) > 0]
     directions, _ = span(codes)
     mvg_likelihood = gmm_likelihood = np.nan
-    if len(codes) > codes.shape[1]:
+    if len(codes) > codes.shape[1] and directions.size:
         mvg_likelihood = mean_log_likelihood(held_out, mvg, directions)
         gmm_likelihood = mean_log_likelihood(held_out, gmm, directions)
     values = (
