@@ -157,11 +157,15 @@ def cells_of(experiment):
 
 def figure_scores(wildcards):
     """The scores of the cells that a figure shows, and of no others."""
-    return [
+    experiment = FIGURES[wildcards.figure]
+    found = [
         f"<results>/cells/{CELL.format(**cell)}/scores/{wildcards.extractor}.parquet"
-        for cell in cells_of(FIGURES[wildcards.figure])
+        for cell in cells_of(experiment)
         if wildcards.extractor in config["datasets"][cell["dataset"]]["extractors"]
     ]
+    if not found:
+        raise WorkflowError(f"no dataset of the experiment {experiment} has the extractor {wildcards.extractor}")
+    return found
 
 
 def score_figures():
