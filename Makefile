@@ -22,7 +22,7 @@ $(VENV)/installed: envs/requirements.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml --scheduler greedy
+	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml
 	@echo
 	@echo "The demo is complete. Look at"
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
