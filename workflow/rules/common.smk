@@ -186,13 +186,15 @@ def scatter_cells(dataset):
 
 def scatter_codes(wildcards):
     cells = scatter_cells(wildcards.dataset)
+    if not cells:
+        raise WorkflowError(f"the experiment {settings.SCATTER} has no cell on {wildcards.dataset}, or does not run")
     return [f"<results>/cells/{CELL.format(**cell)}/codes.npy" for cell in cells]
 
 
 def scatter_models(wildcards):
     """A label and whether it is a VAE, for every cell of a scatter plot; the label says what differs."""
     cells = scatter_cells(wildcards.dataset)
-    named = [key for key in ("filters", "depth", "latent") if len({cell[key] for cell in cells}) > 1]
+    named = [key for key in ("filters", "depth") if len({cell[key] for cell in cells}) > 1]
     found = []
     for cell in cells:
         differences = [f"{key} {cell[key]}" for key in named]
@@ -213,6 +215,7 @@ FIGURE_FILES = [
     "latent_statistics",
 ]
 FIGURE_TITLES = {
+    **{f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS},
     "figure1": "Figure 1: width",
     "figure2_5": "Figures 2 and 5: depth",
     "figure3": "Figure 3: frozen latent layer",
@@ -222,14 +225,13 @@ FIGURE_TITLES = {
     "scatter-celeba": "Figure A.2: codes",
     "latent_statistics": "Gaussianity of codes",
 }
-FIGURE_TITLES = {f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS} | FIGURE_TITLES
 
 
 def figure_title(name):
     """The title of a figure on the contact sheet; that of one of scores says whose features they are in."""
+    if name in FIGURE_TITLES:
+        return FIGURE_TITLES[name]
     figure, _, extractor = name.rpartition("-")
-    if name in FIGURE_TITLES or figure not in FIGURES:
-        return FIGURE_TITLES.get(name, name)
     return f"{FIGURE_TITLES.get(figure, figure)}, {extractor}"
 
 
