@@ -45,6 +45,43 @@ def test_scores_have_a_row_for_every_cell_metric_and_extractor(finished):
     assert scores.published.isna().all()
 
 
+def test_each_score_compares_the_images_that_its_metric_names(finished):
+    """The distances again from the image files, by pytorch-fid's formula: which set stands against which split."""
+    import torch
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    from autoencoders.dataset import evaluation_subset, load_images
+    from autoencoders.features import extract, load_extractor
+    from autoencoders.inference import decode, encode
+    from autoencoders.sampling import midpoints
+    from autoencoders.weights import load_weights
+
+    results, device = finished / "results/demo", torch.device("cpu")
+    network = load_extractor("classifier", results / "extractors/classifier-digits.safetensors", device)
+    splits = {}
+    for split in ("train", "test"):
+        images = load_images(results / f"datasets/digits/{split}.npz")
+        splits[split] = images[evaluation_subset(len(images), 300, seed=0)]
+
+    def moments(images):
+        features = extract(network, images, 250, device).astype(np.float64)
+        return features.mean(axis=0), np.cov(features, rowvar=False)
+
+    scores = pd.read_parquet(finished / CELL / "scores/classifier.parquet").set_index("metric")["frechet_distance"]
+    references = {split: moments(images) for split, images in splits.items()}
+    named = {"train_recon_vs_train": ("train_recon", "train")}
+    for metric in scores.index:
+        name, split = named.get(metric, (metric, "test"))
+        found = moments(np.load(finished / CELL / f"images/{name}.npy"))
+        assert scores[metric] == pytest.approx(calculate_frechet_distance(*references[split], *found), rel=1e-4), metric
+    assert scores["train_recon"] != pytest.approx(scores["train_recon_vs_train"], rel=1e-3)
+
+    trained = load_weights(finished / CELL / "weights.safetensors", device)
+    between = decode(trained, midpoints(encode(trained, splits["test"], 250, device), seed=0), 250, device)
+    # Hardly trained, the network decodes other codes to nearly the same: all but a few roundings have to agree.
+    assert (between != np.load(finished / CELL / "images/interpolation.npy")).mean() < 1e-4
+
+
 def test_a_diverged_cell_keeps_its_rows_without_values(finished):
     scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
     diverged = scores[scores.model == "vae-diverges"]

@@ -48,7 +48,8 @@ def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     skewness = sum(((block @ whitened.T) ** 3).sum() for block in np.array_split(whitened, -(-count // 1000)))
     skewness /= count**2
-    kurtosis = (whitened**2).sum(axis=1) @ (whitened**2).sum(axis=1) / count
+    distances = (whitened**2).sum(axis=1)
+    kurtosis = distances @ distances / count
     expected_skewness = rank * (rank + 2) * ((count + 1) * (rank + 1) - 6) / ((count + 1) * (count + 3))
     expected_kurtosis = rank * (rank + 2) * (count - 1) / (count + 1)
     return float(skewness / expected_skewness), float(kurtosis / expected_kurtosis)
