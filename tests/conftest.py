@@ -6,6 +6,9 @@ from unittest import mock
 
 import pytest
 
+# Before torch and NumPy are imported: test processes run side by side, and their threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROJECT = Path(__file__).parents[1]
 
 

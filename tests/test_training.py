@@ -1,5 +1,6 @@
 """Objective, schedule and training loop against closed forms and plain PyTorch."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from autoencoders import settings, training
+from autoencoders import precision, settings, training
 from autoencoders.inference import decode, encode
 from autoencoders.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
 from autoencoders.objective import Objective, kl_divergence, reconstruction_loss, sample_code
@@ -151,10 +152,11 @@ def test_training_equals_a_plain_loop_over_shuffled_batches():
     result = train(model, data, options, DAE, seed=5, device=CPU)
 
     plain = network().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, betas=(0.9, 0.999), eps=1e-7, fused=True)
+    optimizer = torch.optim.Adam(plain.parameters(), betas=(0.9, 0.999), eps=1e-7, fused=True)
     generator = torch.Generator().manual_seed(training.stream_seed(5, "training"))
     for epoch in range(3):
-        optimizer.param_groups[0]["lr"] = 1e-4 if epoch == 0 else 1e-3
+        # The loop's rates are float32.
+        optimizer.param_groups[0]["lr"] = float(np.float32(1e-4 if epoch == 0 else 1e-3))
         order, losses = torch.randperm(20, generator=generator), []
         for batch in order.split(8):
             x = torch.from_numpy(data)[batch].float().contiguous(memory_format=torch.channels_last) / 255
@@ -168,6 +170,50 @@ def test_training_equals_a_plain_loop_over_shuffled_batches():
         assert result.history["loss"][epoch] == pytest.approx(mean_loss, rel=1e-5)
     for name, value in plain.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_bfloat16_stays_within_its_rounding_of_float32(variational):
+    """After as many steps as an epoch of 20 batches has; the weights are float32 in both."""
+    options = TrainingOptions(3, 16, SCHEDULE, precision="bf16")
+    if precision.usable("bf16", CPU) != "bf16":
+        pytest.skip("this processor has no bfloat16 products")
+    losses, models = {}, {}
+    for number_format in ("fp32", "bf16"):
+        models[number_format] = network(variational)
+        chosen = dataclasses.replace(options, precision=number_format)
+        result = train(models[number_format], images(320), chosen, VAE, 0, CPU)
+        assert result.precision == number_format
+        losses[number_format] = result.history["loss"].to_numpy()
+    np.testing.assert_allclose(losses["bf16"], losses["fp32"], rtol=2**-8)
+    assert not np.array_equal(losses["bf16"], losses["fp32"])
+    assert {tensor.dtype for tensor in models["bf16"].parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("latent_norm", ["none", "batch", "layer", "spectral"])
+def test_codes_and_losses_are_float32_whatever_the_convolutions_are_in(latent_norm):
+    model, batch = network(True, latent_norm=latent_norm), to_unit_interval(torch.from_numpy(images(4)))
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].dtype))
+    model.decoder.register_forward_hook(lambda _, __, logits: seen.append(logits.dtype))
+    losses = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(0), "bf16")
+    assert seen == [torch.float32, torch.bfloat16]
+    assert {loss.dtype for loss in losses} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("asked", "capabilities", "used"),
+    [
+        ("bf16", {"avx512_bf16": True}, "bf16"),
+        ("bf16", {"amx_bf16": True}, "bf16"),
+        ("bf16", {"avx512_f": True, "avx512_bf16": False}, "fp32"),
+        ("tf32", {"avx512_bf16": True}, "fp32"),
+        ("fp32", {"avx512_bf16": True}, "fp32"),
+    ],
+)
+def test_a_processor_without_fast_products_in_a_format_trains_in_float32(monkeypatch, asked, capabilities, used):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert precision.usable(asked, CPU) == used
 
 
 def test_training_lowers_the_loss():

@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders import imports, labels, locations, provenance, settings
+from autoencoders import gpus, imports, labels, locations, provenance, settings
 from autoencoders.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -91,10 +91,33 @@ def network_options(wildcards):
     }
 
 
+def training_slots(wildcards):
+    """How many slots of a GPU a cell's training takes: a resource, and no param, so that it retrains nothing."""
+    return gpus.training_slots(config["cells_per_gpu"], int(wildcards.filters))
+
+
 def objective_options(wildcards):
     """What is minimised, in the words of autoencoders.objective.Objective."""
     model = config["models"][wildcards.model]
     return {key: model[key] for key in ("beta", "kl_reduction", "noise")}
+
+
+def cell_jobs(dag):
+    """This run's jobs of cells, in the words of autoencoders.run_progress."""
+    from autoencoders import run_progress, workload
+
+    found = []
+    for job in dag.needrun_jobs():
+        cell = {key: value for key, value in job.wildcards.items() if key in settings.CELL_KEYS}
+        if len(cell) < len(settings.CELL_KEYS):
+            continue
+        name, variant = job.rule.name, job.wildcards.get("prior", job.wildcards.get("extractor", ""))
+        folder = Path(config["pathvars"]["results"], "cells", CELL.format(**cell))
+        frozen = config["models"][cell["model"]]["frozen_latent"]
+        flops = workload.training_flops(network_options(job.wildcards), frozen) if name == "train" else 0
+        files = Path(job.output[-1]), Path(job.benchmark)
+        found.append(run_progress.Job(name, variant, cell["dataset"], folder, *files, flops))
+    return found
 
 
 def priors_of_kind(kind):
@@ -106,6 +129,11 @@ def priors_of_kind(kind):
 
 def prior_options(wildcards):
     return config["priors"][wildcards.prior]
+
+
+def prior_slots(wildcards):
+    """How many GPUs the fit of a prior asks for: a mixture takes one, the other priors are a mean and a covariance."""
+    return 1 if prior_options(wildcards)["kind"] == "gmm" else 0
 
 
 def extractor_weights(wildcards):

@@ -24,7 +24,7 @@ rule train:
         "../../envs/network.yaml"
     threads: config["threads"]
     resources:
-        gpu=1,
+        gpu=training_slots,
         mem_mb=16000,
         runtime=240,
     params:
@@ -32,6 +32,7 @@ rule train:
         network=network_options,
         objective=objective_options,
         frozen_latent=lookup(within=config, dpath="models/{model}/frozen_latent"),
+        precision=lookup(within=config, dpath="models/{model}/precision"),
         training=lookup(within=config, dpath="training"),
     message:
         "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"

@@ -19,7 +19,13 @@ if __name__ == "__main__":
     with job(snakemake):
         params, output = snakemake.params, snakemake.output
         seed = params.cell["seed"]
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(
+            snakemake.resources.gpu,
+            snakemake.threads,
+            snakemake.config["cells_per_gpu"],
+            params.network["filters"],
+            tf32=params.precision != "fp32",
+        )
         network = Autoencoder(
             NetworkOptions(**{**params.network, "depth": parse_depth(params.network["depth"])}),
             seed=stream_seed(seed, "initial weights"),
@@ -29,6 +35,7 @@ if __name__ == "__main__":
             params.training["batch_size"],
             tuple((step["epoch"], step["rate"]) for step in params.training["learning_rate"]),
             params.frozen_latent,
+            params.precision,
         )
         images = load_images(snakemake.input.train)
         before = energy(device)
@@ -44,6 +51,7 @@ if __name__ == "__main__":
                 "network": params.network,
                 "objective": params.objective,
                 "frozen_latent": params.frozen_latent,
+                "precision": result.precision,
                 "training": params.training,
                 # No param: whatever of it matters shows in the images, which are an input.
                 "dataset": snakemake.config["datasets"][params.cell["dataset"]],

@@ -137,8 +137,12 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
-        code = self.normalisation(self.mean(hidden))
-        return code, None if self.log_variance is None else self.log_variance(hidden)
+        # In float32 whatever the convolutions are in: codes are what the paper is about, and spectral normalisation's
+        # power iteration is not defined in bfloat16.
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.float()
+            code = self.normalisation(self.mean(hidden))
+            return code, None if self.log_variance is None else self.log_variance(hidden)
 
     def dense_layers(self) -> list[nn.Linear]:
         """The layers to z: one, or for a variational network two."""

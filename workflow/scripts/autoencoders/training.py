@@ -1,4 +1,4 @@
-"""Training one cell (section 3): the whole data set on the device, shuffled and sliced there."""
+"""Training one cell (section 3): the whole data set on the device, shuffled, sliced and scaled there."""
 
 import logging
 import math
@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders.graphs import graphed, side_stream
 from autoencoders.network import Autoencoder, to_unit_interval
 from autoencoders.objective import Objective, kl_divergence, normal_like, reconstruction_loss, sample_code
+from autoencoders.precision import autocast, usable
 from autoencoders.progress import Progress
 from autoencoders.seeds import stream_seed
 
@@ -24,20 +26,26 @@ class TrainingOptions:
     """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0.
 
     With ``frozen_latent`` the encoder's dense layer to z stays at its initial weights (section 4, Figure 3).
+    ``precision`` is one of `autoencoders.precision`.
     """
 
     epochs: int
     batch_size: int
     learning_rate: tuple[tuple[int, float], ...]
     frozen_latent: bool = False
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """``status`` is "ok" or "diverged"; ``history`` has one row an epoch, the diverged one included."""
+    """``status`` is "ok" or "diverged"; ``history`` has one row an epoch, the diverged one included.
+
+    ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it.
+    """
 
     status: str
     history: pd.DataFrame
+    precision: str
     seconds: float
     images_per_second: float
 
@@ -64,14 +72,17 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 def batch_losses(
-    network: Autoencoder, images: Tensor, objective: Objective, generator: torch.Generator
+    network: Autoencoder, images: Tensor, objective: Objective, generator: torch.Generator, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The objective of one batch and its two terms: (loss, reconstruction, kl). The kl of a DAE is 0."""
-    mean, log_variance = network.encoder(images)
+    """The objective of one batch and its two terms: (loss, reconstruction, kl), in float32. The kl of a DAE is 0."""
+    with autocast(precision, images.device):
+        mean, log_variance = network.encoder(images)
     code = mean if log_variance is None else sample_code(mean, log_variance, generator)
     if objective.noise:
         code = code + objective.noise * normal_like(code, generator)
-    reconstruction = reconstruction_loss(network.decoder(code), images)
+    with autocast(precision, images.device):
+        logits = network.decoder(code)
+    reconstruction = reconstruction_loss(logits.float(), images)
     if log_variance is None:
         return reconstruction, reconstruction.detach(), torch.zeros_like(reconstruction)
     kl = kl_divergence(mean, log_variance, objective.kl_reduction)
@@ -91,35 +102,54 @@ def train(
     Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
     ``seed``: the order of the images, the variational noise and the noise on codes.
     """
+    with side_stream(device):
+        return _train(network, images, options, objective, seed, device)
+
+
+def _train(network, images, options, objective, seed, device) -> TrainingResult:
+    precision = usable(options.precision, device)
     network.to(device, memory_format=torch.channels_last).train()
     data = torch.from_numpy(images).to(device)
     for dense in network.encoder.dense_layers():
         dense.requires_grad_(not options.frozen_latent)
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learnt, lr=1.0, fused=device.type != "mps", **ADAM)
+    # The rate is a tensor on the device, where a recorded step finds its present value.
+    rate = torch.zeros((), device=device)
+    on_cuda = device.type == "cuda"
+    optimizer = torch.optim.Adam(learnt, lr=rate, fused=device.type != "mps", capturable=on_cuda, **ADAM)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
+    # Sums stay on the device: reading a loss every step would make it wait for the host.
+    sums = torch.zeros(3, device=device)
+
+    def step(indices: Tensor) -> None:
+        batch = to_unit_interval(data[indices])
+        losses = batch_losses(network, batch, objective, generator, precision)
+        optimizer.zero_grad(set_to_none=True)
+        losses[0].backward()
+        optimizer.step()
+        sums.add_(torch.stack([losses[0].detach(), losses[1], losses[2]]), alpha=len(indices))
+
+    step = graphed(step, generator)
     progress = Progress("training", total=len(data) * options.epochs)
     history, status = [], "ok"
     for epoch in range(options.epochs):
-        rate = learning_rate(options.learning_rate, epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rate.fill_(learning_rate(options.learning_rate, epoch))
+        sums.zero_()
         order = torch.randperm(len(data), generator=generator, device=device)
-        # Sums stay on the device: reading a loss every step would make it wait for the host.
-        sums = torch.zeros(3, device=device)
         for start, stop in batch_bounds(len(data), options.batch_size):
-            batch = to_unit_interval(data[order[start:stop]])
-            losses = batch_losses(network, batch, objective, generator)
-            optimizer.zero_grad(set_to_none=True)
-            losses[0].backward()
-            optimizer.step()
-            sums += len(batch) * torch.stack([losses[0].detach(), losses[1], losses[2]])
-            progress.advance(len(batch))
+            step(order[start:stop])
+            progress.advance(stop - start)
             if progress.due:
                 progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / stop:.4f}")
         loss, reconstruction, kl = (sums / len(data)).tolist()
         history.append(
-            {"epoch": epoch, "learning_rate": rate, "loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
+            {
+                "epoch": epoch,
+                "learning_rate": learning_rate(options.learning_rate, epoch),
+                "loss": loss,
+                "reconstruction_loss": reconstruction,
+                "kl": kl,
+            }
         )
         if not (math.isfinite(loss) and weights_finite(network)):
             status = "diverged"
@@ -127,4 +157,4 @@ def train(
             logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
             break
     progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
-    return TrainingResult(status, pd.DataFrame(history), progress.seconds, progress.rate)
+    return TrainingResult(status, pd.DataFrame(history), precision, progress.seconds, progress.rate)

@@ -1,0 +1,114 @@
+"""Steps recorded as CUDA graphs: what is recorded and replayed when, and on a GPU, that it changes no number."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from autoencoders import graphs, training
+from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.objective import Objective
+from autoencoders.training import TrainingOptions, train
+
+CPU = torch.device("cpu")
+
+
+class PretendedGraph:
+    """Does on the CPU what a CUDA graph does: takes down what runs while it records, and runs it when replayed."""
+
+    recording = None
+
+    def __init__(self):
+        self.work, self.generators = [], []
+
+    def register_generator_state(self, generator):
+        self.generators.append(generator)
+
+    def replay(self):
+        for work in self.work:
+            work()
+
+    @classmethod
+    @contextlib.contextmanager
+    def graph(cls, graph, pool, stream):
+        cls.recording = graph
+        yield
+        cls.recording = None
+
+
+@pytest.fixture
+def pretended_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", PretendedGraph)
+    monkeypatch.setattr(torch.cuda, "graph", PretendedGraph.graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "stream")
+
+
+def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_indices(pretended_cuda):
+    seen = []
+
+    def step(indices):
+        if PretendedGraph.recording is None:
+            seen.append(indices.tolist())
+        else:
+            PretendedGraph.recording.work.append(lambda: seen.append(indices.tolist()))
+
+    generator = torch.Generator()
+    graphed = graphs.GraphedStep(step, generator)
+    batches = [torch.arange(start, min(start + 4, 10)) for _ in range(6) for start in range(0, 10, 4)]
+    for batch in batches:
+        graphed(batch)
+    # Every batch once and in order, whether it ran as it is, was recorded or replayed.
+    assert seen == [batch.tolist() for batch in batches]
+    assert set(graphed.recorded) == {4, 2}
+    assert all(graph.generators == [generator] for _, graph in graphed.recorded.values())
+    assert graphed.calls == {4: 12, 2: 6}
+
+
+def test_nothing_is_recorded_before_the_libraries_have_warmed_up(pretended_cuda):
+    graphed = graphs.GraphedStep(lambda indices: None, torch.Generator())
+    for _ in range(graphs.WARM_UP):
+        graphed(torch.arange(4))
+        assert not graphed.recorded
+    graphed(torch.arange(4))
+    assert set(graphed.recorded) == {4}
+
+
+def test_a_step_on_the_cpu_is_left_as_it_is():
+    def step(indices):
+        pass
+
+    assert graphs.graphed(step, torch.Generator()) is step
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("number_format", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("objective", [Objective(), Objective(beta=0.01), Objective(noise=0.5)])
+def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, objective, number_format):
+    """With a smaller last batch, which is recorded as well, and with random numbers drawn inside the graph."""
+    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    options = TrainingOptions(8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), precision=number_format)
+    found = []
+    for recorded in (True, False, True):
+        if not recorded:
+            monkeypatch.setattr(training, "graphed", lambda step, generator: step)
+        network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16, variational=objective.beta > 0), seed=0)
+        result = train(network, data, options, objective, 0, torch.device("cuda"))
+        weights = [tensor.cpu() for tensor in network.state_dict().values()]
+        found.append((result.history, weights))
+        monkeypatch.undo()
+    for history, weights in found[1:]:
+        assert history.equals(found[0][0])
+        assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_float32_on_the_gpu_is_the_cpus_within_rounding():
+    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    options = TrainingOptions(1, 300, ((0, 1e-4),))
+    losses = []
+    for device in (CPU, torch.device("cuda")):
+        network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16), seed=0)
+        losses.append(train(network, data, options, Objective(), 0, device).history["loss"][0])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -1,0 +1,36 @@
+"""The number formats that a network is trained in: the config's `precision`.
+
+"bf16": convolutions and the decoder's dense layer take and give bfloat16 (8 bits of mantissa) and sum in float32; weights,
+batch statistics, codes, losses and the optimiser's state are float32. "tf32": everything is float32, and NVIDIA GPUs round the inputs
+of products to 10 bits of mantissa. "fp32": no rounding beyond float32's.
+"""
+
+import logging
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+# x86's instructions for bfloat16 products. Without them PyTorch converts to and fro, far slower than float32.
+CPU_CAPABILITIES = ("avx512_bf16", "amx_bf16")
+
+
+def usable(precision: str, device: torch.device) -> str:
+    """``precision``, or "fp32" where the device has no fast products in that format."""
+    if precision == "bf16":
+        if device.type == "cuda":
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            capabilities = torch.cpu.get_capabilities()
+            supported = device.type == "cpu" and any(capabilities.get(name) for name in CPU_CAPABILITIES)
+    else:
+        supported = precision == "fp32" or device.type == "cuda"
+    if supported:
+        return precision
+    logger.info("this %s has no fast %s products: fp32 it is", device.type, precision)
+    return "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which the network runs forward."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
