@@ -238,6 +238,17 @@ REFUSED = [
     ("seeds", [], "seeds is empty"),
     ("seeds", [-1], "seeds[0]: -1 can't be used here"),
     ("threads", 0, "threads: 0 can't be used here"),
+    ("cells_per_gpu", {"a": 4}, "cells_per_gpu: 'a' can't be used here. Write how many cells of at most a width"),
+    ("cells_per_gpu", {0: 4}, "cells_per_gpu: 0 can't be used here"),
+    ("cells_per_gpu", {32: 0}, "cells_per_gpu[32]: 0 can't be used here"),
+    ("cells_per_gpu", {32: "4"}, "cells_per_gpu[32]: '4' can't be used here"),
+    ("cells_per_gpu", 4, "cells_per_gpu: 4 can't be used here. Write how many cells of at most a width"),
+    (
+        "cells_per_gpu",
+        {32: 4, 64: 3},
+        "cells_per_gpu[64]: 3 does not divide the largest value, 4. Write one of 1, 2, 4",
+    ),
+    ("cells_per_gpu", {64: 4, 32: 2}, "cells_per_gpu[64]: 4 is more than narrower cells have. Write one of 1, 2."),
     ("datasets.celeba.size", 48, "datasets.celeba.size: 48 is none of 32, 64"),
     ("datasets.celeba.crop", 0, "datasets.celeba.crop: 0 can't be used here"),
     (
@@ -278,6 +289,12 @@ def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message
     assert message in str(refusal.value)
     # The heading, then a line for each fault.
     assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_cells_per_gpu_are_sorted_by_width_whether_it_is_written_as_a_number_or_text(paper):
+    assert settings.resolve(paper)["cells_per_gpu"] == {}
+    resolved = settings.resolve({**paper, "cells_per_gpu": {"64": 2, 128: 1, 32: 4}})["cells_per_gpu"]
+    assert list(resolved.items()) == [(32, 4), (64, 2), (128, 1)]
 
 
 def test_a_prior_that_is_null_is_taken_away(paper):

@@ -6,45 +6,83 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 
+from autoencoders import gpus
 from autoencoders.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-def choose_device(gpu: int) -> torch.device:
-    """The device for a job that was given ``gpu`` GPUs: CUDA, else Apple's MPS; the CPU for 0.
+def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
+    """The device for a job that was given ``gpu`` slots of GPUs: CUDA, else Apple's MPS; the CPU for 0.
 
-    Raises UserError where a GPU was promised and PyTorch sees none: a silent fall-back would take days.
+    Where there are several GPUs, waits until one has ``wanted`` of its ``slots`` free, and hides the others from this
+    process: nothing may have used CUDA before. Raises UserError where a GPU was promised and PyTorch sees none (a
+    silent fall-back would take days), or where none can be hidden.
     """
     if gpu < 1:
         return torch.device("cpu")
+    names = gpus.candidates(os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count)
+    # A single one is taken without a lock: a cluster calls the GPU of each of its jobs "0", whichever that is.
+    if len(names) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"], _ = gpus.claim(names, wanted, slots)
+        # Without the driver's management library, counting the GPUs was a first use of CUDA.
+        if torch.cuda.device_count() > 1:
+            raise UserError(
+                f"this machine has several GPUs ({', '.join(names)}), and PyTorch can't be held to one of them. Set "
+                f"CUDA_VISIBLE_DEVICES={','.join(names)} (or to fewer) in front of the snakemake command."
+            )
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     raise UserError(
-        f"this job was given {gpu} GPU(s), but PyTorch {torch.__version__} sees none. To compute on the CPU, add "
+        f"this job was given a GPU, but PyTorch {torch.__version__} sees none. To compute on the CPU, add "
         f"`--resources gpu=0` to the snakemake command. If there is a GPU, look at `nvidia-smi` and at "
         f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r})."
     )
 
 
-def setup(gpu: int, threads: int) -> torch.device:
-    """Choose the device, limit the CPU threads, and ask for deterministic algorithms."""
+def setup(
+    gpu: int,
+    threads: int,
+    cells_per_gpu: Mapping[int, int] = MappingProxyType({}),
+    filters: int | None = None,
+    *,
+    tf32: bool = False,
+) -> torch.device:
+    """Choose the device, limit the CPU threads, and ask for deterministic algorithms.
+
+    ``gpu`` and ``threads`` are what Snakemake gave the job, and ``cells_per_gpu`` is the config's. ``filters`` is the
+    width of the cell that is trained; any other job takes one slot. ``tf32`` lets a GPU round the float32 inputs of
+    convolutions and matrix products to 10 bits.
+    """
     # cuBLAS needs a fixed workspace to add in a fixed order; it reads this when it is first used.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    device = choose_device(gpu)
+    slots = gpus.slots_per_gpu(cells_per_gpu)
+    wanted = 1 if filters is None else gpus.training_slots(cells_per_gpu, filters)
+    # Snakemake cuts a request down to its limit without a word. The cell takes its slots all the same: they are what
+    # keeps others away from its GPU.
+    if 0 < gpu < wanted:
+        logger.warning(
+            "this cell takes %d of the %d slots that cells_per_gpu gives a GPU, but --resources allows it %d: write "
+            "--resources gpu=%d for one GPU, and as many more for each further one",
+            *(wanted, slots, gpu, slots),
+        )
+    device = choose_device(gpu, wanted, slots)
     torch.set_num_threads(threads)
     # What use_deterministic_algorithms(True) sets, without its import of the compiler, which takes over a second.
     torch.set_deterministic_debug_mode("error")
     # It would also fill every new tensor with NaN, which only helps to find reads of what was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
-    # cuDNN would round float32 inputs to 10 bits (TF32) in convolutions, in training and in Inception alike.
-    torch.backends.cudnn.allow_tf32 = False
+    # Convolutions would be rounded by default, and products not.
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     logger.info("computing on %s with %d CPU thread(s)", describe(device), threads)
     return device
 

@@ -43,6 +43,7 @@ def resolve(config: dict) -> dict:
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
         # Run for the defaults that it fills in.
         list(validator.iter_errors(config))
+        config["cells_per_gpu"] = dict(sorted((int(width), count) for width, count in config["cells_per_gpu"].items()))
         for name, dataset in config["datasets"].items():
             if dataset["comparison_latent"] is None:
                 sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
@@ -153,6 +154,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
         if name in KINDS and config["priors"][name]["kind"] != name:
             yield f"priors.{name}: this name is the paper's prior of that kind. Write kind: {name}, or another name."
     yield from check_schedule(config["training"])
+    yield from check_cells_per_gpu(config["cells_per_gpu"])
     found = cells(config, known_only=True)
     if not found and not wrong_names:
         yield (
@@ -245,6 +247,18 @@ def check_schedule(training: dict) -> Iterator[str]:
             f"training.learning_rate: a step begins at epoch {begins[-1]}, but training.epochs is "
             f"{training['epochs']}. Write steps that begin before the end, or more epochs."
         )
+
+
+def check_cells_per_gpu(cells_per_gpu: dict[int, int]) -> Iterator[str]:
+    """A GPU has as many slots as the largest value; a cell takes a whole number of them, a wider one no fewer."""
+    slots = narrower = max(cells_per_gpu.values(), default=1)
+    for width, count in cells_per_gpu.items():
+        fitting = ", ".join(str(value) for value in range(1, narrower + 1) if slots % value == 0)
+        if count > narrower:
+            yield f"cells_per_gpu[{width}]: {count} is more than narrower cells have. Write one of {fitting}."
+        elif slots % count:
+            yield f"cells_per_gpu[{width}]: {count} does not divide the largest value, {slots}. Write one of {fitting}."
+        narrower = min(narrower, count)
 
 
 def check_dataset(name: str, dataset: dict) -> Iterator[str]:
