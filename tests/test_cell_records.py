@@ -39,6 +39,12 @@ def record(
         "cell": dict(zip(KEYS, values, strict=True)),
         "status": "ok",
         "dataset": {"size": size, "source": "torchvision"},
+        "network": {
+            **{"size": size, "filters": filters, "depth": depth, "latent": latent, "variational": model == "vae"},
+            **{"widening": "first", "decoder_channels": None, "decoder_repeats": False},
+        },
+        "frozen_latent": False,
+        "precision": "bf16",
         "training_images": 50_000,
         "encoder_parameters": parameters[0],
         "decoder_parameters": parameters[1],
@@ -54,6 +60,7 @@ def record(
 
 def seconds(cell, **other):
     rules = {"train": 600.0, "encode": 10.0, "fit_prior": 1000.0, "sample": 20.0, "score": 30.0, **other}
+    rules["gpu"] = rules["train"] + rules["encode"] + rules["sample"] + rules["score"]
     return {**cell["cell"], **{f"{rule}_seconds": value for rule, value in rules.items()}}
 
 
@@ -138,20 +145,29 @@ def test_seconds_are_read_from_benchmark_files(tmp_path):
     write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
-    found = job_seconds(tmp_path, cell)
+    found = job_seconds(tmp_path, cell, ["gmm"])
     # sample has no file, and one of score's can't be read.
-    expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan}
+    expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan, "gpu": math.nan}
     assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
 
 
+def test_of_the_priors_only_mixtures_hold_a_gpu(tmp_path):
+    files = ("train/a", "encode/a", "sample/a", "score/a/inception", "fit_prior/a/mvg", "fit_prior/a/gmm")
+    for index, name in enumerate(files):
+        write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
+    assert job_seconds(tmp_path, "a", ["gmm"])["gpu_seconds"] == 101_111
+    assert job_seconds(tmp_path, "a", [])["gpu_seconds"] == 1111
+    assert math.isnan(job_seconds(tmp_path, "a", ["gmm", "gmm20"])["gpu_seconds"])
+
+
 @pytest.mark.parametrize(
-    "text", ["", "s\th:m:s\n", "h:m:s\n0:00:01\n", "s\nNA\n", "s\nabc\n", "s\n1\t2\n3\t4\t5\n", "\xff"]
+    "text", ["", "s\th:m:s\n", "h:m:s\n0:00:01\n", "s\nNA\n", "s\nabc\n", "s\n1\t2\n3\t4\t5\n", "s\th:m:s\n1\n", "\xff"]
 )
 def test_an_unreadable_benchmark_is_no_error(tmp_path, text):
     path = tmp_path / "train" / "a" / "b.tsv"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
-    assert math.isnan(job_seconds(tmp_path, "a/b")["train_seconds"])
+    assert math.isnan(job_seconds(tmp_path, "a/b", [])["train_seconds"])
 
 
 def test_gpu_seconds_are_those_of_jobs_that_hold_a_gpu():
@@ -164,7 +180,8 @@ def test_gpu_seconds_are_those_of_jobs_that_hold_a_gpu():
     assert table["job_seconds"].tolist() == pytest.approx([1660, 1660, np.nan], nan_ok=True)
     assert table["encode_seconds"].tolist() == pytest.approx([10, 10, np.nan], nan_ok=True)
     assert table["train_seconds"].tolist() == [600, 600, 600]
-    names = {"device", "images_per_second", "peak_memory_bytes", "energy_joules", "gpu_seconds", "job_seconds"}
+    names = {"device", "precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"}
+    names |= {"gpu_seconds", "job_seconds"}
     assert set(table) == {
         *KEYS,
         *names,
@@ -182,7 +199,7 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
     records = [
         record(latent=16, images_per_second=9_000.0, peak_memory_bytes=2**30),
         record(latent=1024, images_per_second=11_000.0, peak_memory_bytes=3 * 2**30),
-        record(model="vae"),
+        record(model="vae", precision="tf32"),
         record(model="dae-sn"),
     ]
     times = [
@@ -198,18 +215,22 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
             "Filters",
             "Depth",
             "Cells",
+            "Precision",
             "Training, s",
             "Hours",
             "GPU hours",
             "Images/s",
+            "TFLOP/s",
             "Peak memory, GiB",
             "Energy, kWh",
         ],
         # 4120 s / 3600; 2120 s / 3600; 3.6e6 J = 1 kWh
-        ["DAE", "128", "1", "2", "1000", "1.14", "0.589", "10000", "3.00", "1.00"],
-        ["VAE", "128", "1", "1", "600", "0.461", "0.183", "10000", "2.00", "0.500"],
-        ["DAE-SN", "128", "1", "1", "600", "0.461", "0.183", "10000", "2.00", "0.500"],
-        ["all", "–", "–", "4", "800", "2.07", "0.956", "10000", "3.00", "2.00"],
+        # PyTorch counts 7.154958336 GFLOP an image at 64 latent units, 6 · (4096 + 65536) more for each further one,
+        # and 6 · 4096 · 128 for a VAE's other head.
+        ["DAE", "128", "1", "2", "bf16", "1000", "1.14", "0.589", "10000", "73.7", "3.00", "1.00"],
+        ["VAE", "128", "1", "1", "tf32", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
+        ["DAE-SN", "128", "1", "1", "bf16", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
+        ["all", "–", "–", "4", "bf16, tf32", "800", "2.07", "0.956", "10000", "72.7", "3.00", "2.00"],
     ]
     assert section.heading == "CIFAR-10" and "Computed on NVIDIA H200." in section.text
 
@@ -218,7 +239,16 @@ def test_costs_on_a_cpu_without_benchmarks_leave_columns_out():
     cpu = {"device": "x86_64 CPU", "energy_joules": None}
     cells = cell_records([record("digits", **cpu), record("digits", seed=1, **cpu)])
     (section,) = costs_sections(costs_table(cells, []))
-    assert list(section.rows) == ["Model", "Filters", "Depth", "Cells", "Images/s", "Peak memory, GiB"]
+    assert list(section.rows) == [
+        "Model",
+        "Filters",
+        "Depth",
+        "Cells",
+        "Precision",
+        "Images/s",
+        "TFLOP/s",
+        "Peak memory, GiB",
+    ]
 
 
 def test_a_sum_with_an_unknown_part_is_unknown():

@@ -14,9 +14,10 @@ if __name__ == "__main__":
     with job(snakemake):
         results = Path(snakemake.config["pathvars"]["results"])
         records = {Path(path).parent: read_json(path) for path in snakemake.input.cells}
-        seconds = [
-            {**record["cell"], **job_seconds(results / "benchmarks", folder.relative_to(results / "cells").as_posix())}
-            for folder, record in records.items()
-        ]
+        mixtures = [name for name, prior in snakemake.config["priors"].items() if prior["kind"] == "gmm"]
+        seconds = []
+        for folder, record in records.items():
+            cell = folder.relative_to(results / "cells").as_posix()
+            seconds.append({**record["cell"], **job_seconds(results / "benchmarks", cell, mixtures)})
         table = costs_table(cell_records(records.values()), seconds)
         write_table(table, "Costs", snakemake.output, costs_sections(table))

@@ -1,12 +1,14 @@
 """Tables with a row a cell: what was trained, how large and how costly it is, and how Gaussian its codes are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.benchmark_files import read_seconds
 from autoencoders.labels import CELL_KEYS, dataset_label, model_label, model_order
 from autoencoders.rendering import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.workload import training_flops
 
 CELL = list(CELL_KEYS)
 RECIPE = ["model", "filters", "depth"]
@@ -16,12 +18,16 @@ MEASURED = [
     "decoder_parameters",
     "seconds",
     "images_per_second",
+    "precision",
     "peak_memory_bytes",
     "energy_joules",
 ]
+# What the table of costs says of training itself.
+IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
 # The rules that compute a cell, and whether they have a benchmark file each or one a prior or extractor.
 JOBS = ("train", "encode", "fit_prior", "sample", "score")
 SEVERAL_JOBS = ("fit_prior", "score")
+# Those that hold a GPU, apart from the fits of mixtures.
 GPU_JOBS = ("train", "encode", "sample", "score")
 # What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
 PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}
@@ -53,18 +59,23 @@ def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
     """The contents of cell.json files (rule train) as a table, sorted, one row a cell.
 
     Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
-    seconds (of the training loop), images_per_second, peak_memory_bytes, and energy_joules (NaN where not measured).
+    seconds (of the training loop), images_per_second, precision (of training: "bf16", "tf32" or "fp32"),
+    peak_memory_bytes, energy_joules (NaN where not measured), and tflop_per_second (10¹² floating point operations of
+    training a second, as `workload` counts them).
     """
-    rows = [
-        {
-            **record["cell"],
-            "status": record["status"],
-            "device": record["device"],
-            "size": record["dataset"]["size"],
-            **{name: record[name] for name in MEASURED},
-        }
-        for record in records
-    ]
+    rows = []
+    for record in records:
+        flops = training_flops(record["network"], record["frozen_latent"])
+        rows.append(
+            {
+                **record["cell"],
+                "status": record["status"],
+                "device": record["device"],
+                "size": record["dataset"]["size"],
+                **{name: record[name] for name in MEASURED},
+                "tflop_per_second": record["images_per_second"] * flops / 1e12,
+            }
+        )
     return pd.DataFrame(rows).astype({"energy_joules": "float64"}).sort_values(CELL, ignore_index=True)
 
 
@@ -136,25 +147,21 @@ def count_text(count: float) -> str:
     return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2g} M"
 
 
-def job_seconds(benchmarks: Path, cell: str) -> dict[str, float]:
-    """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on.
+def job_seconds(benchmarks: Path, cell: str, mixtures: Collection[str]) -> dict[str, float]:
+    """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on, and
+    gpu_seconds of those that hold a GPU.
 
-    ``cell`` is the cell's folder below <results>/cells. NaN where a file is missing or can't be read: benchmarks may
-    be deleted.
+    ``cell`` is the cell's folder below <results>/cells, ``mixtures`` the names of the priors that are fitted on a GPU.
+    NaN where a file is missing or can't be read: benchmarks may be deleted.
     """
     seconds = {}
     for rule in JOBS:
         path = benchmarks / rule / cell
         files = list(path.glob("*.tsv")) if rule in SEVERAL_JOBS else [Path(f"{path}.tsv")]
         seconds[f"{rule}_seconds"] = known_sum(pd.Series(map(read_seconds, files), dtype="float64"))
+    fits = [read_seconds(benchmarks / "fit_prior" / cell / f"{name}.tsv") for name in mixtures]
+    seconds["gpu_seconds"] = sum((seconds[f"{rule}_seconds"] for rule in GPU_JOBS), start=sum(fits))
     return seconds
-
-
-def read_seconds(path: Path) -> float:
-    try:
-        return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
-    except (OSError, ValueError, LookupError):
-        return float("nan")
 
 
 def known_sum(values: pd.Series) -> float:
@@ -166,16 +173,17 @@ def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame
     """What every cell cost. ``cells`` is a table of ``cell_records``, ``seconds`` has a dict a cell: its keys and its
     ``job_seconds``.
 
-    Columns: the cell's keys, device, images_per_second, peak_memory_bytes and energy_joules (all in training),
-    <rule>_seconds, gpu_seconds (of the jobs that hold a GPU; NaN on a CPU) and job_seconds (of all; NaN where one is).
+    Columns: the cell's keys, device, precision, images_per_second, tflop_per_second, peak_memory_bytes and
+    energy_joules (all in training), <rule>_seconds, gpu_seconds (of the jobs that hold a GPU; NaN on a CPU) and
+    job_seconds (of all; NaN where one is).
     """
     columns = [f"{rule}_seconds" for rule in JOBS]
-    of_jobs = pd.DataFrame(seconds, columns=[*CELL, *columns]).astype({"depth": str, **dict.fromkeys(columns, float)})
-    of_cells = cells[[*CELL, "device", "images_per_second", "peak_memory_bytes", "energy_joules"]]
+    measured = [*columns, "gpu_seconds"]
+    of_jobs = pd.DataFrame(seconds, columns=[*CELL, *measured]).astype({"depth": str, **dict.fromkeys(measured, float)})
+    of_cells = cells[[*CELL, "device", *IN_TRAINING]]
     table = of_cells.merge(of_jobs, on=CELL, how="left", validate="one_to_one")
-    gpu_seconds = table[[f"{rule}_seconds" for rule in GPU_JOBS]].sum(axis=1, skipna=False)
     job_seconds = table[columns].sum(axis=1, skipna=False)
-    return table.assign(gpu_seconds=gpu_seconds.mask(on_cpu(table)), job_seconds=job_seconds)
+    return table.assign(gpu_seconds=table["gpu_seconds"].mask(on_cpu(table)), job_seconds=job_seconds)
 
 
 def on_cpu(table: pd.DataFrame) -> pd.Series:
@@ -194,10 +202,11 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
         rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
         shown = pd.DataFrame(rows)
         text = (
-            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training and images/s: means over the cells; "
-            "hours: wall time of the jobs train, encode, fit_prior, sample and score, all cells together; GPU hours: "
-            "of those that hold a GPU; peak memory: the highest, in training; energy: of the device in training. No "
-            "sum where a part of it is not known."
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training, images/s and TFLOP/s: means over "
+            "the cells; TFLOP/s: floating point operations of training (forward and backward, of convolutions and "
+            "dense layers) a second, in millions of millions; hours: wall time of the jobs train, encode, fit_prior, "
+            "sample and score, all cells together; GPU hours: of those that hold a GPU or a share of one; peak memory: "
+            "the highest, in training; energy: of the device in training. No sum where a part of it is not known."
         )
         yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
 
@@ -209,10 +218,13 @@ def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
         "Hours": known_sum(cells["job_seconds"]) / 3600,
         "GPU hours": known_sum(cells.loc[~on_cpu(cells), "gpu_seconds"]) / 3600,
         "Images/s": cells["images_per_second"].mean(),
+        "TFLOP/s": cells["tflop_per_second"].mean(),
         "Peak memory, GiB": cells["peak_memory_bytes"].max() / 2**30,
         "Energy, kWh": known_sum(cells["energy_joules"]) / 3.6e6,
     }
-    return {"Cells": str(len(cells)), **{name: number_text(value) for name, value in values.items()}}
+    precision = ", ".join(sorted(cells["precision"].unique()))
+    numbers = {name: number_text(value) for name, value in values.items()}
+    return {"Cells": str(len(cells)), "Precision": precision, **numbers}
 
 
 def number_text(value: float) -> str:

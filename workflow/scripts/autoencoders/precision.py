@@ -1,8 +1,8 @@
 """The number formats that a network is trained in: the config's `precision`.
 
-"bf16": convolutions and the decoder's dense layer take and give bfloat16 (8 bits of mantissa) and sum in float32; weights,
-batch statistics, codes, losses and the optimiser's state are float32. "tf32": everything is float32, and NVIDIA GPUs round the inputs
-of products to 10 bits of mantissa. "fp32": no rounding beyond float32's.
+"bf16": convolutions and the decoder's dense layer take and give bfloat16 (8 bits of mantissa) and sum in float32;
+weights, batch statistics, codes, losses and the optimiser's state are float32. "tf32": everything is float32, and
+NVIDIA GPUs round the inputs of products to 10 bits of mantissa. "fp32": no rounding beyond float32's.
 """
 
 import logging

@@ -1,0 +1,71 @@
+"""Floating point operations in closed form, against PyTorch's own counter on the real networks."""
+
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+
+from autoencoders import settings
+from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.objective import Objective
+from autoencoders.training import batch_losses
+from autoencoders.workload import training_flops
+
+DEFAULTS = {"variational": False, "widening": "first", "decoder_channels": None, "decoder_repeats": False}
+
+
+def counted(network: dict, frozen_latent: bool, images: int) -> int:
+    """What PyTorch counts in one step of training."""
+    model = Autoencoder(NetworkOptions(**{**network, "depth": parse_depth(network["depth"])}), seed=0)
+    for dense in model.encoder.dense_layers():
+        dense.requires_grad_(not frozen_latent)
+    batch = torch.rand(images, 3, network["size"], network["size"])
+    with FlopCounterMode(display=False) as counter:
+        objective = Objective(beta=0.01, kl_reduction="mean", noise=0.1)
+        batch_losses(model, batch, objective, torch.Generator())[0].backward()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 32, "depth": "1"},
+        {"size": 64, "depth": "1"},
+        {"size": 32, "depth": "3"},
+        {"size": 64, "depth": "3"},
+        {"size": 32, "depth": "3321"},
+        {"size": 32, "depth": "3321", "widening": "last"},
+        {"size": 64, "depth": "2", "decoder_channels": 1024},
+        {"size": 32, "depth": "3", "decoder_repeats": True},
+        {"size": 64, "depth": "3321", "decoder_repeats": True, "widening": "last", "decoder_channels": 40},
+        {"size": 32, "depth": "1", "variational": True},
+        {"size": 64, "depth": "3321", "variational": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("frozen_latent", [False, True])
+def test_operations_are_those_that_pytorch_counts(options, frozen_latent):
+    network = {**DEFAULTS, "filters": 6, "latent": 17, **options}
+    assert 2 * training_flops(network, frozen_latent) == counted(network, frozen_latent, images=2)
+
+
+def test_one_layer_by_hand():
+    network = {**DEFAULTS, "size": 32, "filters": 1, "depth": "1", "latent": 1}
+    # Another latent unit: dense layers from 8 channels of 2 × 2 and to 8 of 8 × 8, a product and a sum a weight, three
+    # times; where the first is frozen, it has no gradient of weights.
+    more = {**network, "latent": 2}
+    assert training_flops(more, False) - training_flops(network, False) == 3 * 2 * (32 + 512)
+    assert training_flops(more, True) - training_flops(network, True) == 2 * 2 * 32 + 3 * 2 * 512
+
+
+def test_the_papers_grid_takes_20_9_exaflop(project):
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    images = {"cifar10": 50_000, "celeba": 162_770}
+    cells = settings.cells(config)
+    operations = 0
+    for cell in cells:
+        model = config["models"][cell["model"]]
+        network = {**model, **cell, "size": config["datasets"][cell["dataset"]]["size"]}
+        operations += training_flops(network, model["frozen_latent"]) * images[cell["dataset"]]
+    assert len(cells) == 346
+    assert round(operations * config["training"]["epochs"] / 1e18, 1) == 20.9

@@ -1,0 +1,56 @@
+"""How many floating point operations training takes, in closed form and without PyTorch.
+
+Counted are the multiplications and additions of convolutions and dense layers, as
+`torch.utils.flop_counter.FlopCounterMode` counts them; tests hold the two equal. A convolution takes
+2 · kernel² · channels in · channels out at each output position, a transposed one at each input position, and a dense
+layer 2 · inputs · outputs. Nearly all of the rest (normalisation, activations, the loss, Adam) waits for memory.
+"""
+
+from collections.abc import Mapping
+
+# The shape of network.py's networks, which can't be imported here: it needs PyTorch.
+STAGES = 4
+KERNELS = {32: 4, 64: 5}
+DECODER_START = 8
+
+
+def training_flops(network: Mapping, frozen_latent: bool) -> int:
+    """Floating point operations of training on one image, forward and backward.
+
+    ``network`` has the words of `network.NetworkOptions`, depth as in the config ("1", "3321"); others are ignored.
+    """
+    size, filters, latent = network["size"], network["filters"], network["latent"]
+    depth = [int(digit) for digit in network["depth"]] * (STAGES if len(network["depth"]) == 1 else 1)
+    # Channels in times channels out times positions, of every convolution.
+    encoder, channels, side = [], 3, size
+    for index, count in enumerate(depth):
+        pairs = stage_channels(channels, filters * 2**index, count, network["widening"])
+        channels = filters * 2**index
+        encoder += [before * after * side**2 for before, after in pairs[:-1]]
+        side //= 2
+        encoder.append(pairs[-1][0] * pairs[-1][1] * side**2)
+    to_code = channels * side**2 * latent * (2 if network["variational"] else 1)
+
+    channels = 8 * filters if network["decoder_channels"] is None else network["decoder_channels"]
+    from_code = latent * channels * DECODER_START**2
+    decoder, index, side = [], STAGES - 2, DECODER_START
+    while side < size:
+        count = depth[index] if network["decoder_repeats"] else 1
+        pairs = stage_channels(channels, filters * 2**index, count, network["widening"])
+        decoder += [before * after * side**2 for before, after in pairs]
+        channels, index, side = filters * 2**index, index - 1, side * 2
+    decoder.append(channels * 3 * side**2)
+
+    # A layer's backward pass is a gradient of its inputs and one of its weights, each as costly as the forward pass.
+    # Images have no gradient, and frozen weights none.
+    convolutions = KERNELS[size] ** 2 * (3 * sum(encoder + decoder) - encoder[0])
+    return 2 * (convolutions + (2 if frozen_latent else 3) * to_code + 3 * from_code)
+
+
+def stage_channels(channels_in: int, channels: int, count: int, widening: str) -> list[tuple[int, int]]:
+    """Channels in and out of each convolution of a stage, of which the first or the last changes them."""
+    change = 0 if widening == "first" else count - 1
+    return [
+        (channels_in if index <= change else channels, channels_in if index < change else channels)
+        for index in range(count)
+    ]
