@@ -132,7 +132,7 @@ def prior_options(wildcards):
 
 
 def prior_slots(wildcards):
-    """How many GPUs the fit of a prior asks for: a mixture takes one, the other priors are a mean and a covariance."""
+    """How many slots of a GPU the fit of a prior takes: one for a mixture, the others need no GPU."""
     return 1 if prior_options(wildcards)["kind"] == "gmm" else 0
 
 

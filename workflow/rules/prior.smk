@@ -29,6 +29,7 @@ rule fit_prior:
         "../../envs/prior.yaml"
     threads: config["threads"]
     resources:
+        gpu=prior_slots,
         mem_mb=16000,
         runtime=1440,
     params:

@@ -6,7 +6,10 @@ N(0, I) and the full-covariance Gaussian are mixtures of one. So they share a fi
 """
 
 import logging
+import os
 import time
+import warnings
+from datetime import timedelta
 
 import numpy as np
 
@@ -36,52 +39,131 @@ def fit_mvg(codes: np.ndarray) -> Mixture:
     return {"weights": np.ones(1), "means": codes.mean(0)[None], "covariances": covariance[None]}
 
 
-def fit_gmm(codes: np.ndarray, options: dict, seed: int) -> Mixture:
+def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> tuple:
+    """Where EM starts, as scikit-learn's GaussianMixture starts from k-means: the moments of each label's codes.
+
+    ``xp`` is NumPy or PyTorch, and codes (N, z) float64 and labels (N,) int are its arrays on one device. Returns
+    weights (K,), means (K, z) and the precisions' upper Cholesky factors (K, z, z). Raises ``xp.linalg.LinAlgError``
+    for a covariance that is not positive definite.
+    """
+    identity = xp.eye(codes.shape[1], dtype=codes.dtype, device=codes.device)
+    counts, means, factors = [], [], []
+    for label in range(components):
+        members = codes[labels == label]
+        # scikit-learn's guard: a component without codes is N(0, reg_covar), no division by 0.
+        counts.append(len(members) + 10 * np.finfo(np.float64).eps)
+        means.append(members.sum(0) / counts[-1])
+        centred = members - means[-1]
+        covariance = centred.T @ centred / counts[-1] + reg_covar * identity
+        factors.append(xp.linalg.solve(xp.linalg.cholesky(covariance), identity).T)
+    weights = xp.asarray(counts, dtype=codes.dtype, device=codes.device) / len(codes)
+    return weights, xp.stack(means), xp.stack(factors)
+
+
+def run_em(model, codes, max_iter: int) -> int:
+    """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z); returns how many iterations it took.
+
+    scikit-learn says nothing between iterations, so that it is asked for ten at a time: the same fit to the bit, with
+    one E step in ten to spare.
+    """
+    iterations, previous = 0, -np.inf
+    started = last_line = time.monotonic()
+    while not model.converged_ and iterations < max_iter:
+        # One alone first: where it takes minutes, the log soon says so.
+        model.max_iter = min(10 if iterations else 1, max_iter - iterations)
+        model.fit(codes)
+        iterations += model.n_iter_
+        bound = float(model.lower_bound_)
+        now = time.monotonic()
+        if now - last_line >= 10:
+            each = (now - started) / iterations
+            logger.info(
+                "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g in one, below %.2g is the end; "
+                "at most %s left",
+                *(iterations, each, (bound - previous) / model.n_iter_, model.tol),
+                timedelta(seconds=round(each * (max_iter - iterations))),
+            )
+            last_line = now
+        previous = bound
+    return iterations
+
+
+def fit_gmm(codes: np.ndarray, options: dict, seed: int, device: str | None = None) -> Mixture:
     """A full-covariance mixture fitted by EM from a k-means start: scikit-learn's GaussianMixture, in float64.
 
-    Raises UserError with fewer codes than components.
+    Without a ``device``, and on "mps", all in NumPy; on PyTorch's "cuda" and "cpu", EM on tensors, k-means in NumPy.
+    Either way it is the fit of ``GaussianMixture(init_params="kmeans", random_state=seed)``, but for rounding. Raises
+    UserError with fewer codes than components, and for codes that no mixture can be fitted to.
     """
-    # Imported here: the other priors need no scikit-learn, whose import takes two seconds.
-    from sklearn.mixture import GaussianMixture
-
     if len(codes) < options["components"]:
         raise UserError(
             f"a mixture of {options['components']} components needs at least as many codes, and there are "
             f"{len(codes)}: use more training images or lower the prior's `components`."
         )
+    # scikit-learn takes tensors only where this is set, best before SciPy is imported.
+    os.environ["SCIPY_ARRAY_API"] = "1"
+    # Imported here: the other priors need no scikit-learn, whose import takes two seconds.
+    import sklearn
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    xp = np
+    if device == "mps":
+        device = None  # It has no float64.
+    elif device is not None:
+        import torch as xp
+    codes = codes.astype(np.float64)
+    logger.info("fitting %d components to %d codes of %d units", options["components"], *codes.shape)
     model = GaussianMixture(
         n_components=options["components"],
         covariance_type="full",
-        init_params="kmeans",
         tol=options["tol"],
         reg_covar=options["reg_covar"],
-        max_iter=options["max_iter"],
-        random_state=seed,
+        # It starts from the attributes that are set below, and `init_params` ("kmeans" takes no tensors) is not used.
+        warm_start=True,
+        init_params="random",
     )
     started = time.monotonic()
-    logger.info("fitting %d components to %d codes of %d units", options["components"], *codes.shape)
     try:
-        model.fit(codes.astype(np.float64))
-    except ValueError as error:
+        labels = KMeans(options["components"], n_init=1, random_state=seed).fit(codes).labels_
+        logger.info("k-means in %.1f s", time.monotonic() - started)
+        codes, labels = (xp.asarray(array, device=device) for array in (codes, labels))
+        model.weights_, model.means_, model.precisions_cholesky_ = start_from_labels(
+            xp, codes, labels, options["components"], options["reg_covar"]
+        )
+        model.converged_, model.lower_bound_ = False, -np.inf
+        with sklearn.config_context(array_api_dispatch=True), warnings.catch_warnings():
+            # Each of run_em's calls but the last would warn.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            iterations = run_em(model, codes, options["max_iter"])
+    except (ValueError, xp.linalg.LinAlgError) as error:
         # A covariance that is not positive definite, for codes of a huge range or fewer per component than units.
         raise UserError(
             f"the mixture can't be fitted to {len(codes)} codes of {codes.shape[1]} units ({error}). "
             "Raise the prior's `reg_covar`, or lower its `components`."
         ) from error
-    logger.info("%d EM iterations in %.1f s", model.n_iter_, time.monotonic() - started)
+    logger.info("%d EM iterations, %.1f s with k-means", iterations, time.monotonic() - started)
     if not model.converged_:
         logger.warning("EM did not converge in max_iter = %d iterations; the last ones are used", options["max_iter"])
+    weights, means, covariances = (
+        array if device is None else array.numpy(force=True)
+        for array in (model.weights_, model.means_, model.covariances_)
+    )
     return {
-        "weights": model.weights_,
-        "means": model.means_,
-        "covariances": model.covariances_,
+        "weights": weights,
+        "means": means,
+        "covariances": covariances,
         "converged": np.asarray(model.converged_),
-        "iterations": np.asarray(model.n_iter_),
+        "iterations": np.asarray(iterations),
     }
 
 
-def fit_prior(codes: np.ndarray, options: dict, seed: int) -> Mixture:
-    """Fit the prior of ``options["kind"]`` on codes (N, z). No codes (a diverged cell) give an empty mixture."""
+def fit_prior(codes: np.ndarray, options: dict, seed: int, device: str | None = None) -> Mixture:
+    """Fit the prior of ``options["kind"]`` on codes (N, z). No codes (a diverged cell) give an empty mixture.
+
+    A mixture is fitted on ``device``, as in `fit_gmm`; the others need none.
+    """
     latent = codes.shape[1]
     if not len(codes):
         return {"weights": np.empty(0), "means": np.empty((0, latent)), "covariances": np.empty((0, latent, latent))}
@@ -89,4 +171,4 @@ def fit_prior(codes: np.ndarray, options: dict, seed: int) -> Mixture:
         return standard_normal(latent)
     if options["kind"] == "mvg":
         return fit_mvg(codes)
-    return fit_gmm(codes, options, seed)
+    return fit_gmm(codes, options, seed, device)
