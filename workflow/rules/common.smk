@@ -79,16 +79,7 @@ def dataset_options(wildcards):
 
 
 def network_options(wildcards):
-    """The network's shape, in the words of autoencoders.network.NetworkOptions."""
-    model = config["models"][wildcards.model]
-    shape = ("variational", "latent_norm", "widening", "decoder_channels", "decoder_activation", "decoder_repeats")
-    return {
-        "size": config["datasets"][wildcards.dataset]["size"],
-        "filters": int(wildcards.filters),
-        "depth": wildcards.depth,
-        "latent": int(wildcards.latent),
-        **{key: model[key] for key in shape},
-    }
+    return settings.network_options(config, dict(wildcards.items()))
 
 
 def training_slots(wildcards):

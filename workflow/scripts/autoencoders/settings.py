@@ -6,7 +6,7 @@ Snakemake's own process imports this module, so it needs nothing but what Snakem
 import copy
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jsonschema
@@ -315,6 +315,22 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
             for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
                 found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
     return found
+
+
+def network_options(config: dict, cell: Mapping) -> dict:
+    """The shape of a cell's network, in the words of autoencoders.network.NetworkOptions, depth as in a path.
+
+    ``cell`` has the keys CELL_KEYS; numbers may be text, as wildcards are.
+    """
+    model = config["models"][cell["model"]]
+    shape = ("variational", "latent_norm", "widening", "decoder_channels", "decoder_activation", "decoder_repeats")
+    return {
+        "size": config["datasets"][cell["dataset"]]["size"],
+        "filters": int(cell["filters"]),
+        "depth": cell["depth"],
+        "latent": int(cell["latent"]),
+        **{key: model[key] for key in shape},
+    }
 
 
 def plain_depth(depth: int | str) -> str:

@@ -1,0 +1,95 @@
+"""Seconds of a Fréchet distance: this pipeline's beside pytorch-fid's, on the same features."""
+
+import time
+import warnings
+from collections.abc import Callable
+from unittest import mock
+
+import numpy as np
+import scipy.linalg
+import torch
+from benchmark.comparison import Row, row
+
+from autoencoders import device as devices
+from autoencoders.frechet import covariance_root, frechet_distance, statistics
+
+
+def correlated_features(count: int, dimensions: int, seed: int) -> np.ndarray:
+    """float32 (count, dimensions), correlated and of full rank; sets of other seeds differ in mean and scale."""
+    generator = np.random.default_rng(seed)
+    mixing = np.random.default_rng(0).normal(size=(dimensions, dimensions)) / np.sqrt(dimensions)
+    scales = np.geomspace(0.1, 1, dimensions) * (1 + seed / 10)
+    return ((generator.normal(size=(count, dimensions)) * scales) @ mixing + seed / 100).astype(np.float32)
+
+
+def finish() -> None:
+    """Wait for what a GPU still computes."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def timed(function: Callable, *arguments: object, **keywords: object) -> tuple[float, object]:
+    """Seconds until all that the function has begun is done, and what it returned."""
+    finish()
+    started = time.perf_counter()
+    result = function(*arguments, **keywords)
+    finish()
+    return time.perf_counter() - started, result
+
+
+def pytorch_fids_distance(reference: np.ndarray, other: np.ndarray) -> tuple[float, float, float, float]:
+    """pytorch-fid on two sets of features (N, D): its seconds, its distance, its root's seconds, that root's trace."""
+    # Imported here: it brings torchvision, which needs seconds and no part in our own timing.
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    moments = [moment for features in (reference, other) for moment in moments_of(features)]
+    roots = []
+
+    def timed_root(*arguments: object, **keywords: object) -> object:
+        seconds, result = timed(square_root, *arguments, **keywords)
+        roots.append((seconds, float(np.trace(result[0] if isinstance(result, tuple) else result).real)))
+        return result
+
+    square_root = scipy.linalg.sqrtm
+    with mock.patch.object(scipy.linalg, "sqrtm", timed_root), warnings.catch_warnings():
+        # It calls sqrtm in a way that SciPy is about to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        seconds, distance = timed(calculate_frechet_distance, *moments)
+    return (seconds, float(distance), *roots[-1])
+
+
+def moments_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and covariance (D, D) as pytorch-fid computes them, in float64."""
+    features = features.astype(np.float64)
+    return features.mean(axis=0), np.cov(features, rowvar=False)
+
+
+def measure_distances(count: int, dimensions: int, gpu: int, threads: int) -> list[Row]:
+    """Our distance and pytorch-fid's of two sets of (count, dimensions) features; how far the results are apart."""
+    device = devices.setup(gpu, threads)
+    if gpu:
+        # The first decomposition loads the library that does it.
+        torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))
+    sets = [correlated_features(count, dimensions, seed) for seed in (0, 1)]
+    reference, other = (statistics(torch.from_numpy(features).to(device)) for features in sets)
+    root_seconds, root = timed(covariance_root, reference.covariance)
+    seconds, distance = timed(frechet_distance, reference, root, other)
+    their_seconds, their_distance, their_root_seconds, their_trace = pytorch_fids_distance(*sets)
+    (first_mean, first), (second_mean, second) = map(moments_of, sets)
+    difference = first_mean - second_mean
+    trace = (difference @ difference + np.trace(first) + np.trace(second) - distance) / 2
+    case = f"{count:,} x {dimensions} features, from their statistics"
+
+    def line(contender: str, value: float, note: str = "", ours: bool = False) -> Row:
+        return row("Fréchet distance", case, contender, value, "s", ours=ours, note=note)
+
+    return [
+        line("this pipeline", seconds, "once for each of a cell's scores", ours=True),
+        line("this pipeline, root of the reference", root_seconds, "once a dataset"),
+        line("pytorch-fid", their_seconds, f"relative difference to ours {abs(distance / their_distance - 1):.1g}"),
+        line(
+            "scipy.linalg.sqrtm in it",
+            their_root_seconds,
+            f"relative difference of the trace {abs(trace / their_trace - 1):.1g}",
+        ),
+    ]
