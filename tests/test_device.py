@@ -175,7 +175,7 @@ def test_tf32_is_off_unless_asked_for_in_convolutions_and_products_alike(asked):
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        device.setup(0, threads, tf32=True)
+        device.setup(0, threads, {}, tf32=True)
         assert allowed() == (True, True)
-        device.setup(0, threads)
+        device.setup(0, threads, {})
         assert allowed() == (False, False)

@@ -36,7 +36,7 @@ def reference(tmp_path):
     (tmp_path / "weights").write_bytes(b"weights")
     arrays = reference_arrays(OneFeature(), flat(10, 20, 30), tmp_path / "weights", 2, CPU)
     write_npz(tmp_path / "reference.npz", arrays)
-    return read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"))
+    return read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"), CPU)
 
 
 def test_the_reference_comes_back_from_its_file(reference):
@@ -50,7 +50,7 @@ def test_the_reference_comes_back_from_its_file(reference):
 def test_a_reference_of_other_weights_is_refused(reference, tmp_path):
     (tmp_path / "weights").write_bytes(b"other")
     with pytest.raises(UserError, match=r"reference.npz was computed with other weights.*Delete it"):
-        read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"))
+        read_reference(tmp_path / "reference.npz", file_sha256(tmp_path / "weights"), CPU)
 
 
 def own(*names: str) -> dict[str, tuple[str, str]]:
@@ -71,7 +71,8 @@ def test_one_row_a_comparison_in_their_order(reference):
 
 def test_one_image_set_is_held_against_each_split_that_is_asked_for(reference):
     """Training images' reconstructions against test images, as in the paper, and against training images."""
-    train = Statistics(np.array([50.0]), np.array([[4.0]]), 9), np.array([[2.0]])
+    mean, covariance, root = (torch.tensor(x, dtype=torch.float64) for x in ([50.0], [[4.0]], [[2.0]]))
+    train = Statistics(mean, covariance, 9), root
     comparisons = {"train_recon": ("train_recon", "test"), "train_recon_vs_train": ("train_recon", "train")}
     sets, references = {"train_recon": flat(40, 60)}, {"test": reference, "train": train}
     scores = score_cell("ok", sets, comparisons, references, OneFeature(), 3, CPU).set_index("metric")

@@ -66,7 +66,7 @@ def moments_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def measure_distances(count: int, dimensions: int, gpu: int, threads: int) -> list[Row]:
     """Our distance and pytorch-fid's of two sets of (count, dimensions) features; how far the results are apart."""
-    device = devices.setup(gpu, threads)
+    device = devices.setup(gpu, threads, {})
     if gpu:
         # The first decomposition loads the library that does it.
         torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))

@@ -44,7 +44,7 @@ def pytorch_fids_pass(network: nn.Module, images: np.ndarray, batch_size: int, d
 
 def measure_features(count: int, batch_size: int, gpu: int, threads: int) -> list[Row]:
     """Both passes over ``count`` images of noise; how far their features are apart."""
-    device = devices.setup(gpu, threads)
+    device = devices.setup(gpu, threads, {})
     images = np.random.default_rng(0).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
     rows, features = [], []
     for contender, layout, collect in (

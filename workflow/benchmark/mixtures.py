@@ -34,7 +34,7 @@ def measure_pipeline(count: int, latent: int, iterations: int, gpu: int, threads
         # As in the rule's script: without a GPU nothing of PyTorch is imported.
         from autoencoders.device import setup
 
-        device = setup(gpu, threads).type
+        device = setup(gpu, threads, {}).type
     options = {"components": COMPONENTS, "tol": 0.0, "reg_covar": 1e-6, "max_iter": iterations}
     # That a fixed number of iterations ends before convergence is no news.
     logging.disable(logging.WARNING)

@@ -146,7 +146,7 @@ def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -
 
     ``default`` is the config's precision: the row of what it comes down to on this device is marked as ours.
     """
-    device = devices.setup(effort.gpu, effort.threads, tf32=precision == "tf32")
+    device = devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
     contender = f"this pipeline, {precision}"
     if usable(precision, device) != precision:
         note = f"not measured: this {device.type} has no fast {precision} products, and the pipeline takes fp32"
@@ -164,7 +164,7 @@ def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -
 
 def measure_unrepeatable(case: Case, precision: str, effort: Effort) -> list[Row]:
     """Our loop where any algorithm may be used, the fastest: what equal bytes from equal seeds cost."""
-    device = devices.setup(effort.gpu, effort.threads, tf32=precision == "tf32")
+    device = devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
     torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = True
     precision = usable(precision, device)

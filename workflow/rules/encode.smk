@@ -31,6 +31,7 @@ rule encode:
         runtime=30,
     params:
         codes=lookup(within=config, dpath="models/{model}/codes"),
+        precision=lookup(within=config, dpath="models/{model}/precision"),
     message:
         "encoding {wildcards.dataset} with {wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -13,7 +13,12 @@ from autoencoders.weights import load_weights
 
 if __name__ == "__main__":
     with job(snakemake):
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(
+            snakemake.resources.gpu,
+            snakemake.threads,
+            snakemake.config["cells_per_gpu"],
+            tf32=snakemake.params.precision != "fp32",
+        )
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         # No param: it changes the memory that is needed, and no result.

@@ -18,7 +18,7 @@ if __name__ == "__main__":
         params = snakemake.params
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_extractor(snakemake.wildcards.extractor, snakemake.input.extractor, device)
         images = load_images(snakemake.input.images)
         indices = evaluation_subset(len(images), params.images, params.seed)

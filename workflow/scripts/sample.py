@@ -25,7 +25,12 @@ if __name__ == "__main__":
         params, seed = snakemake.params, int(snakemake.wildcards.seed)
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(
+            snakemake.resources.gpu,
+            snakemake.threads,
+            snakemake.config["cells_per_gpu"],
+            tf32=snakemake.params.precision != "fp32",
+        )
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         splits = {"train_recon": snakemake.input.train, "test_recon": snakemake.input.test}

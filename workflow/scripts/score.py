@@ -17,12 +17,12 @@ if __name__ == "__main__":
     with job(snakemake):
         extractor, weights = snakemake.wildcards.extractor, snakemake.input.extractor
         record = read_json(snakemake.input.cell)
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_extractor(extractor, weights, device) if record["status"] == "ok" else None
         weights_sha256 = file_sha256(weights)
         # {extractor}-{split}.npz
         references = {
-            Path(path).stem.rsplit("-", 1)[1]: read_reference(path, weights_sha256)
+            Path(path).stem.rsplit("-", 1)[1]: read_reference(path, weights_sha256, device)
             for path in snakemake.input.references
         }
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}

@@ -24,7 +24,7 @@ if __name__ == "__main__":
                 "name its label column, or write `extractors: [inception]` for this dataset"
             )
         classes = number_of_classes(labels)
-        device = setup(snakemake.resources.gpu, snakemake.threads)
+        device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         images = load_images(snakemake.input.train)
         start = time.monotonic()
         network = train_classifier(images, labels, classes, options, seed, device)

@@ -7,7 +7,6 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
 
@@ -50,7 +49,7 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
 def setup(
     gpu: int,
     threads: int,
-    cells_per_gpu: Mapping[int, int] = MappingProxyType({}),
+    cells_per_gpu: Mapping[int, int],
     filters: int | None = None,
     *,
     tf32: bool = False,

@@ -70,29 +70,35 @@ def not_inception(path: str | Path, why: str) -> UserError:
 
 
 def load_extractor(name: str, path: str | Path, device: torch.device) -> nn.Module:
-    """The extractor ``name``, "inception" or "classifier", with the weights in ``path``, in eval mode."""
+    """The extractor ``name``, "inception" or "classifier", with the weights in ``path``: in eval mode, on ``device``.
+
+    Its weights are laid out channels last, as `extract` lays out images: convolutions are fastest so.
+    """
     if name == "inception":
         network = InceptionFeatures(path)
     elif name == "classifier":
         network = ClassifierFeatures(load_classifier(path))
     else:
         raise UserError(f"there is no extractor {name!r}: write inception or classifier")
-    return network.to(device).eval()
+    return network.to(device, memory_format=torch.channels_last).eval()
 
 
 @torch.inference_mode()
-def extract(network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device) -> np.ndarray:
-    """Features (N, D), float32, of uint8 images (N, 3, S, S); network in eval mode, on the device.
+def extract(network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device) -> torch.Tensor:
+    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S); network in eval mode, on the device.
 
-    Raises UserError where there are no images, since D is then unknown.
+    The images go to the device in one copy, and nothing comes back. Raises UserError where there are no images, since
+    D is then unknown.
     """
     if len(images) == 0:
         raise UserError("there are no images to take features of")
     progress = Progress("extracting features", len(images))
+    pixels = torch.from_numpy(images).to(device)
     features = []
-    for start in range(0, len(images), batch_size):
-        batch = torch.from_numpy(images[start : start + batch_size]).to(device)
-        features.append(network(batch.float() / 255).cpu().numpy())
+    for batch in pixels.split(batch_size):
+        features.append(network(batch.to(torch.float32, memory_format=torch.channels_last).div_(255)))
         progress.step(len(batch))
+    # A GPU has only been given the batches so far. Reading from the last makes the last line's rate that of their work.
+    features[-1].flatten()[0].item()
     progress.line()
-    return np.concatenate(features)
+    return torch.cat(features)

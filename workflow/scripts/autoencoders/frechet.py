@@ -14,24 +14,29 @@ positive semidefinite, so its eigenvalues are real and come from a symmetric sol
 
 from typing import NamedTuple
 
-import numpy as np
-from scipy import linalg
+import torch
 
 from autoencoders.errors import UserError
 
 
 class Statistics(NamedTuple):
-    """Mean (D,) and covariance (D, D) of ``count`` feature vectors, float64."""
+    """Mean (D,) and covariance (D, D) of ``count`` feature vectors: float64 tensors on one device."""
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    mean: torch.Tensor
+    covariance: torch.Tensor
     count: int
 
 
-def statistics(features: np.ndarray) -> Statistics:
+def float64_device(device: torch.device) -> torch.device:
+    """Where to compute in float64 for work on ``device``: there, but on the CPU for Apple's MPS, which has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def statistics(features: torch.Tensor) -> Statistics:
     """Mean and unbiased covariance (divided by N - 1, like ``np.cov``) of features (N, D), computed in float64.
 
-    Raises UserError for fewer than two feature vectors, which have no covariance.
+    They are on the features' device (see `float64_device`). Raises UserError for fewer than two feature vectors, which
+    have no covariance.
     """
     count = len(features)
     if count < 2:
@@ -39,33 +44,35 @@ def statistics(features: np.ndarray) -> Statistics:
             f"a Fréchet distance needs at least two images on each side, here is {count}: "
             "raise scoring.images, or the dataset's limit"
         )
-    features = np.asarray(features, dtype=np.float64)
-    mean = features.mean(axis=0)
+    features = features.to(float64_device(features.device)).double()
+    mean = features.mean(dim=0)
     centred = features - mean
     return Statistics(mean, centred.T @ centred / (count - 1), count)
 
 
-def covariance_root(covariance: np.ndarray) -> np.ndarray:
-    """A root h (D, D) of a covariance matrix (D, D): h hᵀ = covariance.
+def covariance_root(covariance: torch.Tensor) -> torch.Tensor:
+    """A root h (D, D) of a covariance matrix (D, D), both float64 on one device: h hᵀ = covariance.
 
     Eigenvalues below zero are rounding (a covariance has none) and count as zero.
     """
-    eigenvalues, eigenvectors = linalg.eigh(covariance)
-    return eigenvectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+    eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+    return eigenvectors * eigenvalues.clamp(min=0).sqrt()
 
 
-def frechet_distance(reference: Statistics, root: np.ndarray, other: Statistics) -> float:
+def frechet_distance(reference: Statistics, root: torch.Tensor, other: Statistics) -> float:
     """Squared Fréchet distance d² of Heusel et al. (2017), equation 6, as the FID reports it.
 
-    ``root`` (D, D) is ``covariance_root(reference.covariance)``, handed in because one reference serves many cells.
+    ``root`` (D, D) is ``covariance_root(reference.covariance)``, handed in because one reference serves many cells. All
+    tensors are on one device.
     """
     product = root.T @ other.covariance @ root
     # Symmetric but for rounding; eigvalsh reads one triangle only, so both get the same say.
-    eigenvalues = linalg.eigvalsh((product + product.T) / 2)
+    eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
     difference = reference.mean - other.mean
-    return float(
+    squared = (
         difference @ difference
-        + np.trace(reference.covariance)
-        + np.trace(other.covariance)
-        - 2 * np.sqrt(np.maximum(eigenvalues, 0.0)).sum()
+        + reference.covariance.trace()
+        + other.covariance.trace()
+        - 2 * eigenvalues.clamp(min=0).sqrt().sum()
     )
+    return squared.item()

@@ -11,7 +11,7 @@ from torch import nn
 from autoencoders.errors import UserError
 from autoencoders.features import extract
 from autoencoders.files import file_sha256, read_npz
-from autoencoders.frechet import Statistics, covariance_root, frechet_distance, statistics
+from autoencoders.frechet import Statistics, covariance_root, float64_device, frechet_distance, statistics
 
 COLUMNS = [
     *("dataset", "model", "filters", "depth", "latent", "seed"),
@@ -21,10 +21,13 @@ COLUMNS = [
 
 def finite_features(
     network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device, what: str
-) -> np.ndarray:
-    """Features (N, D) of uint8 images (N, 3, S, S). Raises UserError, naming ``what``, where any is not finite."""
+) -> torch.Tensor:
+    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S).
+
+    Raises UserError, naming ``what``, where any is not finite.
+    """
     features = extract(network, images, batch_size, device)
-    bad = np.count_nonzero(~np.isfinite(features).all(axis=1))
+    bad = len(images) - int(features.isfinite().all(dim=1).sum())
     if bad:
         raise UserError(
             f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
@@ -36,23 +39,23 @@ def finite_features(
 def reference_arrays(
     network: nn.Module, images: np.ndarray, weights: str | Path, batch_size: int, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """What the rule reference stores of a split's images, uint8 (N, 3, S, S).
+    """What the rule reference stores of a split's images, uint8 (N, 3, S, S), computed on ``device``.
 
-    Their features' mean (D,), covariance and its root (D, D), count, and the checksum of the extractor's ``weights``
-    file.
+    Their features' mean (D,), covariance and its root (D, D), float64, count, and the checksum of the extractor's
+    ``weights`` file.
     """
     reference = statistics(finite_features(network, images, batch_size, device, "the reference"))
     return {
-        "mean": reference.mean,
-        "covariance": reference.covariance,
-        "root": covariance_root(reference.covariance),
+        "mean": reference.mean.cpu().numpy(),
+        "covariance": reference.covariance.cpu().numpy(),
+        "root": covariance_root(reference.covariance).cpu().numpy(),
         "count": np.int64(reference.count),
         "extractor_sha256": np.str_(file_sha256(weights)),
     }
 
 
-def read_reference(path: str | Path, weights_sha256: str) -> tuple[Statistics, np.ndarray]:
-    """A stored reference's statistics and the root (D, D) of its covariance.
+def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> tuple[Statistics, torch.Tensor]:
+    """A stored reference's statistics and the root (D, D) of its covariance: float64, on ``float64_device(device)``.
 
     Raises UserError where they were computed with another extractor than the one whose weights file has this checksum:
     distances between two networks' features mean nothing.
@@ -62,14 +65,17 @@ def read_reference(path: str | Path, weights_sha256: str) -> tuple[Statistics, n
         raise UserError(
             f"{path} was computed with other weights than the extractor's present ones. Delete it, and it is made again"
         )
-    return Statistics(arrays["mean"], arrays["covariance"], int(arrays["count"])), arrays["root"]
+    mean, covariance, root = (
+        torch.from_numpy(arrays[name]).to(float64_device(device)) for name in ("mean", "covariance", "root")
+    )
+    return Statistics(mean, covariance, int(arrays["count"])), root
 
 
 def score_cell(
     status: str,
     image_sets: Mapping[str, np.ndarray],
     comparisons: Mapping[str, Sequence[str]],
-    references: Mapping[str, tuple[Statistics, np.ndarray]],
+    references: Mapping[str, tuple[Statistics, torch.Tensor]],
     network: nn.Module | None,
     batch_size: int,
     device: torch.device,
