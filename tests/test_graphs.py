@@ -99,7 +99,7 @@ def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, objective, number_
         found.append((result.history, weights))
         monkeypatch.undo()
     for history, weights in found[1:]:
-        assert history.equals(found[0][0])
+        assert history == found[0][0]
         assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
 
 
@@ -110,5 +110,5 @@ def test_float32_on_the_gpu_is_the_cpus_within_rounding():
     losses = []
     for device in (CPU, torch.device("cuda")):
         network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16), seed=0)
-        losses.append(train(network, data, options, Objective(), 0, device).history["loss"][0])
+        losses.append(train(network, data, options, Objective(), 0, device).history[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -41,7 +41,7 @@ def test_sampled_codes_have_the_posteriors_moments(network, images):
     many = images[:1].repeat(4000, axis=0)
     with torch.no_grad():
         mean, log_variance = network.encoder(torch.from_numpy(images[:1]).float() / 255)
-    codes = encode(network, many, 500, CPU, torch.Generator().manual_seed(0))
+    codes = encode(network, many, 500, CPU, seed=0)
     deviation = (0.5 * log_variance[0]).exp().numpy()
     np.testing.assert_allclose(codes.mean(axis=0), mean[0], atol=5 * deviation.max() / 4000**0.5)
     np.testing.assert_allclose(codes.std(axis=0), deviation, rtol=0.06)
@@ -49,7 +49,7 @@ def test_sampled_codes_have_the_posteriors_moments(network, images):
 
 def test_a_deterministic_network_has_nothing_to_sample(images):
     model = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 3), seed=0).eval()
-    sampled = encode(model, images, 4, CPU, torch.Generator().manual_seed(0))
+    sampled = encode(model, images, 4, CPU, seed=0)
     np.testing.assert_array_equal(sampled, encode(model, images, 4, CPU))
 
 

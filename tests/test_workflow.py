@@ -64,7 +64,7 @@ def test_each_score_compares_the_images_that_its_metric_names(finished):
         splits[split] = images[evaluation_subset(len(images), 300, seed=0)]
 
     def moments(images):
-        features = extract(network, images, 250, device).double().numpy().astype(np.float64)
+        features = extract(network, images, 250, device).double().numpy()
         return features.mean(axis=0), np.cov(features, rowvar=False)
 
     scores = pd.read_parquet(finished / CELL / "scores/classifier.parquet").set_index("metric")["frechet_distance"]

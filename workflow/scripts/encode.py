@@ -1,7 +1,6 @@
 """Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell."""
 
 import numpy as np
-import torch
 
 from autoencoders.dataset import load_images
 from autoencoders.device import setup
@@ -23,10 +22,10 @@ if __name__ == "__main__":
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        seed = stream_seed(int(snakemake.wildcards.seed), "codes")
-        generator = torch.Generator(device).manual_seed(seed) if snakemake.params.codes == "sample" else None
         for split in ("train", "test"):
-            codes = np.empty((0, network.options.latent), np.float32)
+            codes, seed = np.empty((0, network.options.latent), np.float32), None
+            if snakemake.params.codes == "sample":
+                seed = stream_seed(int(snakemake.wildcards.seed), f"codes/{split}")
             if not diverged:
-                codes = encode(network, load_images(snakemake.input[split]), batch_size, device, generator)
+                codes = encode(network, load_images(snakemake.input[split]), batch_size, device, seed)
             write_npy(snakemake.output[split], codes)

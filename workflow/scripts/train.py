@@ -6,7 +6,7 @@ loss stops being finite has the status "diverged" and no codes, samples or score
 
 from autoencoders.dataset import load_images
 from autoencoders.device import describe, energy, peak_memory, setup
-from autoencoders.files import write_json, write_parquet
+from autoencoders.files import write_json, write_rows
 from autoencoders.job import job
 from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
 from autoencoders.objective import Objective
@@ -42,7 +42,7 @@ if __name__ == "__main__":
         result = train(network, images, options, Objective(**params.objective), seed, device)
         after = energy(device)
         save_weights(output.weights, network)
-        write_parquet(output.history, result.history)
+        write_rows(output.history, result.history)
         write_json(
             output.cell,
             {

@@ -17,18 +17,19 @@ def encode(
     images: np.ndarray,
     batch_size: int,
     device: torch.device,
-    generator: torch.Generator | None = None,
+    seed: int | None = None,
 ) -> np.ndarray:
     """Codes float32 (N, latent) of uint8 images (N, 3, S, S): a VAE's are the means (section 3).
 
-    ``network`` is in eval mode on ``device``, which holds all images and codes at once. With a ``generator`` on the
-    device, a VAE's codes are samples instead.
+    ``network`` is in eval mode on ``device``, which holds all images and codes at once. With a ``seed``, a VAE's
+    codes are samples instead.
     """
     pixels = torch.from_numpy(images).to(device)
     codes = torch.empty((len(images), network.options.latent), device=device)
+    generator = torch.Generator(device).manual_seed(seed or 0)
     for start in range(0, len(images), batch_size):
         code, log_variance = network.encoder(to_unit_interval(pixels[start : start + batch_size]))
-        if generator is not None and log_variance is not None:
+        if seed is not None and log_variance is not None:
             code = sample_code(code, log_variance, generator)
         codes[start : start + batch_size] = code
     return codes.cpu().numpy()

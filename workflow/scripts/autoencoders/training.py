@@ -5,7 +5,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -38,13 +37,14 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """``status`` is "ok" or "diverged"; ``history`` has one row an epoch, the diverged one included.
+    """``status`` is "ok" or "diverged"; ``history`` has one entry an epoch, the diverged one included: epoch,
+    learning_rate, and the means over the epoch's images of loss, reconstruction_loss and kl.
 
     ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it.
     """
 
     status: str
-    history: pd.DataFrame
+    history: list[dict[str, float]]
     precision: str
     seconds: float
     images_per_second: float
@@ -157,4 +157,4 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
             logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
             break
     progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
-    return TrainingResult(status, pd.DataFrame(history), precision, progress.seconds, progress.rate)
+    return TrainingResult(status, history, precision, progress.seconds, progress.rate)
