@@ -1,5 +1,6 @@
 """Which modules a script depends on: what reruns when one is edited."""
 
+import ast
 import sys
 
 import pytest
@@ -47,6 +48,6 @@ def test_what_is_found_is_what_python_imports(project):
 
 def test_the_package_file_itself_holds_nothing_that_a_result_depends_on():
     """It is no input of any rule: an edit to it reruns nothing."""
-    docstring, *statements = ast.parse((imports.PACKAGE / "__init__.py").read_text()).body
+    docstring, *statements = ast.parse((PACKAGE / "__init__.py").read_text()).body
     assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
     assert [ast.unparse(statement).split("(")[0] for statement in statements] == ["import gc", "gc.set_threshold"]
