@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from autoencoders.training import ADAM, TrainingOptions, train
 # Where `python workflow/benchmark` finds it; the processes that it starts inherit the path.
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from benchmark import distances, features, flops, jobs, mixtures, plan, projection, report, training
+from benchmark import distances, features, flops, jobs, mixtures, plan, projection, report, sharing, training
 from benchmark.comparison import Comparison, isolated, row
 from benchmark.run import run
 
@@ -109,6 +110,18 @@ def test_pythae_trains_our_network():
     pytest.importorskip("pythae")
     (found,) = isolated(training.measure_pythae, CASE, EFFORT)
     assert found["value"] > 0
+
+
+def test_cells_that_share_a_device_train_at_the_same_time_and_their_rates_are_added_up(monkeypatch):
+    began = time.time()
+    rate = isolated(sharing.train_between, CASE, "fp32", EFFORT, began + 8)
+    # It has waited for the others.
+    assert time.time() - began > 8
+    assert rate > 0
+    monkeypatch.setattr(sharing, "WARM_UP", 0.0)
+    monkeypatch.setattr(sharing.ProcessPoolExecutor, "submit", lambda *_: SimpleNamespace(result=lambda: 7.0))
+    (found,) = sharing.measure_shared(CASE, "fp32", 3, EFFORT)
+    assert (found["contender"], found["value"], found["ours"]) == ("3 cells at once, 1 CPU thread(s) each", 21.0, False)
 
 
 def test_ratios_are_to_ours_of_the_same_case_and_unit():

@@ -20,11 +20,13 @@ class Sizes:
 
     ``pictures`` are (N, images at once) for Inception, ``features`` (N, D), ``codes`` (N, z) and EM iterations.
 
-    ``extremes`` are the cases that are also trained compiled and without determinism.
+    ``extremes`` are the cases that are also trained without determinism and, on a GPU, compiled; ``shared`` those that
+    several processes train at once, with the numbers of processes.
     """
 
     cases: Sequence[Case]
     extremes: Sequence[Case]
+    shared: Sequence[tuple[Case, Sequence[int]]]
     seconds: float
     product: int
     pictures: tuple[int, int]
@@ -37,6 +39,7 @@ CIFAR10 = [Case(f"cifar10-shaped, f={filters}, z=128", 32, filters, 128, 50_000)
 ON_A_GPU = Sizes(
     cases=[*CIFAR10, Case("celeba-shaped, f=128, z=64", 64, 128, 64, 20_000)],
     extremes=[CIFAR10[0], CIFAR10[-1]],
+    shared=[(CIFAR10[0], (1, 2, 4)), (CIFAR10[1], (1, 2))],
     seconds=4,
     product=8192,
     pictures=(5_000, 250),
@@ -44,9 +47,11 @@ ON_A_GPU = Sizes(
     codes=[(50_000, 128, 20), (50_000, 512, 5)],
 )
 # The same comparisons in minutes on two cores. What concerns GPUs alone is left out.
+NARROW = [Case(f"cifar10-shaped, f={filters}, z=64", 32, filters, 64, 6_400) for filters in (8, 16)]
 ON_A_CPU = Sizes(
-    cases=[Case(f"cifar10-shaped, f={filters}, z=64", 32, filters, 64, 6_400) for filters in (8, 16)],
-    extremes=[],
+    cases=NARROW,
+    extremes=[NARROW[0]],
+    shared=[(NARROW[0], (1, 2))],
     seconds=12,
     product=2048,
     pictures=(64, 16),
@@ -73,6 +78,7 @@ def plan(sizes: Sizes, gpu: int, threads: int) -> list[Comparison]:
         if case in sizes.extremes:
             name = "this pipeline, not deterministic"
             add("training", case.name, name, loop, training.measure_unrepeatable, case, default, effort)
+        if gpu and case in sizes.extremes:
             add("training", case.name, "torch.compile", 60 + loop, training.measure_compiled, case, effort)
         add("training", case.name, "plain PyTorch loop", loop, training.measure_plain, case, effort)
         add("training", case.name, "Pythae", loop, training.measure_pythae, case, effort)
