@@ -33,19 +33,21 @@ report: "workflow/report/workflow.rst"
 
 onstart:
     # Snakemake 9.27's limit of submissions looks for jobs once more a second for every job that has ended, until that
-    # takes a whole core. Local jobs need no such limit.
-    if workflow.local_exec:
+    # takes a whole core. Local jobs need no such limit, unless somebody has set another than the default.
+    limit = workflow.scheduler.job_rate_limiter
+    if workflow.local_exec and limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # Imported here, since every dry run and every job reads this file.
     from autoencoders import run_progress
     from snakemake.logging import logger
     from snakemake.settings.enums import Quietness
 
-    run_progress.start(
-        cell_jobs(workflow.dag),
-        Path(config["pathvars"]["results"], "datasets"),
-        lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
-    )
+    if not workflow.touch:
+        run_progress.start(
+            cell_jobs(workflow.dag),
+            Path(config["pathvars"]["results"], "datasets"),
+            lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
+        )
 
 
 rule all:

@@ -43,6 +43,9 @@ def test_a_cell_takes_its_share_of_the_slots_of_a_gpu():
         ("2,3", ["2", "3"]),
         ("GPU-ab-1, GPU-cd", ["GPU-ab-1", "GPU-cd"]),
         ("7", ["7"]),
+        # One that is named twice is one, and CUDA sees none from the first on that does not exist.
+        ("0,0", ["0"]),
+        ("0,1,2,-1", ["0", "1", "2"]),
         ("", []),
     ],
 )

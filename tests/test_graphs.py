@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders import graphs, training
+from autoencoders import device, graphs, training
 from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.objective import Objective
 from autoencoders.training import TrainingOptions, train
-
-CPU = torch.device("cpu")
 
 
 class PretendedGraph:
@@ -82,19 +80,34 @@ def test_a_step_on_the_cpu_is_left_as_it_is():
     assert graphs.graphed(step, torch.Generator()) is step
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.fixture
+def as_in_a_job():
+    """Set up CUDA as a job does, deterministic algorithms included, and put everything back."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield lambda tf32: device.setup(1, 1, {}, tf32=tf32)
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+
+
+@pytest.mark.parametrize("latent_norm", ["none", "batch", "spectral"])
 @pytest.mark.parametrize("number_format", ["fp32", "tf32", "bf16"])
-@pytest.mark.parametrize("objective", [Objective(), Objective(beta=0.01), Objective(noise=0.5)])
-def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, objective, number_format):
+@pytest.mark.parametrize("objective", [Objective(), Objective(beta=0.01), Objective(noise=0.5)], ids=str)
+def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, as_in_a_job, objective, number_format, latent_norm):
     """With a smaller last batch, which is recorded as well, and with random numbers drawn inside the graph."""
     data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
-    options = TrainingOptions(8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), precision=number_format)
-    found = []
+    options = TrainingOptions(
+        8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), frozen_latent=latent_norm == "batch", precision=number_format
+    )
+    gpu, found = as_in_a_job(number_format == "tf32"), []
     for recorded in (True, False, True):
         if not recorded:
             monkeypatch.setattr(training, "graphed", lambda step, generator: step)
-        network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16, variational=objective.beta > 0), seed=0)
-        result = train(network, data, options, objective, 0, torch.device("cuda"))
+        shape = NetworkOptions(32, 8, parse_depth("1"), 16, objective.beta > 0, latent_norm)
+        network = Autoencoder(shape, seed=0)
+        result = train(network, data, options, objective, 0, gpu)
         weights = [tensor.cpu() for tensor in network.state_dict().values()]
         found.append((result.history, weights))
         monkeypatch.undo()
@@ -103,12 +116,11 @@ def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, objective, number_
         assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_float32_on_the_gpu_is_the_cpus_within_rounding():
+def test_float32_on_the_gpu_is_the_cpus_within_rounding(as_in_a_job):
     data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
     options = TrainingOptions(1, 300, ((0, 1e-4),))
     losses = []
-    for device in (CPU, torch.device("cuda")):
+    for place in (torch.device("cpu"), as_in_a_job(False)):
         network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16), seed=0)
-        losses.append(train(network, data, options, Objective(), 0, device).history[0]["loss"])
+        losses.append(train(network, data, options, Objective(), 0, place).history[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

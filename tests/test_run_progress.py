@@ -1,8 +1,10 @@
 """The progress of a whole run, on results folders that are made up, and once in Snakemake."""
 
+import dataclasses
 import json
 import math
 import os
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +27,11 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def job(self, rule, name="a", dataset="digits", variant="", flops=0) -> Job:
+    def job(self, rule, name="a", dataset="digits", variant="", work=0) -> Job:
         cell = self.folder / "cells" / dataset / name
         stem = self.folder / "benchmarks" / rule / dataset / name / (variant or "file")
         files = {"train": cell / "cell.json", "score": cell / "scores" / f"{variant}.parquet"}
-        return Job(rule, variant, dataset, cell, files.get(rule, cell / rule), stem.with_suffix(".tsv"), flops)
+        return Job(rule, variant, dataset, cell, files.get(rule, cell / rule), stem.with_suffix(".tsv"), work)
 
     def write(self, path: Path, text: str, at: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,11 +103,11 @@ def test_works_that_are_alike_tell_no_fixed_costs():
 def test_work_left_is_what_like_jobs_took(results):
     # 10 + 2 · work, with 10 and 1000 images.
     trained = {
-        results.job("train", "a", flops=1): 30.0,
-        results.job("train", "b", flops=4): 90.0,
-        results.job("train", "c", flops=2): math.nan,
+        results.job("train", "a", work=1): 30.0,
+        results.job("train", "b", work=4): 90.0,
+        results.job("train", "c", work=2): math.nan,
     }
-    left = [results.job("train", "d", flops=7), results.job("train", "a", "faces", flops=1)]
+    left = [results.job("train", "d", work=7), results.job("train", "a", "faces", work=1)]
     assert work_left([*trained, *left], trained, IMAGES) == pytest.approx(10 + 2 * 70 + 10 + 2 * 1000)
     # Of a dataset that is not prepared yet.
     assert work_left([*trained, *left], trained, {"digits": 10}) is None
@@ -127,7 +129,7 @@ def test_work_left_is_what_like_jobs_took(results):
 
 
 def test_as_many_jobs_run_at_once_as_until_now(results):
-    jobs = [results.job("train", name, flops=1) for name in "abcdef"]
+    jobs = [results.job("train", name, work=1) for name in "abcdef"]
     assert seconds_left(jobs, IMAGES, START, START + 150) is None
     # Two at once, from 50 seconds after the start on; one of an earlier run.
     results.end(jobs[0], START + 150, 100)
@@ -139,7 +141,7 @@ def test_as_many_jobs_run_at_once_as_until_now(results):
 
 
 def test_broken_and_diverged_jobs_say_nothing_of_others(results):
-    jobs = [results.job("train", name, flops=1) for name in "abcd"]
+    jobs = [results.job("train", name, work=1) for name in "abcd"]
     results.end(jobs[0], START + 60, "?")
     assert seconds_left(jobs, IMAGES, START, START + 60) is None
     results.end(jobs[1], START + 120, 60)
@@ -187,7 +189,7 @@ def test_lines_for_people(in_new_york):
 
 
 def test_a_line_is_logged_when_the_numbers_have_changed(results):
-    trained = [results.job("train", name, flops=1) for name in "ab"]
+    trained = [results.job("train", name, work=1) for name in "ab"]
     scored = [results.job("score", name, variant="inception") for name in "ab"]
     results.write(results.folder / "datasets" / "digits" / "dataset.json", '{"images": {"train": 10}}', START)
     now = time.time()
@@ -218,13 +220,26 @@ def test_a_run_without_cells_ends_at_once(tmp_path):
     watch([], tmp_path, START, pytest.fail, pytest.fail)
 
 
+def test_what_was_there_before_counts_as_done_and_not_as_measured(results):
+    old, new = (results.job("train", name, work=1) for name in ("a", "b"))
+    results.end(old, START - 1000, 500.0)
+    jobs = [dataclasses.replace(old, due=False), new]
+    assert standing(jobs, START) == Standing("trained", 2, ended=1, diverged=0, trained=0)
+    assert seconds_left(jobs, {"digits": 10}, START, START + 10) is None
+    results.end(new, START + 5, 5.0)
+    assert seconds_left(jobs, {"digits": 10}, START, START + 10) == 0
+
+
 STUB = """
 import json
+import time
 from pathlib import Path
 
 for path in snakemake.output:
     diverged = "vae-diverges" in path
     Path(path).write_text(json.dumps({"status": "diverged" if diverged else "ok", "images": {"train": 800}}))
+# The jobs after training last long enough to see that it has ended.
+time.sleep(1 if snakemake.rule == "encode" else 0)
 """
 
 
@@ -232,11 +247,16 @@ def test_snakemake_logs_the_cells_of_a_run(project, tmp_path):
     """With scripts that compute nothing, and without the pause of half a minute."""
     folder = copy_project(project, tmp_path)
     scripts = folder / "workflow" / "scripts"
-    for name in ("prepare_dataset", "train"):
+    for name in ("prepare_dataset", "train", "encode"):
         (scripts / f"{name}.py").write_text(STUB)
     module = scripts / "autoencoders" / "run_progress.py"
     text, pause = module.read_text(), f"INTERVAL = {run_progress.INTERVAL}\n"
     assert pause in text
     module.write_text(text.replace(pause, "INTERVAL = 0.1\n"))
-    done = snakemake(folder, "all_models", "--quiet", "rules")
-    assert "\n2 of 2 cells trained (1 diverged)\n" in done.stdout
+    done = snakemake(folder, "all_codes", "--quiet", "rules")
+    assert "\n2 of 2 cells trained (1 diverged)" in done.stdout
+    # A cell that is there already counts.
+    shutil.rmtree(folder / "results/demo/cells/digits/vae-diverges")
+    again = snakemake(folder, "all_codes", "--quiet", "rules")
+    lines = [line for line in again.stdout.splitlines() if "cells trained" in line]
+    assert lines and all(line.startswith("2 of 2 cells trained (1 diverged)") for line in lines)

@@ -94,20 +94,24 @@ def objective_options(wildcards):
 
 
 def cell_jobs(dag):
-    """This run's jobs of cells, in the words of autoencoders.run_progress."""
+    """The jobs of cells that a run is about, in the words of autoencoders.run_progress."""
     from autoencoders import run_progress, workload
 
     found = []
-    for job in dag.needrun_jobs():
+    for job in dag.jobs:
         cell = {key: value for key, value in job.wildcards.items() if key in settings.CELL_KEYS}
         if len(cell) < len(settings.CELL_KEYS):
             continue
         name, variant = job.rule.name, job.wildcards.get("prior", job.wildcards.get("extractor", ""))
         folder = Path(config["pathvars"]["results"], "cells", CELL.format(**cell))
-        frozen = config["models"][cell["model"]]["frozen_latent"]
-        flops = workload.training_flops(network_options(job.wildcards), frozen) if name == "train" else 0
+        work = 0
+        if name == "train":
+            frozen = config["models"][cell["model"]]["frozen_latent"]
+            work = workload.training_flops(network_options(job.wildcards), frozen)
+        elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
+            work = config["priors"][variant]["components"] * int(cell["latent"]) ** 2
         files = Path(job.output[-1]), Path(job.benchmark)
-        found.append(run_progress.Job(name, variant, cell["dataset"], folder, *files, flops))
+        found.append(run_progress.Job(name, variant, cell["dataset"], folder, *files, work, dag.needrun(job)))
     return found
 
 

@@ -24,6 +24,7 @@ rule encode:
         "<benchmarks>/encode/<cell>.tsv"
     conda:
         "../../envs/network.yaml"
+    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,

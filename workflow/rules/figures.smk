@@ -179,6 +179,7 @@ rule grids:
         "<benchmarks>/grids/<cell>.tsv"
     conda:
         "../../envs/report.yaml"
+    priority: 4
     resources:
         mem_mb=4000,
         runtime=10,

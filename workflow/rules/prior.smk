@@ -27,6 +27,7 @@ rule fit_prior:
         "<benchmarks>/fit_prior/<cell>/{prior}.tsv"
     conda:
         "../../envs/prior.yaml"
+    priority: 2
     threads: config["threads"]
     resources:
         gpu=prior_slots,
@@ -55,6 +56,7 @@ rule latent_statistics:
         "<benchmarks>/latent_statistics/<cell>.tsv"
     conda:
         "../../envs/prior.yaml"
+    priority: 2
     threads: config["threads"]
     resources:
         mem_mb=16000,

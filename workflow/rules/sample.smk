@@ -28,6 +28,7 @@ rule sample:
         "<benchmarks>/sample/<cell>.tsv"
     conda:
         "../../envs/network.yaml"
+    priority: 3
     threads: config["threads"]
     resources:
         gpu=1,

@@ -46,6 +46,7 @@ rule train_classifier:
         "<benchmarks>/train_classifier/{dataset}.tsv"
     conda:
         "../../envs/score.yaml"
+    priority: 5
     threads: config["threads"]
     resources:
         gpu=1,
@@ -73,6 +74,7 @@ rule reference:
         "<benchmarks>/reference/{dataset}/{extractor}-{split}.tsv"
     conda:
         "../../envs/score.yaml"
+    priority: 5
     threads: config["threads"]
     resources:
         gpu=1,
@@ -102,6 +104,7 @@ rule score:
         "<benchmarks>/score/<cell>/{extractor}.tsv"
     conda:
         "../../envs/score.yaml"
+    priority: 4
     threads: config["threads"]
     resources:
         gpu=1,

@@ -1,4 +1,7 @@
 # Stage 2: one network per cell.
+#
+# The stages after this one have rising priorities: a cell that is trained is scored before another one begins, so that
+# there are results early, image sets are soon deleted, and the time left can be told.
 
 
 rule all_models:

@@ -7,6 +7,7 @@ loss stops being finite has the status "diverged" and no codes, samples or score
 from autoencoders.dataset import load_images
 from autoencoders.device import describe, energy, peak_memory, setup
 from autoencoders.files import write_json, write_rows
+from autoencoders.gpus import slots_per_gpu, training_slots
 from autoencoders.job import job
 from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
 from autoencoders.objective import Objective
@@ -19,12 +20,9 @@ if __name__ == "__main__":
     with job(snakemake):
         params, output = snakemake.params, snakemake.output
         seed = params.cell["seed"]
+        cells_per_gpu, filters = snakemake.config["cells_per_gpu"], params.network["filters"]
         device = setup(
-            snakemake.resources.gpu,
-            snakemake.threads,
-            snakemake.config["cells_per_gpu"],
-            params.network["filters"],
-            tf32=params.precision != "fp32",
+            snakemake.resources.gpu, snakemake.threads, cells_per_gpu, filters, tf32=params.precision == "tf32"
         )
         network = Autoencoder(
             NetworkOptions(**{**params.network, "depth": parse_depth(params.network["depth"])}),
@@ -41,6 +39,8 @@ if __name__ == "__main__":
         before = energy(device)
         result = train(network, images, options, Objective(**params.objective), seed, device)
         after = energy(device)
+        # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
+        alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)
         save_weights(output.weights, network)
         write_rows(output.history, result.history)
         write_json(
@@ -63,7 +63,7 @@ if __name__ == "__main__":
                 "seconds": result.seconds,
                 "images_per_second": result.images_per_second,
                 "peak_memory_bytes": peak_memory(device),
-                "energy_joules": None if before is None or after is None else after - before,
+                "energy_joules": after - before if alone and None not in (before, after) else None,
                 "versions": package_versions(),
                 "code": code_version(),
             },

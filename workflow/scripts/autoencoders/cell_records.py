@@ -205,7 +205,7 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
             f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training, images/s and TFLOP/s: means over "
             "the cells; TFLOP/s: floating point operations of training (forward and backward, of convolutions and "
             "dense layers) a second, in millions of millions; hours: wall time of the jobs train, encode, fit_prior, "
-            "sample and score, all cells together; GPU hours: of those that hold a GPU or a share of one; peak memory: "
+            "sample and score, all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: "
             "the highest, in training; energy: of the device in training. No sum where a part of it is not known."
         )
         yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])

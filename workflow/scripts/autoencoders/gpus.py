@@ -44,11 +44,13 @@ def training_slots(cells_per_gpu: Mapping[int, int], filters: int) -> int:
 def candidates(visible: str | None, count: Callable[[], int]) -> list[str]:
     """The GPUs that a job may use, in the words of CUDA_VISIBLE_DEVICES.
 
-    ``visible`` is that variable's value. Where it is not set (None), ``count`` tells how many GPUs there are.
+    ``visible`` is that variable's value, or None where it is not set. ``count`` tells how many GPUs CUDA sees: those
+    named before the first that does not exist.
     """
     if visible is None:
         return [str(index) for index in range(count())]
-    return [name.strip() for name in visible.split(",") if name.strip()]
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return list(dict.fromkeys(names[: count()]))
 
 
 def lock_folder() -> Path:

@@ -4,6 +4,7 @@ A small network's kernels take less time than Python needs to launch them, so th
 """
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Callable
 
@@ -43,7 +44,10 @@ class GraphedStep:
     def record(self, indices: Tensor) -> tuple[Tensor, torch.cuda.CUDAGraph]:
         """The buffer that the graph reads its indices from, and the graph. Nothing is computed yet."""
         buffer, graph = indices.clone(), torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.generator)
+        with warnings.catch_warnings():
+            # PyTorch 2.11 needs this; 2.14 sees for itself which generators a graph uses, and warns.
+            warnings.simplefilter("ignore")
+            graph.register_generator_state(self.generator)
         with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream()):
             self.step(buffer)
         return buffer, graph

@@ -1,5 +1,6 @@
 """What every rule's script does before and after its work: logging, and errors that people can read."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -11,6 +12,8 @@ from typing import NoReturn
 from autoencoders.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+FAULT = "this is a fault of the pipeline, not of your input"
 
 
 @contextlib.contextmanager
@@ -40,10 +43,19 @@ def job(snakemake) -> Iterator[None]:
         logger.error("interrupted; nothing of this job is kept")
     except MemoryError:
         logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
+    except RuntimeError as error:
+        # torch.OutOfMemoryError, by its name: this module is not to import PyTorch.
+        if type(error).__name__ == "OutOfMemoryError":
+            logger.exception(
+                "the GPU's memory is full: let fewer cells share it (cells_per_gpu), end what else runs on it, or "
+                "lower scoring.batch_size (training.batch_size changes results)"
+            )
+        else:
+            logger.exception(FAULT)
     except OSError as error:
         logger.exception("%s", error)
     except Exception:
-        logger.exception("this is a fault of the pipeline, not of your input")
+        logger.exception(FAULT)
     else:
         leave(os.EX_OK)
     leave(os.EX_SOFTWARE)
@@ -53,7 +65,8 @@ def leave(code: int) -> NoReturn:
     """End the process at once. Taking PyTorch's modules apart first would take half a second, all files are closed, and
     a traceback would hide the message.
     """
-    logging.shutdown()
+    # What libraries do at the end, such as removing temporary folders, and the closing of the log.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

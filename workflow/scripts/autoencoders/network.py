@@ -83,7 +83,10 @@ class SameConvTranspose2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        return y[..., : -self.excess, : -self.excess] if self.excess else y
+        if not self.excess:
+            return y
+        # Cut out of a larger image, it is laid out in no way that the next layer has a fast path for.
+        return y[..., : -self.excess, : -self.excess].contiguous(memory_format=torch.channels_last)
 
 
 def activation(channels: int) -> list[nn.Module]:

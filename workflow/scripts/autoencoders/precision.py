@@ -17,14 +17,13 @@ CPU_CAPABILITIES = ("avx512_bf16", "amx_bf16")
 
 def usable(precision: str, device: torch.device) -> str:
     """``precision``, or "fp32" where the device has no fast products in that format."""
-    if precision == "bf16":
-        if device.type == "cuda":
-            supported = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            capabilities = torch.cpu.get_capabilities()
-            supported = device.type == "cpu" and any(capabilities.get(name) for name in CPU_CAPABILITIES)
-    else:
-        supported = precision == "fp32" or device.type == "cuda"
+    supported = precision == "fp32"
+    if device.type == "cuda":
+        # Tensor cores of the same age have both formats.
+        supported = supported or torch.cuda.is_bf16_supported(including_emulation=False)
+    elif precision == "bf16" and device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        supported = any(capabilities.get(name) for name in CPU_CAPABILITIES)
     if supported:
         return precision
     logger.info("this %s has no fast %s products: fp32 it is", device.type, precision)

@@ -24,11 +24,12 @@ ALIKE = 2
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a cell that has to run.
+    """A job of a cell; ``due`` where it has to run, or else its output is there already.
 
     ``variant`` sets apart the jobs of a rule that are not alike: a prior's or an extractor's name, or "". ``cell`` is
-    the cell's folder, and ``output`` the file that the job writes last. ``flops`` are those of training on one image
-    (`workload.training_flops`) for the rule train, and 0 for others, whose time does not follow from them.
+    the cell's folder, and ``output`` the file that the job writes last. ``work`` is what its time grows with, for each
+    training image: for train `workload.training_flops`, for a mixture its components times the square of its units. It
+    is 0 for others, whose time is mostly their start.
     """
 
     rule: str
@@ -37,7 +38,8 @@ class Job:
     cell: Path
     output: Path
     benchmark: Path
-    flops: int
+    work: int
+    due: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,23 @@ def written(path: Path) -> float:
 
 
 def standing(jobs: Iterable[Job], since: float) -> Standing:
-    """What has ended of ``jobs`` since then."""
-    outputs: dict[str, dict[Path, list[Path]]] = {"score": defaultdict(list), "train": defaultdict(list)}
+    """What has ended of ``jobs``: what was there already, and what was written since then."""
+    of_cells: dict[str, dict[Path, list[Job]]] = {"score": defaultdict(list), "train": defaultdict(list)}
     for job in jobs:
-        if job.rule in outputs:
-            outputs[job.rule][job.cell].append(job.output)
-    new = {
-        rule: {cell for cell, files in cells.items() if all(written(file) >= since for file in files)}
-        for rule, cells in outputs.items()
+        if job.rule in of_cells:
+            of_cells[job.rule][job.cell].append(job)
+    done = {
+        rule: {cell for cell, both in cells.items() if all(not job.due or written(job.output) >= since for job in both)}
+        for rule, cells in of_cells.items()
     }
-    rule = "score" if outputs["score"] else "train"
-    ended = new[rule]
+    rule = "score" if of_cells["score"] else "train"
+    ended = done[rule]
     return Standing(
         what={"score": "scored", "train": "trained"}[rule],
-        total=len(outputs[rule]),
+        total=len(of_cells[rule]),
         ended=len(ended),
         diverged=sum(has_diverged(cell) for cell in ended),
-        trained=len((new["train"] & outputs[rule].keys()) - ended),
+        trained=len((done["train"] & of_cells[rule].keys()) - ended),
     )
 
 
@@ -128,7 +130,7 @@ def work_left(jobs: Iterable[Job], seconds: Mapping[Job, float], images: Mapping
     """
     ended, waiting = defaultdict(lambda: defaultdict(list)), defaultdict(list)
     for job in jobs:
-        work = job.flops * images.get(job.dataset, math.nan) if job.flops else 0.0
+        work = job.work * images.get(job.dataset, math.nan) if job.work else 0.0
         if job not in seconds:
             waiting[job.rule, job.variant, job.dataset].append(work)
         elif math.isfinite(seconds[job]):
@@ -145,9 +147,11 @@ def work_left(jobs: Iterable[Job], seconds: Mapping[Job, float], images: Mapping
 
 
 def seconds_left(jobs: Sequence[Job], images: Mapping[str, int], since: float, now: float) -> float | None:
-    """Seconds until the last of ``jobs`` has ended, with as many at once as since the first one began; None where too
-    little has ended to tell.
+    """Seconds until the last of ``jobs`` that are due has ended, with as many at once as since the first one began.
+
+    None where too little has ended to tell.
     """
+    jobs = [job for job in jobs if job.due]
     ends = {job: written(job.benchmark) for job in jobs}
     seconds = {job: read_seconds(job.benchmark) for job in jobs if ends[job] >= since}
     known = {job: value for job, value in seconds.items() if math.isfinite(value)}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoders.adam import Adam
 from autoencoders.graphs import graphed, side_stream
 from autoencoders.network import Autoencoder, to_unit_interval
 from autoencoders.objective import Objective, kl_divergence, normal_like, reconstruction_loss, sample_code
@@ -57,7 +58,8 @@ def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
 
 def weights_finite(network: Autoencoder) -> bool:
     """Whether the epoch's last step, whose effect no loss has shown yet, left every weight finite."""
-    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
+    # One answer from the device, not one for each tensor.
+    return bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
 
 
 def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
@@ -113,10 +115,9 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
     for dense in network.encoder.dense_layers():
         dense.requires_grad_(not options.frozen_latent)
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    # The rate is a tensor on the device, where a recorded step finds its present value.
+    # A tensor on the device, where a recorded step finds its present value.
     rate = torch.zeros((), device=device)
-    on_cuda = device.type == "cuda"
-    optimizer = torch.optim.Adam(learnt, lr=rate, fused=device.type != "mps", capturable=on_cuda, **ADAM)
+    optimizer = Adam(learnt, rate, **ADAM)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     # Sums stay on the device: reading a loss every step would make it wait for the host.
     sums = torch.zeros(3, device=device)
@@ -124,7 +125,7 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
     def step(indices: Tensor) -> None:
         batch = to_unit_interval(data[indices])
         losses = batch_losses(network, batch, objective, generator, precision)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         losses[0].backward()
         optimizer.step()
         sums.add_(torch.stack([losses[0].detach(), losses[1], losses[2]]), alpha=len(indices))
