@@ -35,17 +35,17 @@ def paper(project) -> dict:
 
 def test_every_config_example_is_valid(project, paper, tmp_path):
     examples = blocks(project, "yaml")
-    assert len(examples) == 5
+    assert len(examples) == 6
     counts = []
     for example in examples:
         (tmp_path / "a").mkdir(exist_ok=True)
         config = settings.resolve(laid_over(paper, yaml.safe_load(example.replace("path/to/images", str(tmp_path)))))
         counts.append(len(settings.cells(config)))
-    # seeds x the paper's cells; CelebA's and 20 CIFAR-10 networks x latent sizes; widths x models x latent sizes
-    assert counts == [3 * 346, 66 + 20 * 3, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
+    # the paper's cells; seeds x these; CelebA's and 20 CIFAR-10 networks x latent sizes; widths x models x latent sizes
+    assert counts == [346, 3 * 346, 66 + 20 * 3, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
 
 
-@pytest.mark.parametrize("name", ["demo", "laptop"])
+@pytest.mark.parametrize("name", ["demo", "laptop", "precision"])
 def test_the_configs_that_come_along_are_valid(project, paper, name):
     config = settings.resolve(laid_over(paper, yaml.safe_load((project / "config" / f"{name}.yaml").read_text())))
     assert settings.cells(config)
@@ -88,3 +88,14 @@ def test_every_snakemake_command_plans_its_jobs(project, tmp_path):
 def commands(project, program: str) -> list[list[str]]:
     lines = [line.split("  #")[0] for block in blocks(project, "sh") for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.split(" ")[0] == program]
+
+
+@pytest.mark.parametrize("page", ["README.md", "config/README.md", "results/README.md"])
+def test_links_lead_somewhere(project, page):
+    text = (project / page).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = (project / page).parent / path if path else project / page
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), flags=re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], target
