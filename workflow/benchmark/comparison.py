@@ -3,15 +3,27 @@
 import math
 import multiprocessing
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 Row = dict[str, object]
 
 
-def row(section: str, case: str, contender: str, value: float, unit: str, *, ours: bool = False, note: str = "") -> Row:
-    """One line of the table. ``ours`` marks what the others of the same section, case and unit are held against."""
+def row(
+    section: str,
+    case: str,
+    contender: str,
+    value: float,
+    unit: str,
+    *,
+    ours: bool = False,
+    note: str = "",
+    failed: bool = False,
+) -> Row:
+    """One line of the table. ``ours`` marks what the others of the same section, case and unit are held against;
+    ``failed`` one that ended in an error, and not for want of what this device has not got.
+    """
     return {
         "section": section,
         "case": case,
@@ -20,6 +32,7 @@ def row(section: str, case: str, contender: str, value: float, unit: str, *, our
         "unit": unit,
         "ours": ours,
         "note": note,
+        "failed": failed,
     }
 
 
@@ -41,7 +54,16 @@ class Comparison:
         except Exception as error:
             # Whatever ends one contender (a missing package, too little memory), the others are measured.
             why = textwrap.shorten(f"not measured: {type(error).__name__}: {error}", 200)
-            return [row(self.section, self.case, self.contender, math.nan, "", note=why)]
+            return [row(self.section, self.case, self.contender, math.nan, "", note=why, failed=True)]
+
+
+def failures(rows: Iterable[Row]) -> list[str]:
+    """The comparisons that ended in an error. Pythae's may: it need not be there."""
+    return [
+        f"{row['section']}, {row['case']}, {row['contender']}: {row['note']}"
+        for row in rows
+        if row["failed"] and row["contender"] != "Pythae"
+    ]
 
 
 def isolated(function: Callable, *arguments: object) -> object:

@@ -6,16 +6,45 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.comparison import Row, row
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow" / "scripts"
-# The rules with a job, or several, for every cell: their start-up is paid hundreds of times.
-PER_CELL = ("train", "encode", "fit_prior", "latent_statistics", "sample", "score", "grids")
 # What every script's job does first, to be handed its parameters.
 SNAKEMAKES_PART = "from snakemake import script"
+# What every script's job does last (autoencoders.job).
+END = "from autoencoders.job import leave; leave(0)"
+CUDA_CONTEXT = "(CUDA context)"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job: its rule, after which the rule's script is called, whether it uses a GPU where there is one, and
+    the libraries that are imported inside the functions that it calls.
+    """
+
+    rule: str
+    gpu: bool
+    later: tuple[str, ...] = ()
+
+
+# What writes a table.
+TABLE = ("pyarrow.parquet",)
+# What there is a job of, or several, for every cell: their start-up is paid hundreds of times.
+KINDS = {
+    "train": Kind("train", gpu=True, later=TABLE),
+    "encode": Kind("encode", gpu=True),
+    "fit_prior": Kind("fit_prior", gpu=False),
+    "fit_prior (mixture)": Kind("fit_prior", gpu=True, later=("sklearn.cluster", "sklearn.mixture")),
+    "latent_statistics": Kind("latent_statistics", gpu=False, later=TABLE),
+    "sample": Kind("sample", gpu=True),
+    "score (Inception)": Kind("score", gpu=True, later=("pytorch_fid.inception", *TABLE)),
+    "grids": Kind("grids", gpu=False),
+}
+PER_CELL = tuple(dict.fromkeys(kind.rule for kind in KINDS.values()))
 
 
 def python(code: str, *paths: Path) -> str:
@@ -37,23 +66,21 @@ def median_seconds(code: str, repeats: int = 3) -> float:
     return statistics.median(seconds)
 
 
-def measure_start_up(script: str) -> list[Row]:
-    """Until a script's modules are imported; they are guarded, so that nothing runs."""
-    code = f"{SNAKEMAKES_PART}\nimport {script}"
-    return [
-        row(
-            "start-up",
-            "a job",
-            script,
-            median_seconds(code),
-            "s",
-            note="with Snakemake's part and all imports at its top",
-        )
-    ]
+def imports(kind: Kind, gpu: int) -> str:
+    """All imports of a job of this kind, as code. The script's own work is guarded, so that nothing of it runs."""
+    # A GPU's job that does without PyTorch elsewhere imports it for that (fit_prior); the others do so anyway.
+    device = ["autoencoders.device"] if gpu and kind.gpu else []
+    return "\n".join([SNAKEMAKES_PART, *(f"import {module}" for module in (*device, kind.rule, *kind.later))])
+
+
+def measure_start_up(label: str, gpu: int) -> list[Row]:
+    """A process that does what every job of a kind does beside its work: Snakemake's part, all imports, and its end."""
+    seconds = median_seconds(f"{imports(KINDS[label], gpu)}\n{END}")
+    return [row("start-up", "a job", label, seconds, "s", note="with Snakemake's part, all imports, and its end")]
 
 
 def measure_snakemakes_part() -> list[Row]:
-    seconds = median_seconds(SNAKEMAKES_PART)
+    seconds = median_seconds(f"{SNAKEMAKES_PART}\n{END}")
     return [row("start-up", "a job", "(Snakemake's part alone)", seconds, "s", note="in each of the above")]
 
 
@@ -64,7 +91,8 @@ def measure_cuda_context() -> list[Row]:
         "print(time.perf_counter() - started)"
     )
     seconds = statistics.median(float(python(code)) for _ in range(3))
-    return [row("start-up", "a job", "(CUDA context)", seconds, "s", note="on top of train, encode, sample and score")]
+    note = f"on top of {', '.join(label for label, kind in KINDS.items() if kind.gpu)}"
+    return [row("start-up", "a job", CUDA_CONTEXT, seconds, "s", note=note)]
 
 
 def planned(output: str) -> dict[str, int]:

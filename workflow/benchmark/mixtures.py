@@ -22,7 +22,7 @@ def clustered_codes(count: int, latent: int) -> np.ndarray:
 
 
 def mixture_row(count: int, latent: int, iterations: int, contender: str, seconds: float, means: np.ndarray) -> Row:
-    case = f"{count:,} x {latent}, {iterations} iterations"
+    case = f"{count:,} x {latent}, k-means and {iterations} iterations"
     note = f"norm of the means {np.linalg.norm(means):.12g}"
     return row("mixture", case, contender, seconds, "s", ours=contender == "this pipeline", note=note)
 

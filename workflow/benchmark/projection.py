@@ -7,14 +7,15 @@ from pathlib import Path
 import yaml
 from benchmark.comparison import Row, row
 from benchmark.flops import grid_flops
+from benchmark.jobs import CUDA_CONTEXT, KINDS
 from benchmark.training import Case
 
 from autoencoders import settings
 
 
 def nearest_case(size: int, filters: int, cases: Sequence[Case]) -> Case:
-    """The case most like a cell: of its image size where there is one, then of the nearest width."""
-    return min(cases, key=lambda case: (case.size != size, abs(math.log(case.filters / filters))))
+    """The case most like a cell: of the nearest width, and of those the one of its image size where there is one."""
+    return min(cases, key=lambda case: (abs(math.log(case.filters / filters)), case.size != size))
 
 
 def value(rows: Sequence[Row], **wanted: object) -> float:
@@ -24,14 +25,28 @@ def value(rows: Sequence[Row], **wanted: object) -> float:
 
 
 def training_seconds(work: Sequence[tuple[dict, float]], config: dict, cases: Sequence[Case], rates: dict) -> dict:
-    """Dataset -> seconds of training its cells one after the other.
+    """Dataset -> seconds of training its cells one after the other, and the names of the cases whose rates these need.
 
     ``work`` is every cell with its floating point operations, ``rates`` the operations a second of each case's name.
     """
-    seconds: dict[str, float] = {}
+    found: dict[str, tuple[float, set]] = {}
     for cell, flops in work:
-        case = nearest_case(config["datasets"][cell["dataset"]]["size"], cell["filters"], cases)
-        seconds[cell["dataset"]] = seconds.get(cell["dataset"], 0.0) + flops / rates[case.name]
+        name = nearest_case(config["datasets"][cell["dataset"]]["size"], cell["filters"], cases).name
+        seconds, names = found.get(cell["dataset"], (0.0, set()))
+        found[cell["dataset"]] = seconds + flops / rates[name], names | {name}
+    return found
+
+
+def start_up_seconds(rows: Sequence[Row], mixtures: int) -> float:
+    """Of all jobs of cells, ``mixtures`` of which fit a mixture: their start-up, and a GPU's context where measured."""
+    # None where there is no GPU.
+    context = sum(row["value"] for row in rows if row["contender"] == CUDA_CONTEXT)
+    seconds = 0.0
+    for label, kind in KINDS.items():
+        jobs = value(rows, section="planning", contender=kind.rule, unit="jobs")
+        if kind.rule == "fit_prior":
+            jobs = mixtures if kind.gpu else jobs - mixtures
+        seconds += jobs * (value(rows, section="start-up", contender=label) + kind.gpu * context)
     return seconds
 
 
@@ -48,39 +63,27 @@ def project(rows: Sequence[Row], cases: Sequence[Case], config_file: Path) -> li
         case.name: case.flops * value(rows, section="training", case=case.name, ours=True, unit="images/s")
         for case in cases
     }
-    scores = len(cells) * len(settings.comparisons(config))
-    start_up = sum(
-        row["value"] * value(rows, section="planning", contender=row["contender"], unit="jobs")
-        for row in rows
-        if row["section"] == "start-up" and not row["contender"].startswith("(")
-    )
+    mixtures = len(cells) * sum(prior["kind"] == "gmm" for prior in config["priors"].values())
     pictures = len(cells) * len(settings.image_sets(config)) * config["scoring"]["images"]
     pace = value(rows, section="features", ours=True, unit="images/s")
-    widths = [str(filters) for filters in sorted({case.filters for case in cases})]
-    distance = value(rows, section="Fréchet distance", ours=True, unit="s")
-
-    def line(what: str, amount: float, unit: str, note: str) -> Row:
-        return row(
-            "projection", f"{len(cells)} cells, {config['training']['epochs']} epochs", what, amount, unit, note=note
-        )
-
-    return [
-        line(
-            "arithmetic of training",
-            sum(flops for _, flops in work) / 1e18,
-            "EFLOP",
-            "forward and backward, counted, not measured",
-        ),
+    scores = len(cells) * len(settings.comparisons(config))
+    distance = value(rows, section="Fréchet distance", contender="this pipeline", unit="s")
+    parts = [
         *(
-            line(
-                f"training, {name}",
-                seconds / 3600,
-                "h",
-                f"from the rates at f = {', '.join(widths)}: each cell at the nearest one's",
-            )
-            for name, seconds in training_seconds(work, config, cases, rates).items()
+            (f"training, {dataset}", seconds, f"each cell at the rate of the nearest of {'; '.join(sorted(names))}")
+            for dataset, (seconds, names) in training_seconds(work, config, cases, rates).items()
         ),
-        line("start-up of the cells' jobs", start_up / 3600, "h", "one after the other; without CUDA contexts"),
-        line("Inception features", pictures / pace / 3600, "h", f"of {pictures:,} images"),
-        line("Fréchet distances", scores * distance / 3600, "h", f"{scores:,} of them, without features"),
+        ("start-up of the cells' jobs", start_up_seconds(rows, mixtures), "with the CUDA contexts on a GPU"),
+        ("Inception features", pictures / pace, f"of {pictures:,} images"),
+        ("Fréchet distances", scores * distance, f"{scores:,} of them, without features"),
+    ]
+    rest = "one after the other; without mixtures, encoding and decoding, reading and writing"
+    parts.append(("all of these", sum(seconds for _, seconds, _ in parts), rest))
+
+    case = f"{len(cells)} cells, {config['training']['epochs']} epochs"
+    total = sum(flops for _, flops in work) / 1e18
+    note = "forward and backward, counted, not measured"
+    return [
+        row("projection", case, "arithmetic of training", total, "EFLOP", note=note),
+        *(row("projection", case, what, seconds / 3600, "h", note=note) for what, seconds, note in parts),
     ]

@@ -48,32 +48,42 @@ class BernoulliAE(AE):
         return reconstruction_loss(logits, images)
 
 
+def pythae_model(case: Case) -> BernoulliAE:
+    network = case.network()
+    config = AEConfig(input_dim=(3, case.size, case.size), latent_dim=case.latent)
+    return BernoulliAE(config, WrappedEncoder(network.encoder), WrappedDecoder(network.decoder))
+
+
+def pythae_trainer(model: BernoulliAE, images: np.ndarray, epochs: int, device: torch.device, folder) -> BaseTrainer:
+    """Pythae's trainer of uint8 images (N, 3, S, S), ready for its ``train_step``; ``folder`` stays empty."""
+    options = BaseTrainerConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=BATCH,
+        num_epochs=epochs,
+        optimizer_params=ADAM,
+        learning_rate=RATE,
+        no_cuda=device.type == "cpu",
+    )
+    data = BaseDataset(torch.from_numpy(images).float() / 255, torch.zeros(len(images)))
+    trainer = BaseTrainer(model, data, training_config=options)
+    trainer.prepare_training()
+    return trainer
+
+
 def pythae_loop(case: Case, device: torch.device) -> Loop:
     """Pythae's training epochs (``BaseTrainer.train_step``): nothing is evaluated, and no model copied or saved."""
     # It logs every folder that it makes.
     logging.disable(logging.INFO)
-    network = case.network()
-    config = AEConfig(input_dim=(3, case.size, case.size), latent_dim=case.latent)
-    model = BernoulliAE(config, WrappedEncoder(network.encoder), WrappedDecoder(network.decoder))
+    model = pythae_model(case)
 
     def loop(images: np.ndarray, epochs: int) -> float:
-        data = BaseDataset(torch.from_numpy(images).float() / 255, torch.zeros(len(images)))
-        # Its progress bar is drawn as always, but into nothing; its folder stays empty.
+        # Its progress bar is drawn as always, but into nothing.
         with (
             tempfile.TemporaryDirectory() as folder,
             open(os.devnull, "w") as nothing,
             contextlib.redirect_stderr(nothing),
         ):
-            options = BaseTrainerConfig(
-                output_dir=folder,
-                per_device_train_batch_size=BATCH,
-                num_epochs=epochs,
-                optimizer_params=ADAM,
-                learning_rate=RATE,
-                no_cuda=device.type == "cpu",
-            )
-            trainer = BaseTrainer(model, data, training_config=options)
-            trainer.prepare_training()
+            trainer = pythae_trainer(model, images, epochs, device, folder)
             started = time.perf_counter()
             for epoch in range(1, epochs + 1):
                 trainer.train_step(epoch)

@@ -2,37 +2,53 @@
 
 import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from threading import Barrier
 
 from benchmark.comparison import Row, row
 from benchmark.training import BATCH, Case, Effort, pipeline_loop
 
 from autoencoders import device as devices
 
-# Until every process has imported PyTorch, warmed up and recorded its step.
-WARM_UP = 30.0
+# When a process trained, in seconds since the epoch, and its images a second.
+Span = tuple[float, float, float]
 
 
-def train_between(case: Case, precision: str, effort: Effort, start: float) -> float:
-    """Images a second of one process, from ``start`` (seconds since the epoch) on for the effort's seconds."""
-    loop = pipeline_loop(case, devices.setup(effort.gpu, effort.threads, {}), precision)
-    images = case.noise()
-    loop(images[: 4 * BATCH], 2)
-    time.sleep(max(0.0, start - time.time()))
-    began, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < effort.seconds:
-        loop(images, 1)
-        done += len(images)
-    return done / spent
+def train_between(case: Case, precision: str, count: int, effort: Effort, all_ready: Barrier) -> Span:
+    """One of ``count`` processes, which train for about the effort's seconds as soon as all of them are ready."""
+    # Each takes one slot of as many: all of them on the same GPU, wherever there are several.
+    device = devices.setup(effort.gpu, effort.threads, {case.filters: count}, case.filters, tf32=precision != "fp32")
+    loop, images = pipeline_loop(case, device, precision), case.noise()
+    loop(images[: 4 * BATCH], 1)
+    all_ready.wait()
+    # At the pace at which they all train; in one run, so that what it takes to begin one counts for nothing.
+    epochs = max(1, round(effort.seconds / loop(images, 1)))
+    all_ready.wait()
+    began = time.time()
+    seconds = loop(images, epochs)
+    return began, time.time(), epochs * len(images) / seconds
+
+
+def train_together(case: Case, precision: str, count: int, effort: Effort) -> list[Span]:
+    """What each of ``count`` processes has to tell. Raises the first error of any."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(count, mp_context=context) as pool:
+        # No process takes minutes to start, or to train for an epoch.
+        all_ready = manager.Barrier(count, timeout=300)
+        futures = [pool.submit(train_between, case, precision, count, effort, all_ready) for _ in range(count)]
+        try:
+            return [future.result() for future in as_completed(futures)]
+        except BaseException:
+            # The others wait for this one.
+            all_ready.abort()
+            raise
 
 
 def measure_shared(case: Case, precision: str, count: int, effort: Effort) -> list[Row]:
     """The sum over ``count`` processes that train a cell each, all at the same time."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        start = time.time() + WARM_UP
-        futures = [pool.submit(train_between, case, precision, effort, start) for _ in range(count)]
-        rates = [future.result() for future in futures]
-    cells = "1 cell" if count == 1 else f"{count} cells at once"
-    threads = f", {effort.threads} CPU thread(s) each"
-    return [row("sharing", case.name, cells + threads, sum(rates), "images/s", ours=count == 1, note="all together")]
+    spans = train_together(case, precision, count, effort)
+    began, ended, rates = zip(*spans, strict=True)
+    share = (min(ended) - max(began)) / (max(ended) - min(began))
+    contender = f"{count} at once, {effort.threads} CPU thread(s) each"
+    note = f"all together, {100 * share:.0f}% of the time at once" if count > 1 else ""
+    return [row("sharing", case.name, contender, sum(rates), "images/s", ours=count == 1, note=note)]

@@ -1,9 +1,15 @@
 """Images a second: this pipeline's training loop beside a plain PyTorch loop and Pythae's, on the same network."""
 
 import math
+import os
+import shutil
+import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -92,9 +98,12 @@ def images_per_second(loop: Loop, images: np.ndarray, seconds: float) -> float:
         count = whole_batches(done * min(10, seconds / spent))
 
 
-def pipeline_loop(case: Case, device: torch.device, precision: str) -> Loop:
-    """This pipeline's own: `autoencoders.training.train`."""
+def pipeline_loop(case: Case, device: torch.device, precision: str, compiled: bool = False) -> Loop:
+    """This pipeline's own: `autoencoders.training.train`; where ``compiled``, with both networks by torch.compile."""
     network = case.network()
+    if compiled:
+        network.encoder.compile()
+        network.decoder.compile()
 
     def loop(images: np.ndarray, epochs: int) -> float:
         options = TrainingOptions(epochs, BATCH, ((0, RATE),), precision=precision)
@@ -119,12 +128,10 @@ def plain_epoch(model: nn.Module, loader: DataLoader, optimizer: torch.optim.Opt
     return total / len(loader)
 
 
-def plain_loop(case: Case, device: torch.device, compiled: bool = False) -> Loop:
+def plain_loop(case: Case, device: torch.device) -> Loop:
     """A loop that leaves everything at PyTorch's defaults: loader, memory layout, optimiser, float32."""
-    model: nn.Module = Reconstructor(case.network()).to(device).train()
+    model = Reconstructor(case.network()).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, **ADAM)
-    if compiled:
-        model = torch.compile(model, dynamic=False)
 
     def loop(images: np.ndarray, epochs: int) -> float:
         data = TensorDataset(torch.from_numpy(images).float() / 255)
@@ -141,12 +148,17 @@ def training_row(case: Case, contender: str, rate: float, ours: bool = False, no
     return row("training", case.name, contender, rate, "images/s", ours=ours, note=note)
 
 
+def job_device(precision: str, effort: Effort) -> torch.device:
+    """The device with the flags of a job that trains in this format."""
+    return devices.setup(effort.gpu, effort.threads, {}, tf32=precision != "fp32")
+
+
 def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -> list[Row]:
     """Images a second of our loop, and its share of the arithmetic that a matrix product reaches in the same format.
 
     ``default`` is the config's precision: the row of what it comes down to on this device is marked as ours.
     """
-    device = devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
+    device = job_device(precision, effort)
     contender = f"this pipeline, {precision}"
     if usable(precision, device) != precision:
         note = f"not measured: this {device.type} has no fast {precision} products, and the pipeline takes fp32"
@@ -164,7 +176,7 @@ def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -
 
 def measure_unrepeatable(case: Case, precision: str, effort: Effort) -> list[Row]:
     """Our loop where any algorithm may be used, the fastest: what equal bytes from equal seeds cost."""
-    device = devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
+    device = job_device(precision, effort)
     torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = True
     precision = usable(precision, device)
@@ -172,32 +184,49 @@ def measure_unrepeatable(case: Case, precision: str, effort: Effort) -> list[Row
     return [training_row(case, f"this pipeline, {precision}, not deterministic", rate)]
 
 
-def default_device(effort: Effort) -> torch.device:
+def can_compile() -> bool:
+    """Whether torch.compile finds what it needs to make a library: a C++ compiler, and Python's headers."""
+    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    return any(map(shutil.which, compilers)) and Path(sysconfig.get_path("include"), "Python.h").is_file()
+
+
+def measure_compiled(case: Case, precision: str, effort: Effort) -> list[Row]:
+    """Our loop with torch.compile, and the seconds of its first two steps: compilation."""
+    device = job_device(precision, effort)
+    precision = usable(precision, device)
+    contender = f"this pipeline, {precision}, torch.compile"
+    if not can_compile():
+        note = "not measured: torch.compile needs a C++ compiler (g++, clang++ or CXX) and Python's headers"
+        return [training_row(case, contender, math.nan, note=note)]
+    # Compilation is not to find what an earlier one has left.
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=folder),
+    ):
+        loop, images = pipeline_loop(case, device, precision, compiled=True), case.noise()
+        compilation = loop(images[: 2 * BATCH], 1)
+        rate = images_per_second(loop, images, effort.seconds)
+    return [
+        training_row(case, contender, rate, note="without the compilation"),
+        row("training", case.name, f"{contender}: its first two steps", compilation, "s", note="the compilation"),
+    ]
+
+
+def default_device(gpu: int, threads: int) -> torch.device:
     """The device with PyTorch's own settings; on a GPU convolutions then round to TF32, and products do not."""
-    torch.set_num_threads(effort.threads)
-    return torch.device("cuda" if effort.gpu else "cpu")
+    torch.set_num_threads(threads)
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def measure_plain(case: Case, effort: Effort) -> list[Row]:
-    loop = plain_loop(case, default_device(effort))
+    loop = plain_loop(case, default_device(effort.gpu, effort.threads))
     return [training_row(case, "plain PyTorch loop", images_per_second(loop, case.noise(), effort.seconds))]
-
-
-def measure_compiled(case: Case, effort: Effort) -> list[Row]:
-    """The plain loop with torch.compile, and the seconds until its first two steps are done: compilation."""
-    loop, images, contender = plain_loop(case, default_device(effort), compiled=True), case.noise(), "torch.compile"
-    compilation = loop(images[: 2 * BATCH], 1)
-    rate = images_per_second(loop, images, effort.seconds)
-    return [
-        training_row(case, f"plain loop with {contender}", rate, note="without the compilation"),
-        row("training", case.name, f"{contender}: its first two steps", compilation, "s"),
-    ]
 
 
 def measure_pythae(case: Case, effort: Effort) -> list[Row]:
     # Imported here: it need not be installed, and takes seconds.
     from benchmark.pythae_loop import VERSION, pythae_loop
 
-    loop = pythae_loop(case, default_device(effort))
+    loop = pythae_loop(case, default_device(effort.gpu, effort.threads))
     rate = images_per_second(loop, case.noise(), effort.seconds)
     return [training_row(case, f"Pythae {VERSION}", rate, note="our network and loss in its AE and BaseTrainer")]

@@ -1,6 +1,8 @@
 """How Gaussian the codes of one cell are (rule latent_statistics): one row, as parquet."""
 
-from autoencoders.files import read_npy, read_npz, write_rows
+import pandas as pd
+
+from autoencoders.files import read_npy, read_npz, write_parquet
 from autoencoders.gaussianity import latent_statistics
 from autoencoders.job import job
 
@@ -12,4 +14,4 @@ if __name__ == "__main__":
         mvg, gmm = (read_npz(files[0]) if files else None for files in (inputs.mvg, inputs.gmm))
         statistics = latent_statistics(codes, held_out, mvg, gmm, cell["seed"])
         status = "ok" if len(codes) else "diverged"
-        write_rows(snakemake.output[0], [{**cell, "status": status, **statistics}])
+        write_parquet(snakemake.output[0], pd.DataFrame([{**cell, "status": status, **statistics}]))

@@ -4,9 +4,11 @@ Writes the final weights, the loss of every epoch, and a record of what was trai
 loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables.
 """
 
+import pandas as pd
+
 from autoencoders.dataset import load_images
 from autoencoders.device import describe, energy, peak_memory, setup
-from autoencoders.files import write_json, write_rows
+from autoencoders.files import write_json, write_parquet
 from autoencoders.gpus import slots_per_gpu, training_slots
 from autoencoders.job import job
 from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
@@ -42,7 +44,7 @@ if __name__ == "__main__":
         # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
         alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)
         save_weights(output.weights, network)
-        write_rows(output.history, result.history)
+        write_parquet(output.history, pd.DataFrame(result.history))
         write_json(
             output.cell,
             {

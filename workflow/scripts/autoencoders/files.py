@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +84,3 @@ def write_parquet(path: str | Path, table) -> None:
     """Write a pandas DataFrame as parquet, without its index."""
     with atomic(path) as temporary:
         table.to_parquet(temporary, index=False)
-
-
-def write_rows(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows as parquet without pandas, whose import takes longer than all else that a short job does for it."""
-    from pyarrow import Table, parquet
-
-    with atomic(path) as temporary:
-        parquet.write_table(Table.from_pylist(list(rows)), temporary)
