@@ -10,7 +10,7 @@ help:
 	@echo "make demo        all experiments on scikit-learn's digits, on two CPU cores, in minutes"
 	@echo "make test        the tests"
 	@echo "make lint        the linters and formatters, checking only"
-	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in under 10 minutes"
+	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
 	@echo "make setup       only the environment that these use: $(VENV)"
 
 setup: $(VENV)/installed

@@ -11,7 +11,7 @@ import torch
 from benchmark.comparison import Row, row
 
 from autoencoders import device as devices
-from autoencoders.frechet import covariance_root, frechet_distance, statistics
+from autoencoders.frechet import covariance_root, frechet_distance, root_trace, statistics
 
 
 def correlated_features(count: int, dimensions: int, seed: int) -> np.ndarray:
@@ -35,12 +35,6 @@ def timed(function: Callable, *arguments: object, **keywords: object) -> tuple[f
     result = function(*arguments, **keywords)
     finish()
     return time.perf_counter() - started, result
-
-
-def root_trace(root: torch.Tensor, covariance: torch.Tensor) -> float:
-    """tr((Σ₁Σ₂)^½) of covariances (D, D), the first one given by its root, as `frechet_distance` computes it."""
-    product = root.T @ covariance @ root
-    return torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum().item()
 
 
 def pytorch_fids_distance(reference: np.ndarray, other: np.ndarray) -> tuple[float, float, float, float]:
@@ -87,7 +81,7 @@ def measure_distances(count: int, dimensions: int, gpu: int, threads: int) -> li
     reference, other = (statistics(torch.from_numpy(features).to(device)) for features in sets)
     root_seconds, root = timed(covariance_root, reference.covariance)
     seconds, distance = timed(frechet_distance, reference, root, other)
-    trace_seconds, trace = timed(root_trace, root, other.covariance)
+    trace_seconds, trace = timed(lambda: root_trace(root, other.covariance).item())
     their_seconds, their_distance, their_trace_seconds, their_trace = pytorch_fids_distance(*sets)
     whole = f"{count:,} x {dimensions} features, from their statistics"
     part = f"{dimensions} x {dimensions}, trace of the root of a product"

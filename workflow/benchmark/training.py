@@ -150,7 +150,7 @@ def training_row(case: Case, contender: str, rate: float, ours: bool = False, no
 
 def job_device(precision: str, effort: Effort) -> torch.device:
     """The device with the flags of a job that trains in this format."""
-    return devices.setup(effort.gpu, effort.threads, {}, tf32=precision != "fp32")
+    return devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
 
 
 def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -> list[Row]:

@@ -22,9 +22,9 @@ rule encode:
         "<logs>/encode/<cell>.log",
     benchmark:
         "<benchmarks>/encode/<cell>.tsv"
+    priority: 1
     conda:
         "../../envs/network.yaml"
-    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,

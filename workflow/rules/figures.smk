@@ -177,9 +177,9 @@ rule grids:
         "<logs>/grids/<cell>.log",
     benchmark:
         "<benchmarks>/grids/<cell>.tsv"
+    priority: 4
     conda:
         "../../envs/report.yaml"
-    priority: 4
     resources:
         mem_mb=4000,
         runtime=10,

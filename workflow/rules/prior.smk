@@ -25,9 +25,9 @@ rule fit_prior:
         "<logs>/fit_prior/<cell>/{prior}.log",
     benchmark:
         "<benchmarks>/fit_prior/<cell>/{prior}.tsv"
+    priority: 2
     conda:
         "../../envs/prior.yaml"
-    priority: 2
     threads: config["threads"]
     resources:
         gpu=prior_slots,
@@ -54,9 +54,9 @@ rule latent_statistics:
         "<logs>/latent_statistics/<cell>.log",
     benchmark:
         "<benchmarks>/latent_statistics/<cell>.tsv"
+    priority: 2
     conda:
         "../../envs/prior.yaml"
-    priority: 2
     threads: config["threads"]
     resources:
         mem_mb=16000,

@@ -26,9 +26,9 @@ rule sample:
         "<logs>/sample/<cell>.log",
     benchmark:
         "<benchmarks>/sample/<cell>.tsv"
+    priority: 3
     conda:
         "../../envs/network.yaml"
-    priority: 3
     threads: config["threads"]
     resources:
         gpu=1,

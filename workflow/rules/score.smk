@@ -44,9 +44,9 @@ rule train_classifier:
         "<logs>/train_classifier/{dataset}.log",
     benchmark:
         "<benchmarks>/train_classifier/{dataset}.tsv"
+    priority: 5
     conda:
         "../../envs/score.yaml"
-    priority: 5
     threads: config["threads"]
     resources:
         gpu=1,
@@ -72,9 +72,9 @@ rule reference:
         "<logs>/reference/{dataset}/{extractor}-{split}.log",
     benchmark:
         "<benchmarks>/reference/{dataset}/{extractor}-{split}.tsv"
+    priority: 5
     conda:
         "../../envs/score.yaml"
-    priority: 5
     threads: config["threads"]
     resources:
         gpu=1,
@@ -102,9 +102,9 @@ rule score:
         "<logs>/score/<cell>/{extractor}.log",
     benchmark:
         "<benchmarks>/score/<cell>/{extractor}.tsv"
+    priority: 4
     conda:
         "../../envs/score.yaml"
-    priority: 4
     threads: config["threads"]
     resources:
         gpu=1,

@@ -59,20 +59,25 @@ def covariance_root(covariance: torch.Tensor) -> torch.Tensor:
     return eigenvectors * eigenvalues.clamp(min=0).sqrt()
 
 
+def root_trace(root: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """tr((Σ₁Σ₂)^½) of two covariances (D, D), the first one given by its ``root``, both float64 on one device."""
+    product = root.T @ covariance @ root
+    # Symmetric but for rounding; eigvalsh reads one triangle only, so both get the same say.
+    eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
+    return eigenvalues.clamp(min=0).sqrt().sum()
+
+
 def frechet_distance(reference: Statistics, root: torch.Tensor, other: Statistics) -> float:
     """Squared Fréchet distance d² of Heusel et al. (2017), equation 6, as the FID reports it.
 
     ``root`` (D, D) is ``covariance_root(reference.covariance)``, handed in because one reference serves many cells. All
     tensors are on one device.
     """
-    product = root.T @ other.covariance @ root
-    # Symmetric but for rounding; eigvalsh reads one triangle only, so both get the same say.
-    eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
     difference = reference.mean - other.mean
     squared = (
         difference @ difference
         + reference.covariance.trace()
         + other.covariance.trace()
-        - 2 * eigenvalues.clamp(min=0).sqrt().sum()
+        - 2 * root_trace(root, other.covariance)
     )
     return squared.item()
