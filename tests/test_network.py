@@ -259,3 +259,11 @@ def test_depth_repeats_in_the_decoder_only_where_that_is_asked_for():
         (8, 3, 1),
     ]
     assert repeated(torch.rand(2, 4)).shape == (2, 3, 64, 64)
+
+
+def test_what_a_transposed_convolution_crops_is_laid_out_channels_last():
+    """Otherwise the layers after it take their slowest path."""
+    layer = SameConvTranspose2d(4, 6, kernel=5, stride=2).to(memory_format=torch.channels_last)
+    cropped = layer(torch.rand(2, 4, 8, 8).to(memory_format=torch.channels_last))
+    assert cropped.shape == (2, 6, 16, 16)
+    assert cropped.is_contiguous(memory_format=torch.channels_last)

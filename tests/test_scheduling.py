@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from running import copy_project
+from running import copy_project, snakemake
 
 WATCHED = """
 from snakemake.cli import main
@@ -31,3 +31,24 @@ def test_local_runs_have_no_rate_limiter_unless_one_is_asked_for(project, tmp_pa
     done = subprocess.run([sys.executable, "-c", WATCHED, *command], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"rate limiter: {limit}\n" in done.stdout
+
+
+STUB = """
+from pathlib import Path
+
+for path in snakemake.output:
+    Path(path).write_text("{}")
+with open("order", "a") as file:
+    print(snakemake.rule, file=file)
+"""
+
+
+def test_a_trained_cell_is_scored_before_another_one_trains(project, tmp_path):
+    """Every script is replaced by one that writes down when it was run."""
+    folder = copy_project(project, tmp_path)
+    for script in (folder / "workflow" / "scripts").glob("*.py"):
+        script.write_text(STUB)
+    # Each takes both cores, so that they run one by one.
+    snakemake(folder, "all_scores", "--quiet", "--config", "threads=2")
+    order = [rule for rule in (folder / "order").read_text().split() if rule in ("train", "sample", "score")]
+    assert order == ["train", "sample", "score"] * 2

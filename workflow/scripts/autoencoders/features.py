@@ -87,8 +87,8 @@ def load_extractor(name: str, path: str | Path, device: torch.device) -> nn.Modu
 def extract(network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device) -> torch.Tensor:
     """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S); network in eval mode, on the device.
 
-    The images go to the device in one copy, and nothing comes back. Raises UserError where there are no images, since
-    D is then unknown.
+    The images go to the device in one copy, and the features stay there. Raises UserError where there are no images,
+    since D is then unknown.
     """
     if len(images) == 0:
         raise UserError("there are no images to take features of")

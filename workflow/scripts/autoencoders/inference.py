@@ -26,10 +26,10 @@ def encode(
     """
     pixels = torch.from_numpy(images).to(device)
     codes = torch.empty((len(images), network.options.latent), device=device)
-    generator = torch.Generator(device).manual_seed(seed or 0)
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     for start in range(0, len(images), batch_size):
         code, log_variance = network.encoder(to_unit_interval(pixels[start : start + batch_size]))
-        if seed is not None and log_variance is not None:
+        if generator is not None and log_variance is not None:
             code = sample_code(code, log_variance, generator)
         codes[start : start + batch_size] = code
     return codes.cpu().numpy()

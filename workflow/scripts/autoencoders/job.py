@@ -13,8 +13,6 @@ from autoencoders.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-FAULT = "this is a fault of the pipeline, not of your input"
-
 
 @contextlib.contextmanager
 def job(snakemake) -> Iterator[None]:
@@ -43,7 +41,9 @@ def job(snakemake) -> Iterator[None]:
         logger.error("interrupted; nothing of this job is kept")
     except MemoryError:
         logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
-    except RuntimeError as error:
+    except OSError as error:
+        logger.exception("%s", error)
+    except Exception as error:
         # torch.OutOfMemoryError, by its name: this module is not to import PyTorch.
         if type(error).__name__ == "OutOfMemoryError":
             logger.exception(
@@ -51,11 +51,7 @@ def job(snakemake) -> Iterator[None]:
                 "lower scoring.batch_size (training.batch_size changes results)"
             )
         else:
-            logger.exception(FAULT)
-    except OSError as error:
-        logger.exception("%s", error)
-    except Exception:
-        logger.exception(FAULT)
+            logger.exception("this is a fault of the pipeline, not of your input")
     else:
         leave(os.EX_OK)
     leave(os.EX_SOFTWARE)

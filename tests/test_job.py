@@ -1,0 +1,47 @@
+"""How a job ends: its exit status, its log, and what it tells people of an error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoencoders import job
+
+SCRIPT = """
+import atexit
+from types import SimpleNamespace
+
+from autoencoders.errors import UserError
+from autoencoders.job import job
+
+class OutOfMemoryError(RuntimeError):
+    '''Named as PyTorch's.'''
+
+atexit.register(print, "tidied up")
+with job(SimpleNamespace(log=["{log}"])):
+    print("worked", end=" ")
+    {work}
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "message"),
+    [
+        ("pass", 0, ""),
+        ("raise UserError('write something else')", 70, "write something else"),
+        ("raise OutOfMemoryError", 70, "the GPU's memory is full: let fewer cells share it (cells_per_gpu)"),
+        ("raise RuntimeError('x')", 70, "this is a fault of the pipeline"),
+        ("raise KeyboardInterrupt", 70, "interrupted"),
+    ],
+)
+def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message):
+    code = SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(job.__file__).parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert message in (tmp_path / "logs" / "a.log").read_text()
+    # What is still in a buffer, and what libraries do at the end.
+    assert done.stdout == "worked tidied up\n"
