@@ -1,5 +1,6 @@
 """How a job ends: its exit status, its log, and what it tells people of an error."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,14 @@ with job(SimpleNamespace(log=["{log}"])):
 )
 def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message):
     code = SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)
+    # With Python's own buffers, wherever this runs.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(job.__file__).parents[1], capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=Path(job.__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == status, done.stderr
     assert message in done.stderr

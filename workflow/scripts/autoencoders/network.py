@@ -141,7 +141,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
         # In float32 whatever the convolutions are in: codes are what the paper is about, and spectral normalisation's
-        # power iteration is not defined in bfloat16.
+        # one power iteration a step is to gain digits from step to step.
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             code = self.normalisation(self.mean(hidden))
