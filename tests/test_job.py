@@ -11,6 +11,7 @@ from autoencoders import job
 
 SCRIPT = """
 import atexit
+import signal
 from types import SimpleNamespace
 
 from autoencoders.errors import UserError
@@ -33,7 +34,10 @@ with job(SimpleNamespace(log=["{log}"])):
         ("raise UserError('write something else')", 70, "write something else"),
         ("raise OutOfMemoryError", 70, "the GPU's memory is full: let fewer cells share it (cells_per_gpu)"),
         ("raise RuntimeError('x')", 70, "this is a fault of the pipeline"),
-        ("raise KeyboardInterrupt", 70, "interrupted"),
+        ("raise KeyboardInterrupt", 70, "interrupted; the next run does this job again"),
+        ("raise KeyboardInterrupt('a checkpoint is kept')", 70, "a checkpoint is kept"),
+        ("signal.raise_signal(signal.SIGTERM)", 70, "interrupted; the next run does this job again"),
+        ("signal.raise_signal(signal.SIGUSR1)", 0, ""),
     ],
 )
 def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message):

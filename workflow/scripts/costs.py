@@ -18,6 +18,7 @@ if __name__ == "__main__":
         seconds = []
         for folder, record in records.items():
             cell = folder.relative_to(results / "cells").as_posix()
-            seconds.append({**record["cell"], **job_seconds(results / "benchmarks", cell, mixtures)})
+            spent = job_seconds(results / "benchmarks", cell, mixtures, record["earlier_seconds"])
+            seconds.append({**record["cell"], **spent})
         table = costs_table(cell_records(records.values()), seconds)
         write_table(table, "Costs", snakemake.output, costs_sections(table))

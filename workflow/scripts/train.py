@@ -1,13 +1,18 @@
 """Train one cell (rule train).
 
 Writes the final weights, the loss of every epoch, and a record of what was trained where and how fast. A cell whose
-loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables.
+loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables. An
+interrupted training goes on from its checkpoint, which lies beside its outputs and is deleted once they are written.
 """
 
-import pandas as pd
+from pathlib import Path
 
+import pandas as pd
+import torch
+
+from autoencoders.checkpoints import Checkpoint, checkpoint_key
 from autoencoders.dataset import load_images
-from autoencoders.device import describe, energy, peak_memory, setup
+from autoencoders.device import peak_memory, setup
 from autoencoders.files import write_json, write_parquet
 from autoencoders.gpus import slots_per_gpu, training_slots
 from autoencoders.job import job
@@ -38,9 +43,14 @@ if __name__ == "__main__":
             params.precision,
         )
         images = load_images(snakemake.input.train)
-        before = energy(device)
-        result = train(network, images, options, Objective(**params.objective), seed, device)
-        after = energy(device)
+        # What numbers depend on, and what a state has to fit to.
+        key = checkpoint_key(
+            {**dict(params.items()), "torch": torch.__version__, "device": device.type},
+            [snakemake.input.train, *snakemake.input.modules, Path(snakemake.scriptdir, "train.py")],
+        )
+        path = Path(output.weights).with_name("checkpoint.safetensors")
+        checkpoint = Checkpoint(path, key, snakemake.config["checkpoint_minutes"])
+        result = train(network, images, options, Objective(**params.objective), seed, device, checkpoint)
         # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
         alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)
         save_weights(output.weights, network)
@@ -60,13 +70,16 @@ if __name__ == "__main__":
                 "training_images": len(images),
                 "encoder_parameters": parameter_count(network.encoder),
                 "decoder_parameters": parameter_count(network.decoder),
-                "device": describe(device),
+                "device": ", ".join(result.devices),
                 "threads": snakemake.threads,
                 "seconds": result.seconds,
+                "earlier_seconds": result.earlier_seconds,
+                "resumed": result.resumed,
                 "images_per_second": result.images_per_second,
                 "peak_memory_bytes": peak_memory(device),
-                "energy_joules": after - before if alone and None not in (before, after) else None,
+                "energy_joules": result.energy_joules if alone else None,
                 "versions": package_versions(),
                 "code": code_version(),
             },
         )
+        checkpoint.remove()

@@ -22,6 +22,11 @@ class Adam:
         self.second_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=rate.device) for _ in self.parameters]
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it remembers from step to step, by name: the tensors themselves, to be read or filled."""
+        kinds = {"first_moments": self.first_moments, "second_moments": self.second_moments, "steps": self.steps}
+        return {f"{kind}.{index}": tensor for kind, tensors in kinds.items() for index, tensor in enumerate(tensors)}
+
     def zero_grad(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None

@@ -147,18 +147,20 @@ def count_text(count: float) -> str:
     return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2g} M"
 
 
-def job_seconds(benchmarks: Path, cell: str, mixtures: Collection[str]) -> dict[str, float]:
+def job_seconds(benchmarks: Path, cell: str, mixtures: Collection[str], earlier: float) -> dict[str, float]:
     """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on, and
     gpu_seconds of those that hold a GPU.
 
-    ``cell`` is the cell's folder below <results>/cells, ``mixtures`` the names of the priors that are fitted on a GPU.
-    NaN where a file is missing or can't be read: benchmarks may be deleted.
+    ``cell`` is the cell's folder below <results>/cells, ``mixtures`` the names of the priors that are fitted on a GPU,
+    and ``earlier`` the seconds of training up to the checkpoint that the last job went on from, which alone has a
+    benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
     """
     seconds = {}
     for rule in JOBS:
         path = benchmarks / rule / cell
         files = list(path.glob("*.tsv")) if rule in SEVERAL_JOBS else [Path(f"{path}.tsv")]
         seconds[f"{rule}_seconds"] = known_sum(pd.Series(map(read_seconds, files), dtype="float64"))
+    seconds["train_seconds"] += earlier
     fits = [read_seconds(benchmarks / "fit_prior" / cell / f"{name}.tsv") for name in mixtures]
     seconds["gpu_seconds"] = sum((seconds[f"{rule}_seconds"] for rule in GPU_JOBS), start=sum(fits))
     return seconds

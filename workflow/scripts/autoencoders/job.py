@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +34,16 @@ def job(snakemake) -> Iterator[None]:
     for library in ("matplotlib", "PIL", "fontTools"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    # What a cluster sends at the end of a job's time ends it as Ctrl-C does, so that half-written files are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # It asks for a checkpoint: a job that has none goes on.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         yield
     except UserError as error:
         logger.error("%s", error)
-    except KeyboardInterrupt:
-        logger.error("interrupted; nothing of this job is kept")
+    except KeyboardInterrupt as error:
+        logger.error("%s", str(error) or "interrupted; the next run does this job again")
     except MemoryError:
         logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
     except OSError as error:

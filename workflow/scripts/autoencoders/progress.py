@@ -10,12 +10,12 @@ logger = logging.getLogger(__name__)
 class Progress:
     """Logs at most one line every ``interval`` seconds, and one at the end.
 
-    ``what`` is the work ("training"), ``unit`` what is counted ("images").
+    ``what`` is the work ("training"), ``unit`` what is counted ("images"), ``done`` what an earlier job has done of it.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "images", interval: float = 10.0) -> None:
+    def __init__(self, what: str, total: int, unit: str = "images", interval: float = 10.0, done: int = 0) -> None:
         self.what, self.total, self.unit, self.interval = what, total, unit, interval
-        self.done = 0
+        self.done = self.before = done
         self.logged = None
         self.started = self.last_line = time.monotonic()
 
@@ -31,7 +31,7 @@ class Progress:
     @property
     def rate(self) -> float:
         """Units a second since the start."""
-        return self.done / max(self.seconds, 1e-9)
+        return (self.done - self.before) / max(self.seconds, 1e-9)
 
     def advance(self, count: int) -> None:
         self.done += count

@@ -1,14 +1,18 @@
 """Training one cell (section 3): the whole data set on the device, shuffled, sliced and scaled there."""
 
+import contextlib
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.adam import Adam
+from autoencoders.checkpoints import Checkpoint
+from autoencoders.device import describe, energy
 from autoencoders.graphs import graphed, side_stream
 from autoencoders.network import Autoencoder, to_unit_interval
 from autoencoders.objective import Objective, kl_divergence, normal_like, reconstruction_loss, sample_code
@@ -41,7 +45,10 @@ class TrainingResult:
     """``status`` is "ok" or "diverged"; ``history`` has one entry an epoch, the diverged one included: epoch,
     learning_rate, and the means over the epoch's images of loss, reconstruction_loss and kl.
 
-    ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it.
+    ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it. ``seconds``
+    and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that trained it,
+    ``earlier_seconds`` those of all but the last, ``resumed`` how many went on from a checkpoint, and ``devices`` the
+    names of all that they ran on.
     """
 
     status: str
@@ -49,6 +56,26 @@ class TrainingResult:
     precision: str
     seconds: float
     images_per_second: float
+    energy_joules: float | None
+    earlier_seconds: float
+    resumed: int
+    devices: list[str]
+
+
+@dataclass
+class Position:
+    """Where a training stands: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``history`` as in the result.
+
+    The rest is about the jobs that brought it there.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    energy_joules: float | None = 0.0
+    resumed: int = 0
+    devices: list[str] = field(default_factory=list)
 
 
 def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
@@ -98,17 +125,32 @@ def train(
     objective: Objective,
     seed: int,
     device: torch.device,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train ``network`` in place on uint8 ``images`` (N, 3, S, S).
 
     Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
-    ``seed``: the order of the images, the variational noise and the noise on codes.
+    ``seed``: the order of the images, the variational noise and the noise on codes. With a ``checkpoint``, goes on
+    where an interrupted training stood, and ends with the same bits as if it had not been interrupted.
     """
-    with side_stream(device):
-        return _train(network, images, options, objective, seed, device)
+    with side_stream(device), contextlib.nullcontext() if checkpoint is None else checkpoint.listening():
+        return _train(network, images, options, objective, seed, device, checkpoint)
 
 
-def _train(network, images, options, objective, seed, device) -> TrainingResult:
+def resume(
+    tensors: Mapping[str, Tensor], generator: torch.Generator, arrays: Mapping[str, np.ndarray], progress: Mapping
+) -> Position:
+    """Fill the state of a training from its checkpoint; where that stood."""
+    for name, tensor in tensors.items():
+        tensor.copy_(torch.tensor(arrays[name]))
+    generator.set_state(torch.tensor(arrays["generator"]))
+    position = Position(**progress)
+    position.resumed += 1
+    logger.info("going on from the checkpoint: epoch %d, after batch %d", position.epoch + 1, position.batches)
+    return position
+
+
+def _train(network, images, options, objective, seed, device, checkpoint) -> TrainingResult:
     precision = usable(options.precision, device)
     network.to(device, memory_format=torch.channels_last).train()
     data = torch.from_numpy(images).to(device)
@@ -121,6 +163,15 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     # Sums stay on the device: reading a loss every step would make it wait for the host.
     sums = torch.zeros(3, device=device)
+    order = torch.arange(len(data), device=device)
+    # All that changes from step to step, but for the generator and the position.
+    tensors = {**network.state_dict(prefix="network."), **optimizer.state_dict(), "sums": sums, "order": order}
+    begun = Position()
+    if checkpoint is not None and (found := checkpoint.load()) is not None:
+        begun = resume(tensors, generator, *found)
+    devices = list(dict.fromkeys([*begun.devices, describe(device)]))
+    if len(devices) > 1:
+        logger.warning("trained on %s in turn: the last digits are those of neither alone", " and ".join(devices))
 
     def step(indices: Tensor) -> None:
         batch = to_unit_interval(data[indices])
@@ -131,17 +182,32 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
         sums.add_(torch.stack([losses[0].detach(), losses[1], losses[2]]), alpha=len(indices))
 
     step = graphed(step, generator)
-    progress = Progress("training", total=len(data) * options.epochs)
-    history, status = [], "ok"
-    for epoch in range(options.epochs):
+    bounds = batch_bounds(len(data), options.batch_size)
+    epoch, batches, history, status = begun.epoch, begun.batches, list(begun.history), "ok"
+    seen = epoch * len(data) + (bounds[batches - 1][1] if batches else 0)
+    progress = Progress("training", total=len(data) * options.epochs, done=seen)
+    joules_before = energy(device)
+
+    def position() -> Position:
+        joules = None
+        if begun.energy_joules is not None and joules_before is not None:
+            joules = begun.energy_joules + energy(device) - joules_before
+        return Position(epoch, batches, history, begun.seconds + progress.seconds, joules, begun.resumed, devices)
+
+    while epoch < options.epochs and status == "ok":
         rate.fill_(learning_rate(options.learning_rate, epoch))
-        sums.zero_()
-        order = torch.randperm(len(data), generator=generator, device=device)
-        for start, stop in batch_bounds(len(data), options.batch_size):
+        if batches == 0:
+            sums.zero_()
+            order.copy_(torch.randperm(len(data), generator=generator, device=device))
+        for start, stop in bounds[batches:]:
             step(order[start:stop])
+            batches += 1
             progress.advance(stop - start)
             if progress.due:
                 progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / stop:.4f}")
+            if checkpoint is not None and checkpoint.due:
+                arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+                checkpoint.save({**arrays, "generator": generator.get_state().numpy()}, asdict(position()))
         loss, reconstruction, kl = (sums / len(data)).tolist()
         history.append(
             {
@@ -156,6 +222,17 @@ def _train(network, images, options, objective, seed, device) -> TrainingResult:
             status = "diverged"
             what = "the weights are not finite after the last step" if math.isfinite(loss) else f"the loss is {loss}"
             logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
-            break
+        epoch, batches = epoch + 1, 0
     progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
-    return TrainingResult(status, history, precision, progress.seconds, progress.rate)
+    end = position()
+    return TrainingResult(
+        status,
+        history,
+        precision,
+        seconds=end.seconds,
+        images_per_second=progress.done / end.seconds,
+        energy_joules=end.energy_joules,
+        earlier_seconds=begun.seconds,
+        resumed=end.resumed,
+        devices=devices,
+    )
