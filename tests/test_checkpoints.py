@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import pickle
 import shutil
@@ -23,6 +24,7 @@ from autoencoders import training
 from autoencoders.checkpoints import Checkpoint, checkpoint_key
 from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.objective import Objective
+from autoencoders.priors import fit_gmm
 from autoencoders.training import TrainingOptions, TrainingResult
 
 CPU = torch.device("cpu")
@@ -262,11 +264,11 @@ def folder(undisturbed, tmp_path) -> Path:
 
 def wait_for(condition, what: str):
     """Its first true value."""
-    for _ in range(600):
+    for _ in range(1800):
         if found := condition():
             return found
         time.sleep(0.1)
-    raise AssertionError(f"waited a minute for {what}")
+    raise AssertionError(f"waited three minutes for {what}")
 
 
 @contextlib.contextmanager
@@ -280,7 +282,7 @@ def training_run(folder: Path):
     try:
         wait_for(lambda: (folder / LOG).exists() and "computing on" in (folder / LOG).read_text(), "the training")
         yield run, next(process for process in descendants(run) if ".train.py" in "".join(process.cmdline()))
-        run.wait(60)
+        run.wait(180)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
@@ -357,3 +359,46 @@ def test_changed_training_code_never_goes_on_from_the_old_ones_checkpoint(folder
         module.write("# changed\n")
     snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
     assert "is not used: it was made with other settings" in (folder / LOG).read_text()
+
+
+GMM = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200}
+
+
+def overlapping_codes() -> np.ndarray:
+    """EM takes over a hundred iterations."""
+    random = np.random.default_rng(1)
+    return random.normal(size=(800, 4)) @ random.normal(size=(4, 4)) * random.gamma(2, size=(800, 1))
+
+
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
+def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path, device):
+    codes = overlapping_codes()
+    expected = fit_gmm(codes, GMM, 0, device)
+
+    class Killed(Checkpoint):
+        """As soon as it has got further than it was when it began."""
+
+        begun_at = -1
+
+        def load(self):
+            found = super().load()
+            self.begun_at = found[1]["iterations"] if found else 0
+            return found
+
+        def save(self, arrays, progress):
+            super().save(arrays, progress)
+            if progress["iterations"] > self.begun_at:
+                raise SystemExit("as if it had been killed")
+
+    kills = 0
+    while True:
+        try:
+            found = fit_gmm(codes, GMM, 0, device, Killed(tmp_path / "checkpoint", "a", minutes=0))
+            break
+        except SystemExit:
+            kills += 1
+            assert kills <= 30
+    assert expected["iterations"] > 60
+    assert kills == math.ceil((expected["iterations"] - 1) / 10)
+    for name, array in expected.items():
+        assert found[name].tobytes() == array.tobytes(), name

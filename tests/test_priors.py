@@ -112,7 +112,7 @@ def test_em_a_few_iterations_at_a_time_is_em_at_once_to_the_bit(max_iter, device
     codes = overlapping(8)
     found = fit_prior(codes, {**GMM, "max_iter": max_iter}, 4, device)
 
-    def at_once(model, codes, max_iter):
+    def at_once(model, codes, max_iter, *_):
         model.max_iter = max_iter
         return model.fit(codes).n_iter_
 

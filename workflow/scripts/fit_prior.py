@@ -1,5 +1,12 @@
-"""Fit one prior on the codes of one cell (rule fit_prior)."""
+"""Fit one prior on the codes of one cell (rule fit_prior).
 
+An interrupted fit of a mixture goes on from its checkpoint, which is deleted once the prior is written.
+"""
+
+import importlib.metadata
+from pathlib import Path
+
+from autoencoders.checkpoints import checkpoint_of
 from autoencoders.files import read_npy, write_npz
 from autoencoders.job import job
 from autoencoders.priors import fit_prior
@@ -12,6 +19,17 @@ if __name__ == "__main__":
             from autoencoders.device import setup
 
             device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"]).type
-        codes = read_npy(snakemake.input.codes)
-        prior = fit_prior(codes, snakemake.params.prior, int(snakemake.wildcards.seed), device)
-        write_npz(snakemake.output[0], prior)
+        seed, output = int(snakemake.wildcards.seed), snakemake.output[0]
+        checkpoint = None
+        if snakemake.params.prior["kind"] == "gmm":
+            checkpoint = checkpoint_of(
+                snakemake,
+                Path(output).with_suffix(".checkpoint.safetensors"),
+                seed=seed,
+                device=device,
+                scikit_learn=importlib.metadata.version("scikit-learn"),
+            )
+        prior = fit_prior(read_npy(snakemake.input.codes), snakemake.params.prior, seed, device, checkpoint)
+        write_npz(output, prior)
+        if checkpoint is not None:
+            checkpoint.remove()

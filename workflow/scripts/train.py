@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from autoencoders.checkpoints import Checkpoint, checkpoint_key
+from autoencoders.checkpoints import checkpoint_of
 from autoencoders.dataset import load_images
 from autoencoders.device import peak_memory, setup
 from autoencoders.files import write_json, write_parquet
@@ -43,13 +43,13 @@ if __name__ == "__main__":
             params.precision,
         )
         images = load_images(snakemake.input.train)
-        # What numbers depend on, and what a state has to fit to.
-        key = checkpoint_key(
-            {**dict(params.items()), "torch": torch.__version__, "device": device.type},
-            [snakemake.input.train, *snakemake.input.modules, Path(snakemake.scriptdir, "train.py")],
+        # Another PyTorch rounds otherwise, and another kind of device has another random generator.
+        checkpoint = checkpoint_of(
+            snakemake,
+            Path(output.weights).with_name("checkpoint.safetensors"),
+            torch=torch.__version__,
+            device=device.type,
         )
-        path = Path(output.weights).with_name("checkpoint.safetensors")
-        checkpoint = Checkpoint(path, key, snakemake.config["checkpoint_minutes"])
         result = train(network, images, options, Objective(**params.objective), seed, device, checkpoint)
         # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
         alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)

@@ -22,12 +22,6 @@ from autoencoders.files import atomic, file_sha256, remove_unfinished
 logger = logging.getLogger(__name__)
 
 
-def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:
-    """A hash of all that a job's state depends on: plain ``settings``, and the contents of ``files``, data and code."""
-    contents = sorted(file_sha256(path) for path in files)
-    return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()
-
-
 class Checkpoint:
     """The state of one job: arrays, and ``progress``, a dict of numbers, texts and lists that says where it stands.
 
@@ -105,3 +99,16 @@ class Checkpoint:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:
+    """A hash of all that a job's state depends on: plain ``settings``, and the contents of ``files``, data and code."""
+    contents = sorted(file_sha256(path) for path in files)
+    return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()
+
+
+def checkpoint_of(snakemake, path: Path, **settings) -> Checkpoint:
+    """That of a job: its key is the job's params, inputs (its modules are among them) and script, and ``settings``."""
+    files = [*snakemake.input, Path(snakemake.scriptdir, f"{snakemake.rule}.py")]
+    key = checkpoint_key({**dict(snakemake.params.items()), **settings}, files)
+    return Checkpoint(path, key, snakemake.config["checkpoint_minutes"])

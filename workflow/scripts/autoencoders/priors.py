@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from autoencoders.checkpoints import Checkpoint
 from autoencoders.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -61,15 +62,23 @@ def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> t
     return weights, xp.stack(means), xp.stack(factors)
 
 
-def run_em(model, codes, max_iter: int) -> int:
-    """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z); returns how many iterations it took.
+# What EM goes on from, by the names of GaussianMixture's attributes.
+EM_STATE = ("weights_", "means_", "precisions_cholesky_")
+
+
+def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None) -> int:
+    """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z); returns how many iterations it has had,
+    ``done`` of them before this.
 
     scikit-learn says nothing between iterations, so that it is asked for ten at a time: the same fit to the bit, with
     one E step in ten to spare.
     """
-    iterations, previous = 0, -np.inf
+    iterations, previous = done, float(model.lower_bound_)
     started = last_line = time.monotonic()
     while not model.converged_ and iterations < max_iter:
+        if checkpoint is not None and checkpoint.due:
+            arrays = {name: to_numpy(getattr(model, name)) for name in EM_STATE}
+            checkpoint.save(arrays, {"iterations": iterations, "lower_bound": previous})
         # One alone first: where it takes minutes, the log soon says so.
         model.max_iter = min(10 if iterations else 1, max_iter - iterations)
         model.fit(codes)
@@ -77,7 +86,7 @@ def run_em(model, codes, max_iter: int) -> int:
         bound = float(model.lower_bound_)
         now = time.monotonic()
         if now - last_line >= 10:
-            each = (now - started) / iterations
+            each = (now - started) / (iterations - done)
             logger.info(
                 "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g in one, below %.2g is the end; "
                 "at most %s left",
@@ -87,6 +96,11 @@ def run_em(model, codes, max_iter: int) -> int:
             last_line = now
         previous = bound
     return iterations
+
+
+def to_numpy(array) -> np.ndarray:
+    """NumPy's arrays as they are, and PyTorch's tensors as arrays on the host."""
+    return array if isinstance(array, np.ndarray) else array.numpy(force=True)
 
 
 def on_diagonals(device: str | None) -> contextlib.AbstractContextManager:
@@ -102,12 +116,15 @@ def on_diagonals(device: str | None) -> contextlib.AbstractContextManager:
     return mock.patch(place, lambda matrix, value, xp: matrix.diagonal().add_(value))
 
 
-def fit_gmm(codes: np.ndarray, options: dict, seed: int, device: str | None = None) -> Mixture:
+def fit_gmm(
+    codes: np.ndarray, options: dict, seed: int, device: str | None = None, checkpoint: Checkpoint | None = None
+) -> Mixture:
     """A full-covariance mixture fitted by EM from a k-means start: scikit-learn's GaussianMixture, in float64.
 
     Without a ``device``, and on "mps", all in NumPy; on PyTorch's "cuda" and "cpu", EM on tensors, k-means in NumPy.
-    Either way it is the fit of ``GaussianMixture(init_params="kmeans", random_state=seed)``, but for rounding. Raises
-    UserError with fewer codes than components, and for codes that no mixture can be fitted to.
+    Either way it is the fit of ``GaussianMixture(init_params="kmeans", random_state=seed)``, but for rounding. With a
+    ``checkpoint``, goes on where an interrupted fit stood, and ends with the same bits. Raises UserError with fewer
+    codes than components, and for codes that no mixture can be fitted to.
     """
     if len(codes) < options["components"]:
         raise UserError(
@@ -139,18 +156,26 @@ def fit_gmm(codes: np.ndarray, options: dict, seed: int, device: str | None = No
         init_params="random",
     )
     started = time.monotonic()
+    found = checkpoint.load() if checkpoint is not None else None
     try:
-        labels = KMeans(options["components"], n_init=1, random_state=seed).fit(codes).labels_
-        logger.info("k-means in %.1f s", time.monotonic() - started)
-        codes, labels = (xp.asarray(array, device=device) for array in (codes, labels))
-        model.weights_, model.means_, model.precisions_cholesky_ = start_from_labels(
-            xp, codes, labels, options["components"], options["reg_covar"]
-        )
-        model.converged_, model.lower_bound_ = False, -np.inf
+        if found is not None:
+            state, progress = found
+            done, bound = progress["iterations"], progress["lower_bound"]
+            logger.info("going on from the checkpoint: %d EM iterations are done", done)
+            start = [xp.asarray(np.array(state[name]), device=device) for name in EM_STATE]
+            codes = xp.asarray(codes, device=device)
+        else:
+            labels = KMeans(options["components"], n_init=1, random_state=seed).fit(codes).labels_
+            logger.info("k-means in %.1f s", time.monotonic() - started)
+            done, bound = 0, -np.inf
+            codes, labels = (xp.asarray(array, device=device) for array in (codes, labels))
+            start = start_from_labels(xp, codes, labels, options["components"], options["reg_covar"])
+        model.weights_, model.means_, model.precisions_cholesky_ = start
+        model.converged_, model.lower_bound_ = False, bound
         with sklearn.config_context(array_api_dispatch=True), on_diagonals(device), warnings.catch_warnings():
             # Each of run_em's calls but the last would warn.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            iterations = run_em(model, codes, options["max_iter"])
+            iterations = run_em(model, codes, options["max_iter"], done, checkpoint)
     except (ValueError, xp.linalg.LinAlgError) as error:
         # A covariance that is not positive definite, for codes of a huge range or fewer per component than units.
         raise UserError(
@@ -160,23 +185,21 @@ def fit_gmm(codes: np.ndarray, options: dict, seed: int, device: str | None = No
     logger.info("%d EM iterations, %.1f s with k-means", iterations, time.monotonic() - started)
     if not model.converged_:
         logger.warning("EM did not converge in max_iter = %d iterations; the last ones are used", options["max_iter"])
-    weights, means, covariances = (
-        array if device is None else array.numpy(force=True)
-        for array in (model.weights_, model.means_, model.covariances_)
-    )
     return {
-        "weights": weights,
-        "means": means,
-        "covariances": covariances,
+        "weights": to_numpy(model.weights_),
+        "means": to_numpy(model.means_),
+        "covariances": to_numpy(model.covariances_),
         "converged": np.asarray(model.converged_),
         "iterations": np.asarray(iterations),
     }
 
 
-def fit_prior(codes: np.ndarray, options: dict, seed: int, device: str | None = None) -> Mixture:
+def fit_prior(
+    codes: np.ndarray, options: dict, seed: int, device: str | None = None, checkpoint: Checkpoint | None = None
+) -> Mixture:
     """Fit the prior of ``options["kind"]`` on codes (N, z). No codes (a diverged cell) give an empty mixture.
 
-    A mixture is fitted on ``device``, as in `fit_gmm`; the others need none.
+    A mixture is fitted on ``device`` and with a ``checkpoint``, as in `fit_gmm`; the others need none.
     """
     latent = codes.shape[1]
     if not len(codes):
@@ -185,4 +208,4 @@ def fit_prior(codes: np.ndarray, options: dict, seed: int, device: str | None = 
         return standard_normal(latent)
     if options["kind"] == "mvg":
         return fit_mvg(codes)
-    return fit_gmm(codes, options, seed, device)
+    return fit_gmm(codes, options, seed, device, checkpoint)
