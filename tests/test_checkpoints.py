@@ -28,6 +28,7 @@ from autoencoders.priors import fit_gmm
 from autoencoders.training import TrainingOptions, TrainingResult
 
 CPU = torch.device("cpu")
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 IMAGES = np.random.default_rng(0).integers(0, 256, (36, 3, 32, 32), dtype=np.uint8)
 VARIANTS = {
     "dae": {},
@@ -43,14 +44,14 @@ STARTS_OVER = "starts over"
 
 
 def train(
-    checkpoint=None, *, variational=False, noise=0.0, latent_norm="none", **options
+    checkpoint=None, *, variational=False, noise=0.0, latent_norm="none", device=CPU, **options
 ) -> tuple[bytes, TrainingResult]:
     """The final weights of a training of 4 epochs of 5 batches, the last of 4 images."""
     network = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4, variational, latent_norm), 0)
     chosen = TrainingOptions(4, 8, ((0, 1e-4), (1, 1e-3)), **options)
     objective = Objective(beta=0.01 if variational else 0, noise=noise)
-    result = training.train(network, IMAGES, chosen, objective, 7, CPU, checkpoint)
-    return b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values()), result
+    result = training.train(network, IMAGES, chosen, objective, 7, device, checkpoint)
+    return b"".join(tensor.numpy(force=True).tobytes() for tensor in network.state_dict().values()), result
 
 
 class Interrupted(Checkpoint):
@@ -68,15 +69,17 @@ class Interrupted(Checkpoint):
         return super().due
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])
-def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(tmp_path, variant, batches):
-    """After every batch; within and at the ends of epochs."""
-    weights, result = train(**VARIANTS[variant])
+def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(tmp_path, variant, batches, device):
+    """After every batch; within and at the ends of epochs. On a GPU also before and after the step is recorded."""
+    options = {**VARIANTS[variant], "device": torch.device(device)}
+    weights, result = train(**options)
     interruptions = 0
     while True:
         try:
-            again, resumed = train(Interrupted(tmp_path / "checkpoint", batches), **VARIANTS[variant])
+            again, resumed = train(Interrupted(tmp_path / "checkpoint", batches), **options)
             break
         except KeyboardInterrupt as error:
             assert str(error) == "interrupted by SIGTERM; the next run goes on from here"
