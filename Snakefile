@@ -33,15 +33,20 @@ report: "workflow/report/workflow.rst"
 
 onstart:
     # Snakemake 9.27's limit of submissions looks for jobs once more a second for every job that has ended, until that
-    # takes a whole core. Local jobs need no such limit, unless somebody has set another than the default.
+    # takes a whole core. Local jobs need no such limit, and SLURM's are submitted two at a time anyway, unless somebody
+    # has set another than the default.
     limit = workflow.scheduler.job_rate_limiter
-    if workflow.local_exec and limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # Imported here, since every dry run and every job reads this file.
-    from autoencoders import run_progress
+    from autoencoders import files, run_progress
     from snakemake.logging import logger
     from snakemake.settings.enums import Quietness
 
+    try:
+        files.require_writable(config["pathvars"]["results"])
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
     if not workflow.touch:
         run_progress.start(
             cell_jobs(workflow.dag),

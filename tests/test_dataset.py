@@ -217,7 +217,7 @@ def test_a_sources_own_test_split_is_used(tmp_path):
 
 
 def test_unlabelled_datasets_have_no_labels_array(tmp_path):
-    for number, picture in enumerate(pictures(5)):
+    for number, picture in enumerate(pictures(10)):
         picture.save(tmp_path / f"{number}.png")
     arrays = prepare(dataset("folder", {"train": str(tmp_path), "test": None}), tmp_path)
     assert [sorted(split) for split in arrays.values()] == [["images"], ["images"]]
@@ -240,6 +240,22 @@ def test_an_empty_split_is_told(tmp_path):
     settings = {"train": str(tmp_path / "0.parquet"), "test": None, "image": "image", "label": None}
     with pytest.raises(UserError, match="train split of this dataset holds no images"):
         prepare(dataset("parquet", settings), tmp_path)
+
+
+@pytest.mark.parametrize(("count", "message"), [(1, "cannot be split"), (2, "train split .* single image")])
+def test_too_few_images_are_refused_before_any_network_is_trained(tmp_path, count, message):
+    for number, picture in enumerate(pictures(count)):
+        picture.save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=message):
+        prepare(dataset("folder", {"train": str(tmp_path), "test": None}), tmp_path)
+
+
+def test_a_single_test_image_is_refused(tmp_path):
+    class_folder(tmp_path / "train", {"a": 3})
+    class_folder(tmp_path / "test", {"a": 1})
+    settings = {"train": str(tmp_path / "train"), "test": str(tmp_path / "test")}
+    with pytest.raises(UserError, match="test split of this dataset has a single image"):
+        prepare(dataset("folder", settings), tmp_path)
 
 
 def test_describe():

@@ -248,7 +248,7 @@ def test_wrong_bytes_never_get_the_name(server, tmp_path, check):
 def test_a_full_disk_is_not_taken_for_a_bad_line(server, tmp_path, waits):
     server.routes["/file"] = serve()
     (tmp_path / "file.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=f"{tmp_path}/file can't be written: the disk is full"):
         fetch(f"{server.url}/file", tmp_path / "file", SHA256)
     assert waits == []
 

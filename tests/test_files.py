@@ -1,6 +1,12 @@
 """Files appear whole or not at all, and cannot run code."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from autoencoders import files
@@ -65,3 +71,60 @@ def test_the_written_file_itself_takes_the_place(tmp_path):
         assert target.read_text() == "old"
     assert target.read_text() == "new"
     assert target.stat().st_ino == written
+
+
+def test_what_a_killed_job_left_goes_with_the_next_write(tmp_path):
+    """SIGKILL in the middle of a write: half a file stays, until the same file is written again."""
+    script = f"""
+import os, signal
+from autoencoders import files
+with files.atomic({str(tmp_path / "gmm.npz")!r}) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    scripts = Path(files.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(scripts)})
+    (half,) = tmp_path.iterdir()
+    assert half.name.startswith(".writing-") and half.read_text() == "half"
+    # Another job is writing to the same folder.
+    with files.atomic(tmp_path / "gmm-2.npz") as temporary:
+        temporary.write_text("other")
+        assert half.exists()
+        files.write_npz(tmp_path / "gmm.npz", {"a": np.ones(1)})
+        assert {file.name for file in tmp_path.iterdir()} == {"gmm.npz", temporary.name}
+
+
+READERS = {
+    "npy": (files.write_npy, files.read_npy, np.arange(500)),
+    "npz": (files.write_npz, files.read_npz, {"a": np.arange(500)}),
+    "json": (files.write_json, files.read_json, {"a": list(range(500))}),
+    "parquet": (files.write_parquet, files.read_parquet, pd.DataFrame({"a": np.arange(500)})),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_damaged_file_of_any_kind_is_refused_by_name_wherever_it_was_cut(tmp_path, kind):
+    write, read, value = READERS[kind]
+    target = tmp_path / f"result.{kind}"
+    write(target, value)
+    whole = target.read_bytes()
+    damaged = [whole[:kept] for kept in (0, 1, 4, 20, 100, len(whole) // 2, len(whole) - 2)]
+    # Bytes that no text has, and a hole in the middle of a header.
+    damaged += [b"\xff" * 100, whole[:10] + bytes(20) + whole[30:] if kind == "npy" else b"\0" * len(whole)]
+    for content in damaged:
+        target.write_bytes(content)
+        with pytest.raises(UserError, match=rf"result\.{kind} is not .*readable.* Delete it, and it is made again"):
+            read(target)
+    target.write_bytes(whole)
+    read(target)
+
+
+def test_a_missing_file_is_not_taken_for_a_damaged_one(tmp_path):
+    for _, read, _ in READERS.values():
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "missing")
+
+
+def test_a_folder_that_can_be_written_to_is_accepted_before_it_is_there(tmp_path):
+    files.require_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())

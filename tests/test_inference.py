@@ -47,6 +47,19 @@ def test_sampled_codes_have_the_posteriors_moments(network, images):
     np.testing.assert_allclose(codes.std(axis=0), deviation, rtol=0.06)
 
 
+def test_sampled_codes_do_not_depend_on_the_batches(network, images):
+    codes = encode(network, images, 3, CPU, seed=0)
+    np.testing.assert_allclose(encode(network, images, 100, CPU, seed=0), codes, atol=1e-6)
+    assert np.abs(encode(network, images, 3, CPU, seed=1) - codes).mean() > 0.1
+
+
+def test_codes_that_are_not_finite_are_refused(network, images):
+    with torch.no_grad():
+        network.encoder.dense_layers()[0].bias[2] = torch.inf
+    with pytest.raises(UserError, match=r"codes of 11 of 11 images are not finite.*training\.learning_rate"):
+        encode(network, images, 4, CPU)
+
+
 def test_a_deterministic_network_has_nothing_to_sample(images):
     model = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 3), seed=0).eval()
     sampled = encode(model, images, 4, CPU, seed=0)

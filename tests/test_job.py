@@ -32,7 +32,7 @@ with job(SimpleNamespace(log=["{log}"])):
     [
         ("pass", 0, ""),
         ("raise UserError('write something else')", 70, "write something else"),
-        ("raise OutOfMemoryError", 70, "the GPU's memory is full: let fewer cells share it (cells_per_gpu)"),
+        ("raise OutOfMemoryError", 70, "Run fewer jobs at once (--cores, cells_per_gpu)"),
         ("raise RuntimeError('x')", 70, "this is a fault of the pipeline"),
         ("raise KeyboardInterrupt", 70, "interrupted; the next run does this job again"),
         ("raise KeyboardInterrupt('a checkpoint is kept')", 70, "a checkpoint is kept"),

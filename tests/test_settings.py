@@ -1,17 +1,32 @@
-"""The config: defaults, cells, and refusals that say what to write. Nothing here starts Snakemake."""
+"""The config: defaults, cells, and refusals that say what to write. Few tests start Snakemake: those at the end."""
 
 import copy
+import io
+import itertools
+import json
+import math
+import subprocess
+import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
+from running import copy_project, snakemake
 
-from autoencoders import settings
+from autoencoders import first_look, settings
 from autoencoders.errors import UserError
 
 
-@pytest.fixture
-def paper(project) -> dict:
+@pytest.fixture(scope="module")
+def config_file(project) -> dict:
     return yaml.safe_load((project / "config" / "config.yaml").read_text())
+
+
+@pytest.fixture
+def paper(config_file) -> dict:
+    return copy.deepcopy(config_file)
 
 
 def test_the_default_config_is_the_papers_346_cells(paper):
@@ -272,6 +287,30 @@ REFUSED = [
     ("scoring.images", 1, "scoring.images: 1 can't be used here. Write how many images are compared, at least 2"),
     ("pathvars.results", "../elsewhere", 'Write a folder without ".."'),
     ("pathvars.result", "x", "pathvars.result is not a key. Did you mean 'results'?"),
+    ("pathvars.results", "results\n", "pathvars.results: 'results\\n' can't be used here. Write a folder without"),
+    ("pathvars.results", "a\n../../b", "pathvars.results: 'a\\n../../b' can't be used here"),
+    ("pathvars.resources", " ", "pathvars.resources: ' ' can't be used here"),
+    ("pathvars.cell", "../x", "pathvars.cell is not a key"),
+    (
+        "run",
+        [1],
+        "run[0]: 1 can't be used here. Write the names of one or more experiments, as in [width]. It is no text",
+    ),
+    ("seeds", [1, 1], "seeds: [1, 1] can't be used here"),
+    ("seeds", [None], "seeds[0]: None can't be used here"),
+    ("cells_per_gpu", {32: 4, "32": 2}, "cells_per_gpu: 32 is there twice, as a number and as text. Write it once"),
+    (
+        "datasets.cifar10.crop",
+        33,
+        "datasets.cifar10.crop: 33 is larger than the images, of 32 pixels. Write at most 32",
+    ),
+    ("datasets.celeba.crop", 179, "datasets.celeba.crop: 179 is larger than the images, of 178 pixels. Write at most"),
+    ("datasets.cifar10.torchvision", None, "Write an official dataset, as in {name: CIFAR10}"),
+    ("training.learning_rate", [{"epoch": 0, "rate": math.nan}], "training.learning_rate[0].rate: nan can't be used"),
+    ("scoring", 5, "scoring: 5 can't be used here. Write scoring options, as in {images: 10000}"),
+    ("training", ["epochs", "5"], "training: ['epochs', '5'] can't be used here. Write training options"),
+    ("datasets.cifar10", "torchvision", "datasets.cifar10: 'torchvision' can't be used here. Write a dataset, as in"),
+    ("threads", "many", "threads: 'many' can't be used here. Write a whole number of CPU threads"),
 ]
 
 
@@ -289,6 +328,270 @@ def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message
     assert message in str(refusal.value)
     # The heading, then a line for each fault.
     assert len(str(refusal.value).splitlines()) == 2
+
+
+# ---- the same for every key that the schema has
+
+SCHEMA = settings.read_schema()
+# The entries of the config that stand for all of their kind.
+EXAMPLES = {"datasets": "cifar10", "models": "dae", "experiments": "width", "priors": "gmm", "cells_per_gpu": 32}
+
+
+def schema_nodes(node=SCHEMA, path=()):
+    """Every place in a config, as a path of keys and indices, with each part of the schema that holds there."""
+    node = {**SCHEMA["$defs"][node["$ref"].rsplit("/", 1)[1]], **node} if "$ref" in node else node
+    yield path, node
+    for key, below in node.get("properties", {}).items():
+        yield from schema_nodes(below, (*path, key))
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from schema_nodes(node["additionalProperties"], (*path, EXAMPLES[path[-1]]))
+    if "items" in node:
+        yield from schema_nodes(node["items"], (*path, 0))
+    for choice in node.get("anyOf", []):
+        yield from schema_nodes(choice, path)
+
+
+def types_of(node: dict) -> list[str]:
+    return settings.as_list(node.get("type", []))
+
+
+NODES = [(path, node) for path, node in schema_nodes() if path]
+LEVELS = [(), *(path for path, node in NODES if "properties" in node)]
+NUMBERS = [(path, node) for path, node in NODES if {"integer", "number"} & set(types_of(node))]
+# A depth may be text, so that 0123 needs no care.
+TEXT_TOO = [("experiments", "width", 0, "depth"), ("experiments", "width", 0, "depth", 0)]
+
+
+def full(paper: dict, path: tuple) -> dict:
+    """The paper's config with something written at every key, and a list where ``path`` asks for one."""
+    paper["pathvars"] = {"results": "results"}
+    paper["model_defaults"] = {}
+    paper["cells_per_gpu"] = {32: 1}
+    paper["datasets"]["cifar10"] |= {"folder": {"train": "images"}, "sklearn": {"name": "digits"}, "limit": {}}
+    container = paper
+    for key, index in itertools.pairwise(path):
+        if index == 0 and not isinstance(container.get(key), list):
+            container[key] = [None]
+        container = container[key]
+    return paper
+
+
+def refusal_of(paper: dict, path: tuple, value: object) -> str:
+    """What is said to ``value`` at ``path``; it has to be about that key alone, and one line long."""
+    container = full(paper, path)
+    for key in path[:-1]:
+        container = container[key]
+    container[path[-1]] = value
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(paper)
+    heading, *lines = str(refusal.value).splitlines()
+    assert heading == "the config can't be used:"
+    assert len(lines) == 1, lines
+    return lines[0].strip()
+
+
+def named(path: tuple) -> str:
+    """A key as messages name it. What a choice of a value and a list of them refuses, it refuses as a whole."""
+    whole = path[:-1] if path[-1] == 0 and path[-2] in ("latent", "filters", "depth", "dataset", "model") else path
+    return settings.join_path(whole)
+
+
+def test_the_walk_through_the_schema_misses_nothing():
+    assert {(), ("pathvars",), ("datasets", "cifar10", "limit"), ("training", "learning_rate", 0)} <= set(LEVELS)
+    assert {("extractors", "inception"), ("experiments", "width", 0), ("priors", "gmm"), ("scoring",)} <= set(LEVELS)
+    numbers = {path for path, _ in NUMBERS}
+    assert {("seeds", 0), ("cells_per_gpu", 32), ("datasets", "cifar10", "limit", "test")} <= numbers
+    assert {("experiments", "width", 0, "latent", 0), ("training", "learning_rate", 0, "rate")} <= numbers
+    # Every level refuses what it does not know.
+    mappings = [node for _, node in schema_nodes() if "object" in types_of(node)]
+    assert all("additionalProperties" in node for node in mappings)
+
+
+@pytest.mark.parametrize("path", LEVELS, ids=settings.join_path)
+def test_an_unknown_key_is_refused_at_every_level(paper, path):
+    message = refusal_of(paper, (*path, "nosuchkey"), 1)
+    assert message.startswith(f"{settings.join_path((*path, 'nosuchkey'))} is not a key. Keys here: ")
+
+
+@pytest.mark.parametrize("text", ["3", "0.5", "1e-3"])
+@pytest.mark.parametrize("path", [path for path, _ in NUMBERS if path not in TEXT_TOO], ids=settings.join_path)
+def test_a_number_that_is_text_is_refused_everywhere(paper, path, text):
+    """What `--config 'training={epochs: 3}'` gives, and what YAML makes of 1e-3."""
+    message = refusal_of(paper, path, text)
+    assert message.startswith(f"{named(path)}: ")
+    assert "Write " in message
+    assert "It is text, not a number: write it without quotes" in message
+
+
+@pytest.mark.parametrize("value", [True, math.nan, math.inf, -math.inf, -1, [[]]], ids=str)
+@pytest.mark.parametrize("path", [path for path, _ in NUMBERS], ids=settings.join_path)
+def test_no_number_is_negative_infinite_or_a_truth_value(paper, path, value):
+    message = refusal_of(paper, path, value)
+    assert message.startswith(f"{named(path)}: ")
+    assert "Write " in message
+
+
+@pytest.mark.parametrize(
+    ("path", "bound"),
+    [(path, node[key]) for path, node in NUMBERS for key in ("exclusiveMinimum", "exclusiveMaximum") if key in node]
+    + [(path, node["minimum"] - 1) for path, node in NUMBERS if "minimum" in node],
+    ids=str,
+)
+def test_no_number_is_out_of_bounds(paper, path, bound):
+    assert refusal_of(paper, path, bound).startswith(f"{named(path)}: ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path, node in NODES if not {"properties", "additionalProperties"} & set(node)],
+    ids=settings.join_path,
+)
+def test_a_mapping_is_refused_where_none_belongs(paper, path):
+    message = refusal_of(paper, path, {"no such key": {"x": [1]}})
+    assert settings.join_path(path[: 1 + (path[0] in EXAMPLES)]) in message
+    assert "Write " in message or "is none of" in message
+
+
+@pytest.mark.parametrize("kind", ["datasets", "models", "priors", "experiments"])
+@pytest.mark.parametrize("name", [1, True, None, 0.5])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(paper, kind, name):
+    paper[kind][name] = paper[kind][EXAMPLES[kind]]
+    with pytest.raises(UserError, match=rf"{kind}: {name} can't be used here.*true, false or null: write it in quotes"):
+        settings.resolve(paper)
+
+
+def test_a_long_value_is_not_repeated_in_full(paper):
+    paper["training"] = [list(range(10_000))]
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(paper)
+    assert len(str(refusal.value)) < 300
+
+
+# ---- keys that stand twice
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "experiments:\n"
+        "  mine:\n"
+        "    - { dataset: cifar10, model: dae, filters: 32 }\n"
+        "  other:\n"
+        "    - { dataset: cifar10, model: dae, filters: 32, filters: 64 }\n"
+        "  'mine':\n"
+        "    - { dataset: cifar10, model: vae, filters: 32 }\n"
+    )
+    assert sorted(settings.repeated_keys([file])) == [
+        f"{file}, line 5: the key 'filters' is on line 5 already. Write each key once: the last one would win.",
+        f"{file}, line 6: the key 'mine' is on line 2 already. Write each key once: the last one would win.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a: 1\nb: { a: 1 }\nc: [{ a: 1 }, { a: 2 }]\n",
+        # A number and a text are two keys.
+        "1: a\n'1': b\n",
+        # An alias of what it stands in, and a key that lies over a merged one.
+        "a: &a { b: *a }\n",
+        "base: &base { a: 1 }\nmine: { <<: *base, a: 2 }\n",
+        json.dumps({"a": {"b": 1}}, indent="\t"),
+    ],
+)
+def test_keys_that_stand_once_are_none_of_its_business(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    assert list(settings.repeated_keys([tmp_path / "mine.yaml"])) == []
+
+
+def test_no_config_of_the_project_has_a_key_twice(project):
+    files = [*(project / "config").glob("*.yaml"), *(project / "tests").glob("*.yaml")]
+    assert files and list(settings.repeated_keys(files)) == []
+
+
+# ---- images that do not fit
+
+
+def picture(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def images(tmp_path):
+    """images/ with two pictures of 40×30 pixels, and the same in images.parquet, in the columns img and kind."""
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        (tmp_path / "images" / f"{name}.png").write_bytes(picture(40, 30))
+    pictures = pa.array([picture(40, 30)] * 2, pa.binary())
+    pq.write_table(pa.table({"img": pictures, "kind": [0, 1]}), tmp_path / "images.parquet")
+    return tmp_path
+
+
+def looked_at(paper: dict, **dataset) -> list[str]:
+    paper["datasets"]["mine"] = dataset
+    paper["experiments"]["mine"] = [{"dataset": "mine", "model": "dae", "filters": 8, "latent": 4}]
+    paper["run"] = ["mine"]
+    return list(first_look.find_misfits(settings.resolve(paper)))
+
+
+def test_a_parquet_column_that_does_not_exist_is_refused(paper, images):
+    (fault,) = looked_at(paper, source="parquet", parquet={"train": f"{images}/*.parquet"})
+    assert fault.startswith(f"datasets.mine: {images}/images.parquet has no column 'image'")
+    assert "img, kind" in fault
+    parquet = {"train": f"{images}/*.parquet", "image": "img", "label": "class"}
+    (fault,) = looked_at(paper, source="parquet", parquet=parquet)
+    assert "has no column 'class'" in fault
+    (fault,) = looked_at(paper, source="parquet", parquet={"train": f"{images}/*.parquet", "image": "kind"})
+    assert "holds int64, no images" in fault
+    assert not looked_at(paper, source="parquet", parquet={**parquet, "label": "kind"}, extractors=["classifier"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda folder: {"source": "parquet", "parquet": {"train": f"{folder}/images.parquet", "image": "img"}},
+        lambda folder: {"source": "folder", "folder": {"train": f"{folder}/images"}},
+        lambda folder: {"source": "folder", "folder": {"train": f"{folder}/other", "test": f"{folder}/images"}},
+    ],
+    ids=["parquet", "folder", "test folder"],
+)
+def test_a_crop_larger_than_the_image_is_refused(paper, images, source):
+    (images / "other").mkdir()
+    (images / "other" / "c.png").write_bytes(picture(64, 64))
+    (fault,) = looked_at(paper, crop=31, **source(images))
+    assert fault.startswith(f"datasets.mine: {images}/images")
+    assert "crop: 31 is larger than the image of 40 x 30 pixels. Write a crop of at most 30, or null" in fault
+    assert not looked_at(paper, crop=30, **source(images))
+
+
+def test_a_folder_without_images_is_refused(paper, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    (fault,) = looked_at(paper, source="folder", folder={"train": str(tmp_path)})
+    assert f"datasets.mine: '{tmp_path}' holds no images (.bmp, " in fault
+
+
+def test_only_datasets_that_run_and_are_here_are_looked_at(paper, images):
+    """The paper's own are not downloaded here; a dataset that does not run need not fit."""
+    assert not list(first_look.find_misfits(settings.resolve(paper)))
+    looked_at(paper, source="parquet", parquet={"train": f"{images}/*.parquet"})
+    assert not list(first_look.find_misfits(settings.resolve({**paper, "run": ["width"]})))
+    for dataset in ("cifar10", "celeba"):
+        paper["datasets"][dataset]["source"] = "parquet"
+    assert not list(first_look.find_misfits(settings.resolve({**paper, "run": ["width"]})))
+
+
+def test_snakemakes_process_loads_nothing_to_read_images_with():
+    """The modules that the Snakefile imports: it is read once more for each job."""
+    code = (
+        "import sys; from autoencoders import first_look, settings;"
+        "print([name for name in ('numpy', 'PIL', 'pyarrow', 'torch') if name in sys.modules])"
+    )
+    path = settings.SCHEMA_FILE.parents[1] / "scripts"
+    done = subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_cells_per_gpu_are_sorted_by_width_whether_it_is_written_as_a_number_or_text(paper):
@@ -364,3 +667,55 @@ def test_the_same_depth_has_one_name(paper):
     paper["run"] = ["width"]
     paper["experiments"]["width"] = [{"dataset": "cifar10", "model": "dae", "filters": 8, "depth": [1, 1111, "2222"]}]
     assert {cell["depth"] for cell in settings.cells(settings.resolve(paper))} == {"1", "2"}
+
+
+# ---- with Snakemake itself
+
+
+@pytest.fixture(scope="module")
+def checkout(project, tmp_path_factory):
+    folder = copy_project(project, tmp_path_factory.mktemp("checkout"))
+    (folder / "images").mkdir()
+    (folder / "images" / "a.png").write_bytes(picture(40, 30))
+    pq.write_table(pa.table({"img": pa.array([picture(40, 30)] * 2, pa.binary())}), folder / "images.parquet")
+    return folder
+
+
+MINE = "run: [mine]\nexperiments: { mine: [{ dataset: mine, model: dae, filters: 2, latent: 2 }] }\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("threads: 1", ("--config", "scoring={images: 50}"), "scoring.images: '50' can't be used here."),
+        ("seeds: [0]\nseeds: [1]", (), "wrong.yaml, line 2: the key 'seeds' is on line 1 already. Write each key once"),
+        (
+            MINE + "datasets: { mine: { source: parquet, parquet: { train: images.parquet } } }",
+            (),
+            "images.parquet has no column 'image'. ",
+        ),
+        (
+            MINE + "datasets: { mine: { source: folder, crop: 31, folder: { train: images } } }",
+            (),
+            "crop: 31 is larger than the image of 40 x 30 pixels. Write a crop of at most 30",
+        ),
+        (
+            MINE + "datasets: { mine: { source: folder, folder: { train: images }, extractors: [classifier] } }",
+            (),
+            "a classifier needs labels, and this dataset has none. Write extractors: [inception]",
+        ),
+        ('models: { "../../evil": {} }', (), "models: '../../evil' can't be used here. Write letters, digits"),
+        # Nothing in a config is built by calling Python.
+        ("run: !!python/object/apply:os.mkdir [made]", (), "Config file is not valid JSON or YAML"),
+    ],
+    ids=["text", "twice", "column", "crop", "labels", "name", "call"],
+)
+def test_snakemake_refuses_a_wrong_config_before_any_job(checkout, text, arguments, message):
+    (checkout / "wrong.yaml").write_text(text + "\n")
+    before = {path.name for path in checkout.iterdir()} | {".snakemake"}
+    done = snakemake(checkout, *arguments, configs=("config/demo.yaml", "tiny.yaml", "wrong.yaml"), check=False)
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "Job stats" not in done.stdout
+    assert {path.name for path in checkout.iterdir()} <= before

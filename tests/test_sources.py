@@ -138,6 +138,8 @@ def test_parquet_reads_what_lies_in_the_download_folder(tmp_path):
         (parquet("{}/none-*.parquet"), r"No file fits '.*none-\*.parquet'"),
         (parquet("{}"), r"is a folder. Write the parquet files in it"),
         (parquet("{}/broken.parquet"), r"broken.parquet is not a readable parquet file"),
+        (parquet("{}/cut.parquet"), r"cut.parquet is not a readable parquet file .* Copy or download it again"),
+        (parquet("{}/hollow.parquet", label="label"), r"hollow.parquet is not a readable parquet file"),
         (parquet("{}/*.parquet", "{}/ok.parquet"), r"ok.parquet belongs to train and to test"),
         (parquet("hf://datasets/a/b@main/*.parquet"), r"None of the files of hf://.* is in .*download_dataset"),
     ],
@@ -147,6 +149,11 @@ def test_parquet_errors_are_told(tmp_path, settings, message):
     write_parquet(tmp_path / "hole.parquet", [noise()] * 2, label=pa.array([0, None]))
     write_parquet(tmp_path / "text.parquet", [noise()] * 2, label=pa.array(["a", "b"]))
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
+    whole = (tmp_path / "ok.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    # The footer is there, and the labels that it tells of are not.
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    (tmp_path / "hollow.parquet").write_bytes(b"PAR1" + bytes(len(whole) - footer - 4) + whole[-footer:])
 
     def fill(value):
         return [fill(one) for one in value] if isinstance(value, list) else value and value.format(tmp_path)
@@ -318,9 +325,38 @@ def test_a_damaged_batch_is_refused_before_it_is_unpickled(tmp_path, cifar10):
             return (Path.touch, (marker,))
 
     (folder / "cifar-10-batches-py" / "data_batch_2").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError, match=rf"CIFAR10 in {folder} is incomplete or damaged"):
+    with pytest.raises(UserError, match=rf"CIFAR10 in {folder} is incomplete or damaged .*Delete {folder}.json"):
         load(torchvision("CIFAR10"), folder)
     assert not marker.exists()
+    # What that deletion leads to: the download once more, and nothing is fetched whose archive is right.
+    asked = len(cifar10[3])
+    download(torchvision("CIFAR10"), folder)
+    assert len(cifar10[3]) == asked
+    assert same(load(torchvision("CIFAR10"), folder)["train"], cifar10[0][:10])
+
+
+def test_a_damaged_archive_is_downloaded_again(tmp_path, cifar10):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "cifar-10-python.tar.gz").write_bytes(cifar10[2].read_bytes()[:-100])
+    download(torchvision("CIFAR10"), folder)
+    assert same(load(torchvision("CIFAR10"), folder)["train"], cifar10[0][:10])
+
+
+def test_a_full_disk_is_not_taken_for_a_bad_line(tmp_path, cifar10, monkeypatch):
+    from torchvision.datasets import utils
+
+    tries = []
+
+    def full(url, filename, **_):
+        tries.append(url)
+        Path("/dev/full").write_bytes(b"x")
+
+    monkeypatch.setattr(utils, "_urlretrieve", full)
+    with pytest.raises(UserError, match=f"{tmp_path} can't be written: the disk is full"):
+        download(torchvision("CIFAR10"), tmp_path)
+    # torchvision itself tries once more, without https.
+    assert len(tries) <= 2
 
 
 def test_a_download_that_keeps_failing_says_what_to_do(tmp_path, cifar10, monkeypatch):

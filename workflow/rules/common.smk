@@ -1,4 +1,5 @@
 # What several rules' files share: the checked config, and the functions that rules name.
+import math
 import os
 import re
 import sys
@@ -7,22 +8,27 @@ from pathlib import Path
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders import gpus, imports, labels, locations, provenance, settings
+from autoencoders import estimates, first_look, gpus, imports, labels, locations, provenance, settings, workload
 from autoencoders.errors import UserError
 from snakemake.exceptions import WorkflowError
 
 try:
+    # Files are opened by the main process alone, not by each job's.
+    if workflow.is_main_process:
+        settings.refuse(settings.repeated_keys(workflow.configfiles))
     config.update(settings.resolve(config))
+    if workflow.is_main_process:
+        settings.refuse(first_look.find_misfits(config))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CONSTRAINTS = {
     "dataset": "|".join(map(re.escape, config["datasets"])),
     "model": "|".join(map(re.escape, config["models"])),
-    "filters": r"[1-9]\d*",
+    "filters": r"[1-9][0-9]*",
     "depth": r"[1-9]|[1-9]{4}",
-    "latent": r"[1-9]\d*",
-    "seed": r"0|[1-9]\d*",
+    "latent": r"[1-9][0-9]*",
+    "seed": r"0|[1-9][0-9]*",
 }
 
 # The folder of one cell, below <results>/cells.
@@ -85,6 +91,50 @@ def network_options(wildcards):
 def training_slots(wildcards):
     """How many slots of a GPU a cell's training takes: a resource, and no param, so that it retrains nothing."""
     return gpus.training_slots(config["cells_per_gpu"], int(wildcards.filters))
+
+
+def training_images(wildcards):
+    """How many images the dataset trains on, or more than that before it is prepared."""
+    info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
+    return estimates.training_images(config["datasets"][wildcards.dataset], info)
+
+
+def minutes(amount):
+    """The resource ``runtime`` of a rule: so many minutes, and with each attempt as many more."""
+
+    def asked(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return asked
+
+
+def megabytes(process, images=0, codes=0):
+    """The resource ``mem_mb`` of a rule, twice as much after the first attempt.
+
+    That is ``process`` for the programs themselves, and so many times the size of the dataset's images, and of the
+    cell's codes in float64.
+    """
+
+    def asked(wildcards, attempt):
+        total = process
+        if images or codes:
+            count, size = training_images(wildcards), config["datasets"][wildcards.dataset]["size"]
+            # A third of the images are for testing, or fewer.
+            total += images * 1.5 * estimates.image_megabytes(count, size)
+        if codes:
+            total += codes * estimates.code_megabytes(count, int(wildcards.latent))
+        return min(attempt, 2) * math.ceil(total)
+
+    return asked
+
+
+def training_minutes(wildcards):
+    flops = workload.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
+    return estimates.training_minutes(flops, training_images(wildcards), config["training"]["epochs"])
+
+
+def prior_minutes(wildcards):
+    return estimates.prior_minutes(prior_options(wildcards), training_images(wildcards), int(wildcards.latent))
 
 
 def objective_options(wildcards):

@@ -49,8 +49,8 @@ rule prepare_dataset:
     conda:
         "../../envs/data.yaml"
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=megabytes(4000, images=2),
+        runtime=minutes(60),
     params:
         dataset=dataset_options,
         fingerprints=folder_fingerprints,

@@ -28,8 +28,8 @@ rule encode:
     threads: config["threads"]
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=30,
+        mem_mb=megabytes(6000, images=2, codes=1),
+        runtime=minutes(10),
     params:
         codes=lookup(within=config, dpath="models/{model}/codes"),
         precision=lookup(within=config, dpath="models/{model}/precision"),

@@ -29,8 +29,8 @@ rule preview_dataset:
     conda:
         "../../envs/data.yaml"
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=megabytes(2000, images=1),
+        runtime=minutes(5),
     message:
         "drawing a preview of {wildcards.dataset}"
     script:
@@ -57,8 +57,8 @@ rule figure:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     message:
         "drawing {wildcards.figure} in {wildcards.extractor} features"
     script:
@@ -84,8 +84,8 @@ rule scatter:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=8000,
-        runtime=10,
+        mem_mb=megabytes(8000),
+        runtime=minutes(3),
     params:
         models=scatter_models,
         title=scatter_title,
@@ -115,8 +115,8 @@ rule latent_figure:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
     message:
@@ -144,8 +144,8 @@ rule contact_sheet:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         titles=[figure_title(name) for name in FIGURE_FILES],
     message:
@@ -181,8 +181,8 @@ rule grids:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=4000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(5),
     params:
         priors=sorted(config["priors"], key=labels.metric_order),
     message:

@@ -31,8 +31,8 @@ rule fit_prior:
     threads: config["threads"]
     resources:
         gpu=prior_slots,
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=megabytes(6000, codes=6),
+        runtime=minutes(prior_minutes),
     params:
         prior=prior_options,
     message:
@@ -59,8 +59,8 @@ rule latent_statistics:
         "../../envs/prior.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=megabytes(2000, codes=6),
+        runtime=minutes(10),
     params:
         cell=cell_identity,
     message:

@@ -32,8 +32,8 @@ rule sample:
     threads: config["threads"]
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=30,
+        mem_mb=megabytes(8000, images=2),
+        runtime=minutes(10),
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),

@@ -50,8 +50,8 @@ rule train_classifier:
     threads: config["threads"]
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=megabytes(6000, images=2),
+        runtime=minutes(30),
     params:
         options=lookup(within=config, dpath="extractors/classifier"),
         seed=lookup(within=config, dpath="scoring/seed"),
@@ -78,8 +78,8 @@ rule reference:
     threads: config["threads"]
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=megabytes(8000, images=2),
+        runtime=minutes(15),
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
@@ -108,8 +108,8 @@ rule score:
     threads: config["threads"]
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=megabytes(8000),
+        runtime=minutes(15),
     params:
         cell=cell_identity,
         comparisons=COMPARISONS,

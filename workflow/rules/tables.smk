@@ -54,8 +54,8 @@ rule collect_scores:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     message:
         "collecting the scores of all cells"
     script:
@@ -75,8 +75,8 @@ rule collect_latent_statistics:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     message:
         "collecting the measures of all cells' codes"
     script:
@@ -95,8 +95,8 @@ rule table1:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         experiments={name: cells_of(name) for name in config["run"]},
     message:
@@ -119,8 +119,8 @@ rule table2:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
     message:
@@ -143,8 +143,8 @@ rule table3:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     message:
         "writing Table 3: every model at its best latent size"
     script:
@@ -166,8 +166,8 @@ rule claims:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
     message:
@@ -189,8 +189,8 @@ rule parameters:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
     message:
@@ -214,8 +214,8 @@ rule costs:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
     message:
         "adding up what the cells cost"
     script:

@@ -28,8 +28,8 @@ rule train:
     threads: config["threads"]
     resources:
         gpu=training_slots,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=megabytes(6000, images=2),
+        runtime=minutes(training_minutes),
     params:
         cell=cell_identity,
         network=network_options,

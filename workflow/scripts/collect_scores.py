@@ -4,8 +4,7 @@ One row a cell, extractor and metric. A published value is merged where the extr
 paper's, and the paper has a value for that very cell and metric.
 """
 
-import pandas as pd
-
+from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.published import merge_published, read_published
 from autoencoders.rendering import write_table
@@ -14,6 +13,6 @@ from autoencoders.tables import collect_scores
 
 if __name__ == "__main__":
     with job(snakemake):
-        cells = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
+        cells = collect_scores(read_parquet(path) for path in snakemake.input.scores)
         scores = merge_published(cells, read_published(snakemake.input.published))
         write_table(scores, "All scores", snakemake.output, all_scores_sections(scores))

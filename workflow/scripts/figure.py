@@ -3,9 +3,8 @@
 The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
-import pandas as pd
-
 from autoencoders.figures import FIGURES, figure1
+from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.published import read_published
 from autoencoders.style import save
@@ -13,7 +12,7 @@ from autoencoders.tables import collect_scores
 
 if __name__ == "__main__":
     with job(snakemake):
-        scores = collect_scores(pd.read_parquet(path) for path in snakemake.input.scores)
+        scores = collect_scores(read_parquet(path) for path in snakemake.input.scores)
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]
         draw = FIGURES.get(snakemake.wildcards.figure, figure1)

@@ -1,14 +1,11 @@
 """How Gaussian the codes are, against width and depth (rule latent_figure)."""
 
-import pandas as pd
-
+from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.latent_figure import latent_statistics_figure
 from autoencoders.style import save
 
 if __name__ == "__main__":
     with job(snakemake):
-        figure = latent_statistics_figure(
-            pd.read_parquet(snakemake.input.statistics), snakemake.params.comparison_latent
-        )
+        figure = latent_statistics_figure(read_parquet(snakemake.input.statistics), snakemake.params.comparison_latent)
         save(figure, snakemake.output.pdf, snakemake.output.png)

@@ -1,7 +1,6 @@
 """Table 2 of the paper: models compared at one latent size a dataset (rule table2)."""
 
-import pandas as pd
-
+from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.published import read_published
 from autoencoders.rendering import write_table
@@ -11,7 +10,7 @@ from autoencoders.tables import table2
 if __name__ == "__main__":
     with job(snakemake):
         table = table2(
-            pd.read_parquet(snakemake.input.scores),
+            read_parquet(snakemake.input.scores),
             read_published(snakemake.input.published),
             snakemake.params.comparison_latent,
         )

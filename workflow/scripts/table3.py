@@ -1,7 +1,6 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
-import pandas as pd
-
+from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.published import read_published
 from autoencoders.rendering import write_table
@@ -10,5 +9,5 @@ from autoencoders.tables import table3
 
 if __name__ == "__main__":
     with job(snakemake):
-        table = table3(pd.read_parquet(snakemake.input.scores), read_published(snakemake.input.published))
+        table = table3(read_parquet(snakemake.input.scores), read_published(snakemake.input.published))
         write_table(table, "Table 3: models at their best latent size", snakemake.output, table3_sections(table))

@@ -48,7 +48,7 @@ class Checkpoint:
                     )
                     return None
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
             logger.warning("%s is no readable checkpoint (%s). This job starts over.", self.path, error)
             return None
         return arrays, metadata["progress"]

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from autoencoders.errors import UserError
-from autoencoders.files import file_sha256
+from autoencoders.files import explained, file_sha256
 from autoencoders.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -52,10 +52,15 @@ def fetch(url: str, path: str | Path, sha256: str | None = None, size: int | Non
     the same call does, since nobody could tell whether both parts belong together). The download is given up after
     ``attempts`` failures in a row without a new byte. A file that is there and right is kept.
 
-    Raises UserError: a refusal of the server (404, 403, ...) at once, a lost connection after the attempts, a wrong
-    checksum after a second download from the start.
+    Raises UserError: a refusal of the server (404, 403, ...) or a full disk at once, a lost connection after the
+    attempts, a wrong checksum after a second download from the start.
     """
     path = Path(path)
+    with explained(path):
+        _fetch(url, path, sha256, size, attempts)
+
+
+def _fetch(url: str, path: Path, sha256: str | None, size: int | None, attempts: int) -> None:
     if path.is_file():
         if _is_right(path, sha256, size):
             logger.info("%s is already there", path)
@@ -210,14 +215,18 @@ def hub_endpoint() -> str:
 def parse_hub(uri: str) -> HubPattern:
     """Split ``hf://datasets/<owner>/<name>@<revision>/<glob>``; refs/convert/* and refs/pr/* count as revisions."""
     match = re.fullmatch(
-        r"hf://datasets/(?P<dataset>[\w.-]+/[\w.-]+)@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+)/(?P<pattern>.+)", uri
+        r"hf://datasets/(?P<dataset>\w[\w.-]*/\w[\w.-]*)"
+        r"@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+)/(?P<pattern>.+)",
+        uri,
     )
-    if match is None:
+    revision = urllib.parse.unquote(match["revision"]) if match else ""
+    # Dataset and revision become folders, and none of these is "..".
+    if not revision.strip("."):
         raise UserError(
             f"'{uri}' does not name files on the Hugging Face Hub. Write {HUB_FORM}, for example "
             f"hf://datasets/uoft-cs/cifar10@main/plain_text/train-*.parquet"
         )
-    return HubPattern(match["dataset"], urllib.parse.unquote(match["revision"]), match["pattern"])
+    return HubPattern(match["dataset"], revision, match["pattern"])
 
 
 def hub_folder(uri: str, folder: str | Path) -> Path:

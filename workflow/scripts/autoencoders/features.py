@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from autoencoders.batches import in_batches
 from autoencoders.classifier import Classifier, load_classifier
 from autoencoders.errors import UserError
 from autoencoders.progress import Progress
@@ -87,17 +88,20 @@ def load_extractor(name: str, path: str | Path, device: torch.device) -> nn.Modu
 def extract(network: nn.Module, images: np.ndarray, batch_size: int, device: torch.device) -> torch.Tensor:
     """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S); network in eval mode, on the device.
 
-    The images go to the device in one copy, and the features stay there. Raises UserError where there are no images,
-    since D is then unknown.
+    The images go to the device in one copy, and the features stay there. Batches are as in `in_batches`. Raises
+    UserError where there are no images, since D is then unknown.
     """
     if len(images) == 0:
         raise UserError("there are no images to take features of")
     progress = Progress("extracting features", len(images))
     pixels = torch.from_numpy(images).to(device)
     features = []
-    for batch in pixels.split(batch_size):
-        features.append(network(batch.to(torch.float32, memory_format=torch.channels_last).div_(255)))
-        progress.step(len(batch))
+
+    def work(batch: slice) -> None:
+        features.append(network(pixels[batch].to(torch.float32, memory_format=torch.channels_last).div_(255)))
+        progress.step(len(features[-1]))
+
+    in_batches(work, len(images), batch_size)
     # A GPU has only been given the batches so far. Reading from the last makes the last line's rate that of their work.
     features[-1].flatten()[0].item()
     progress.line()

@@ -1,41 +1,97 @@
 """Writing and reading results: every file appears whole or not at all, and none can run code when read."""
 
 import contextlib
+import errno
+import glob
 import hashlib
 import json
 import os
 import tempfile
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, no_room, room_needed
+
+# What NumPy raises on files that are damaged, or hold pickles.
+DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, NotImplementedError)
+
+
+def unfinished(path: Path) -> str:
+    """What the names of temporary files for ``path`` begin with."""
+    return f".writing-{path.name}."
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what jobs that were killed while they wrote ``path`` have left of it."""
+    for leftover in path.parent.glob(f"{glob.escape(unfinished(path))}*"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """For the writing of ``path``: UserError where the disk is full, or the folder can't be written to."""
+    try:
+        yield
+    except Exception as error:
+        if no_room(error):
+            raise room_needed(path, error) from error
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(
+                f"{path} can't be written ({error}). Make its folder writable, or name another one under `pathvars` in "
+                "the config, and run the same command again."
+            ) from error
+        raise
+
+
+def require_writable(folder: str | Path) -> None:
+    """Raise UserError where no file can be made in ``folder``, which need not be there yet."""
+    folder = Path(folder)
+    with explained(folder):
+        while not folder.exists():
+            folder = folder.parent
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends without an exception.
 
-    The temporary name keeps the suffix, which savers such as matplotlib's read the format from.
+    The temporary name keeps the suffix, which savers such as matplotlib's read the format from. Raises UserError where
+    the disk is full or the folder can't be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        # mkstemp makes files that only their owner can read; results are shared like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path), suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            try:
+                yield temporary
+            except OSError as error:
+                if error.errno is None:
+                    _append_a_page(temporary)
+                raise
+            with open(temporary, "rb+") as written:
+                os.fsync(written.fileno())
+            # mkstemp makes files that only their owner can read; results are shared like any other file.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _append_a_page(path: Path) -> None:
+    """Ask the disk why a write failed: NumPy only tells how much of an array it has written."""
+    with open(path, "ab", buffering=0) as file:
+        file.write(bytes(1 << 16))
 
 
 def file_sha256(path: str | Path) -> str:
@@ -51,7 +107,7 @@ def write_json(path: str | Path, value: object) -> None:
 def read_json(path: str | Path) -> dict:
     try:
         return json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path} is not readable JSON ({error}). Delete it, and it is made again.") from error
 
 
@@ -68,7 +124,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_npy(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is not a readable npy file ({error}). Delete it, and it is made again.") from error
 
 
@@ -76,7 +132,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error
 
 
@@ -84,3 +140,18 @@ def write_parquet(path: str | Path, table) -> None:
     """Write a pandas DataFrame as parquet, without its index."""
     with atomic(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def read_parquet(path: str | Path):
+    """The pandas DataFrame of ``write_parquet``."""
+    # Imported here: most jobs read no tables.
+    import pandas as pd
+
+    # Opened here: a damaged file is an OSError of pyarrow's, as a missing one is.
+    with open(path, "rb") as file:
+        try:
+            return pd.read_parquet(file)
+        except (ValueError, OSError) as error:
+            raise UserError(
+                f"{path} is not a readable parquet file ({error}). Delete it, and it is made again."
+            ) from error

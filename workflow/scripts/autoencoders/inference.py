@@ -7,6 +7,8 @@ is a copy: tensors and arrays share their memory.
 import numpy as np
 import torch
 
+from autoencoders.batches import in_batches
+from autoencoders.errors import UserError
 from autoencoders.network import Autoencoder, to_unit_interval
 from autoencoders.objective import sample_code
 
@@ -22,16 +24,28 @@ def encode(
     """Codes float32 (N, latent) of uint8 images (N, 3, S, S): a VAE's are the means (section 3).
 
     ``network`` is in eval mode on ``device``, which holds all images and codes at once. With a ``seed``, a VAE's
-    codes are samples instead.
+    codes are samples instead. Batches are as in `in_batches`. Raises UserError where a code is not finite.
     """
     pixels = torch.from_numpy(images).to(device)
     codes = torch.empty((len(images), network.options.latent), device=device)
-    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
-    for start in range(0, len(images), batch_size):
-        code, log_variance = network.encoder(to_unit_interval(pixels[start : start + batch_size]))
-        if generator is not None and log_variance is not None:
-            code = sample_code(code, log_variance, generator)
-        codes[start : start + batch_size] = code
+    sampled = seed is not None and network.options.variational
+    log_variances = torch.empty_like(codes) if sampled else None
+
+    def work(batch: slice) -> None:
+        codes[batch], log_variance = network.encoder(to_unit_interval(pixels[batch]))
+        if sampled:
+            log_variances[batch] = log_variance
+
+    in_batches(work, len(images), batch_size)
+    if sampled:
+        # In one draw, which does not depend on the batches.
+        codes = sample_code(codes, log_variances, torch.Generator(device).manual_seed(seed))
+    bad = len(images) - int(codes.isfinite().all(dim=1).sum())
+    if bad:
+        raise UserError(
+            f"the codes of {bad} of {len(images)} images are not finite, though the weights are. Train this model with "
+            "a lower rate (training.learning_rate), or leave it out."
+        )
     return codes.cpu().numpy()
 
 
@@ -39,12 +53,15 @@ def encode(
 def decode(network: Autoencoder, codes: np.ndarray, batch_size: int, device: torch.device) -> np.ndarray:
     """Images uint8 (N, 3, S, S) of float codes (N, latent), rounded to the nearest of the 256 levels.
 
-    ``network`` is in eval mode on ``device``, which holds all codes and images at once.
+    ``network`` is in eval mode on ``device``, which holds all codes and images at once. Batches are as in
+    `in_batches`.
     """
     size = network.options.size
     points = torch.from_numpy(codes).float().to(device)
     images = torch.empty((len(codes), 3, size, size), dtype=torch.uint8, device=device)
-    for start in range(0, len(codes), batch_size):
-        intensities = network.decoder(points[start : start + batch_size]).sigmoid()
-        images[start : start + batch_size] = intensities.mul(255).round()
+
+    def work(batch: slice) -> None:
+        images[batch] = network.decoder(points[batch]).sigmoid().mul(255).round()
+
+    in_batches(work, len(codes), batch_size)
     return images.cpu().numpy()

@@ -10,9 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from autoencoders.errors import UserError
+from autoencoders.errors import MORE_MEMORY, UserError, no_room, out_of_memory, room_needed
 
 logger = logging.getLogger(__name__)
+
+
+class LogFile(logging.FileHandler):
+    """On a full disk it is silent: its lines are on the terminal too, where a traceback for each would bury them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not no_room(sys.exception()):
+            super().handleError(record)
 
 
 @contextlib.contextmanager
@@ -27,7 +35,7 @@ def job(snakemake) -> Iterator[None]:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))
-    file = logging.FileHandler(log_file, mode="w")
+    file = LogFile(log_file, mode="w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file], force=True)
     # Libraries' chatter stays out of the logs; their warnings belong there.
@@ -44,17 +52,17 @@ def job(snakemake) -> Iterator[None]:
         logger.error("%s", error)
     except KeyboardInterrupt as error:
         logger.error("%s", str(error) or "interrupted; the next run does this job again")
-    except MemoryError:
-        logger.exception("out of memory: give the rule more mem_mb, or run fewer jobs at once (--cores)")
-    except OSError as error:
-        logger.exception("%s", error)
     except Exception as error:
-        # torch.OutOfMemoryError, by its name: this module is not to import PyTorch.
-        if type(error).__name__ == "OutOfMemoryError":
-            logger.exception(
-                "the GPU's memory is full: let fewer cells share it (cells_per_gpu), end what else runs on it, or "
-                "lower scoring.batch_size (training.batch_size changes results)"
+        if no_room(error):
+            logger.error("%s", room_needed(getattr(error, "filename", None) or "a file", error))
+        elif out_of_memory(error):
+            logger.error(
+                "out of memory (%s). %s; or lower scoring.batch_size, or, where a network is trained, "
+                "training.batch_size (that changes results).",
+                *(str(error) or type(error).__name__, MORE_MEMORY),
             )
+        elif isinstance(error, OSError):
+            logger.exception("%s", error)
         else:
             logger.exception("this is a fault of the pipeline, not of your input")
     else:

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -36,14 +37,16 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and path.is_file()
 
 
+def find_images(folder: Path) -> Iterator[Path]:
+    """All images in ``folder`` and below, in any order; hidden files and folders are left out."""
+    for path in folder.rglob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_image(path):
+            yield path
+
+
 def images_below(folder: Path) -> list[Path]:
-    """All images in ``folder`` and below, sorted by path; hidden files and folders are left out."""
-    visible = (
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_image(path)
-    )
-    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+    """The images of ``find_images``, sorted by path."""
+    return sorted(find_images(folder), key=lambda path: path.relative_to(folder).as_posix())
 
 
 def fingerprint(folder: str) -> str:

@@ -95,6 +95,11 @@ def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray
             for split, chosen in indices.items()
         }
     for split in arrays:
+        if len(arrays[split]["images"]) < 2:
+            raise UserError(
+                f"The {split} split of this dataset has a single image, and neither a prior nor a Fréchet distance can "
+                "do with fewer than two. Add images, or raise `test_fraction` or `limit`."
+            )
         _warn_of_lost_classes(split, sources["train"].labels, arrays[split].get("labels"))
     return arrays
 

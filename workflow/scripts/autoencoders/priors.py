@@ -33,7 +33,7 @@ def fit_mvg(codes: np.ndarray) -> Mixture:
         raise UserError(f"a covariance needs at least 2 codes, and there is {len(codes)}: use more training images.")
     if len(codes) <= codes.shape[1]:
         logger.warning(
-            "%d codes for %d latent units: the covariance is singular, so that samples lie in the codes' span",
+            "%d codes for %d latent units: the covariance is singular, and samples lie in the codes' span",
             *codes.shape,
         )
     codes = codes.astype(np.float64)

@@ -5,8 +5,10 @@ Snakemake's own process imports this module, so it needs nothing but what Snakem
 
 import copy
 import difflib
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import jsonschema
@@ -26,11 +28,13 @@ SCATTER = "scatter"
 # A prior's name becomes a column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "metric"}
+# The shorter side, in pixels, of images that are the same everywhere.
+SIDES = {"CIFAR10": 32, "CIFAR100": 32, "CelebA": 178, "digits": 8}
 
 
 def resolve(config: dict) -> dict:
     """The config with every default filled in, after every check. Raises UserError, a line for each fault."""
-    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    schema = read_schema()
     validator = filling_validator(schema)
     config = copy.deepcopy(config)
     if isinstance(config.get("priors"), dict):
@@ -43,15 +47,55 @@ def resolve(config: dict) -> dict:
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
         # Run for the defaults that it fills in.
         list(validator.iter_errors(config))
-        config["cells_per_gpu"] = dict(sorted((int(width), count) for width, count in config["cells_per_gpu"].items()))
         for name, dataset in config["datasets"].items():
             if dataset["comparison_latent"] is None:
                 sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
                 dataset["comparison_latent"] = sizes[len(sizes) // 2]
         faults = list(find_contradictions(config))
-    if faults:
-        raise UserError("the config can't be used:\n" + "\n".join(f"  {fault}" for fault in dict.fromkeys(faults)))
+    refuse(faults)
+    config["cells_per_gpu"] = dict(by_width(config["cells_per_gpu"]))
     return config
+
+
+def refuse(faults: Iterable[str]) -> None:
+    """Raises UserError with a line for each fault, if there are any."""
+    lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
+    if lines:
+        raise UserError("\n".join(["the config can't be used:", *lines]))
+
+
+def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
+    """A line for each key that stands twice in one mapping of a config file: YAML keeps the last one without a word."""
+    for file in files:
+        try:
+            nodes, seen = [yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)], set()
+        except yaml.YAMLError:
+            # JSON that is indented by tabs: Snakemake, which has read the file, tries JSON first.
+            continue
+        while nodes:
+            node = nodes.pop()
+            # A node that an alias names again, or an empty file.
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.SequenceNode):
+                nodes += node.value
+            elif isinstance(node, yaml.MappingNode):
+                lines = {}
+                for key, value in node.value:
+                    nodes += [key, value]
+                    name = (key.tag, str(key.value))
+                    if name in lines:
+                        yield (
+                            f"{file}, line {key.start_mark.line + 1}: the key {key.value!r} is on line {lines[name]} "
+                            "already. Write each key once: the last one would win."
+                        )
+                    lines[name] = key.start_mark.line + 1
+
+
+@functools.cache
+def read_schema() -> dict:
+    return yaml.safe_load(SCHEMA_FILE.read_text())
 
 
 def neutral(model: dict) -> dict:
@@ -72,10 +116,15 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
                     instance.setdefault(key, copy.deepcopy(value["default"]))
         yield from check_properties(validator, properties, instance, subschema)
 
-    # JSON Schema takes 32.0 for an integer; as a part of a path it is another name than 32.
-    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
+    def is_integer(_, value: object) -> bool:
+        # JSON Schema takes 32.0 for an integer; as a part of a path it is another name than 32.
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def is_finite(_, value: object) -> bool:
+        # YAML's .nan is neither below nor above any minimum.
+        return is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": is_integer, "number": is_finite})
     validator = jsonschema.validators.extend(
         jsonschema.Draft202012Validator, {"properties": fill_and_check}, type_checker=types
     )
@@ -99,14 +148,24 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict) -> str:
     if error.validator == "enum":
         close = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{path}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}.{guess}"
+        return f"{path}: {shown(error.instance)} is none of {', '.join(map(str, error.validator_value))}.{guess}"
     if isinstance(error.instance, dict | list) and not error.instance:
         return f"{path} is empty.{write}"
     hint = ""
-    if isinstance(error.instance, str) and is_number(error.instance):
+    texts = [value for value in as_list(error.instance) if isinstance(value, str)]
+    if error.validator != "pattern" and any(map(is_number, texts)):
         hint = " It is text, not a number: write it without quotes, with a point before an exponent (1.0e-3), and in a"
         hint += " file given by --configfile (numbers inside the braces of --config arrive as text)."
-    return f"{path}: {error.instance!r} can't be used here.{write}{hint}"
+    text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
+    if text_wanted and not isinstance(error.instance, dict | list):
+        hint = " It is no text to YAML, but a number, true, false or null: write it in quotes."
+    return f"{path}: {shown(error.instance)} can't be used here.{write}{hint}"
+
+
+def shown(value: object) -> str:
+    """A value as messages quote it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def deepest_description(schema_path, schema: dict) -> str | None:
@@ -249,10 +308,30 @@ def check_schedule(training: dict) -> Iterator[str]:
         )
 
 
-def check_cells_per_gpu(cells_per_gpu: dict[int, int]) -> Iterator[str]:
+def check_crop(name: str, dataset: dict) -> Iterator[str]:
+    """Of images whose size is known; `first_look` opens the others."""
+    crop, side = dataset["crop"], SIDES.get(dataset[dataset["source"]].get("name"))
+    if crop is not None and side is not None and crop > side:
+        yield (
+            f"datasets.{name}.crop: {crop} is larger than the images, of {side} pixels. "
+            f"Write at most {side}, or null for the largest centred square."
+        )
+
+
+def by_width(cells_per_gpu: Mapping) -> list[tuple[int, int]]:
+    """Pairs of a width, which a config may have as text, and its number of cells."""
+    return sorted((int(width), count) for width, count in cells_per_gpu.items())
+
+
+def check_cells_per_gpu(cells_per_gpu: Mapping) -> Iterator[str]:
     """A GPU has as many slots as the largest value; a cell takes a whole number of them, a wider one no fewer."""
     slots = narrower = max(cells_per_gpu.values(), default=1)
-    for width, count in cells_per_gpu.items():
+    pairs = by_width(cells_per_gpu)
+    for (width, _), (other, _) in itertools.pairwise(pairs):
+        if width == other:
+            yield f"cells_per_gpu: {width} is there twice, as a number and as text. Write it once, without quotes."
+            return
+    for width, count in pairs:
         fitting = ", ".join(str(value) for value in range(1, narrower + 1) if slots % value == 0)
         if count > narrower:
             yield f"cells_per_gpu[{width}]: {count} is more than narrower cells have. Write one of {fitting}."
@@ -266,6 +345,7 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
     if source not in dataset:
         yield f"datasets.{name}: its source is {source!r}, but it has no key {source!r}. Write what it is read from."
         return
+    yield from check_crop(name, dataset)
     labelled = {
         "torchvision": dataset.get("torchvision", {}).get("name") != "CelebA",
         "parquet": dataset.get("parquet", {}).get("label") is not None,

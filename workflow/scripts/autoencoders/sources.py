@@ -18,12 +18,14 @@ from PIL import Image
 
 from autoencoders.download import download_hub, local_hub_files
 from autoencoders.errors import UserError
-from autoencoders.files import file_sha256
+from autoencoders.files import explained, file_sha256
 from autoencoders.locations import EXTENSIONS, images_below, is_hub, is_image, local_files, patterns
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
+# What pictures are decoded from, whatever their names say. Others of Pillow's formats start programs (Ghostscript).
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -90,24 +92,24 @@ def _torchvision(name: str, folder: Path) -> dict[str, Source]:
     def open_split(split: str) -> Source:
         if name == "CelebA":
             # No target: its 40 attributes are no classes.
-            data = datasets.CelebA(folder, split=split, target_type=[])
-            labels, where = None, lambda index: str(folder / "celeba" / "img_align_celeba" / data.filename[index])
-        else:
-            # torchvision compares each batch's MD5 with the official one before it unpickles it.
-            data = getattr(datasets, name)(folder, train=split == "train")
-            labels, where = np.array(data.targets, dtype=np.int64), lambda index: f"{name} {split} image {index}"
+            files = datasets.CelebA(folder, split=split, target_type=[]).filename
+            return files_source([folder / "celeba" / "img_align_celeba" / file for file in files], None)
+        # torchvision compares each batch's MD5 with the official one before it unpickles it.
+        data = getattr(datasets, name)(folder, train=split == "train")
+        labels = np.array(data.targets, dtype=np.int64)
 
         def images() -> Iterator[Image.Image]:
             return (data[index][0] for index in range(len(data)))
 
-        return Source(len(data), labels, images, where)
+        return Source(len(data), labels, images, lambda index: f"{name} {split} image {index}")
 
     try:
         return {split: open_split(split) for split in SPLITS}
     except RuntimeError as error:
-        raise UserError(f"{name} in {folder} is incomplete or damaged ({error}). Delete {folder} and run again.") from (
-            error
-        )
+        raise UserError(
+            f"{name} in {folder} is incomplete or damaged ({error}). Delete {folder}.json and run again: what is "
+            "missing or damaged is downloaded and unpacked anew."
+        ) from error
 
 
 def _torchvision_download(name: str, folder: Path, attempts: int = 3) -> dict[str, str]:
@@ -118,11 +120,12 @@ def _torchvision_download(name: str, folder: Path, attempts: int = 3) -> dict[st
     official = getattr(datasets, name)
     for failures in range(1, attempts + 1):
         try:
-            if name == "CelebA":
-                official(folder, split="all", target_type=[], download=True)
-                _finish_celeba(folder / official.base_folder)
-            else:
-                official(folder, download=True)
+            with explained(folder):
+                if name == "CelebA":
+                    official(folder, split="all", target_type=[], download=True)
+                    _finish_celeba(folder / official.base_folder, official.file_list[0][1])
+                else:
+                    official(folder, download=True)
             break
         except (OSError, RuntimeError, DownloadError) as error:
             if failures == attempts:
@@ -154,11 +157,21 @@ def _download_advice(official: type, folder: Path, error: Exception) -> str:
     )
 
 
-def _finish_celeba(folder: Path) -> None:
-    """Unpack again what an interrupted unpacking left out: torchvision only looks whether the folder is there."""
+def _finish_celeba(folder: Path, md5: str) -> None:
+    """Unpack again what an interrupted unpacking left out: torchvision only looks whether the folder is there.
+
+    Where it is, torchvision has not compared the archive's ``md5`` with the official one.
+    """
+    from torchvision.datasets.utils import check_integrity
+
     archive = folder / "img_align_celeba.zip"
     if not archive.exists():
         return
+    if not check_integrity(archive, md5):
+        raise UserError(
+            f"{archive} is not the official archive: its MD5 sum is not {md5}. Delete it to use the images as they lie "
+            f"in {folder / 'img_align_celeba'}, or delete both and run again, to have them downloaded."
+        )
     with zipfile.ZipFile(archive) as images:
         sizes = {item.name: item.stat().st_size for item in os.scandir(folder / "img_align_celeba")}
         for image in images.infolist():
@@ -207,13 +220,20 @@ def _open_parquet(file: Path, column: str):
 
     try:
         opened = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file} is not a readable parquet file ({error}).") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged_parquet(file, error) from error
     names = opened.schema_arrow.names
     if column not in names:
         opened.close()
         raise UserError(f"{file} has no column '{column}'. Its columns are: {', '.join(names)}.")
     return opened
+
+
+def _damaged_parquet(file: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{file} is not a readable parquet file ({error}). Copy or download it again: where a job did, delete the "
+        "JSON file beside its dataset's folder, and run again."
+    )
 
 
 def _parquet_labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
@@ -226,7 +246,10 @@ def _parquet_labels(files: dict[str, list[Path]], column: str) -> dict[str, np.n
         values[split] = []
         for file in files[split]:
             with _open_parquet(file, column) as opened:
-                labels = opened.read(columns=[column]).column(0)
+                try:
+                    labels = opened.read(columns=[column]).column(0)
+                except (pa.ArrowInvalid, OSError) as error:
+                    raise _damaged_parquet(file, error) from error
             if types.is_dictionary(labels.type):
                 labels = labels.cast(labels.type.value_type)
             if not (
@@ -275,7 +298,7 @@ def _parquet_source(files: list[Path], column: str, labels: np.ndarray | None) -
                     for value in values:
                         if not value.is_valid:
                             raise ValueError("it holds no bytes")
-                        yield Image.open(io.BytesIO(value.as_py()))
+                        yield Image.open(io.BytesIO(value.as_py()), formats=FORMATS)
 
     def name(index: int) -> str:
         number = int(np.searchsorted(ends, index, side="right"))
@@ -304,7 +327,7 @@ def _folder(settings: dict) -> dict[str, Source]:
             "One of the folders of train and test has a sub-folder a class, the other has not. Make them alike."
         )
     labels = {} if classes["train"] is None else _class_indices(classes)
-    return {split: _folder_source(files[split], labels.get(split)) for split in folders}
+    return {split: files_source(files[split], labels.get(split)) for split in folders}
 
 
 def _warn_of_others(folder: Path) -> None:
@@ -346,10 +369,12 @@ def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
     )
 
 
-def _folder_source(files: list[Path], labels: np.ndarray | None) -> Source:
+def files_source(files: list[Path], labels: np.ndarray | None) -> Source:
+    """A split whose images are files of their own; ``labels`` is int64 (len(files),) or None."""
+
     def images() -> Iterator[Image.Image]:
         for file in files:
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 yield image
 
     return Source(len(files), labels, images, lambda index: str(files[index]))
