@@ -405,3 +405,22 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_pa
     assert kills == math.ceil((expected["iterations"] - 1) / 10)
     for name, array in expected.items():
         assert found[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
+def test_a_mixture_that_is_killed_before_its_first_iteration_ends_with_the_same_bits(tmp_path, device):
+    """What comes from the file lies in memory as what k-means started from does, or BLAS would round otherwise."""
+    codes = np.random.default_rng(0).normal(size=(400, 16)) ** 3
+    expected = fit_gmm(codes, GMM, 0, device)
+
+    class Killed(Checkpoint):
+        def save(self, arrays, progress):
+            super().save(arrays, progress)
+            assert progress["iterations"] == 0
+            raise SystemExit("as if it had been killed")
+
+    with pytest.raises(SystemExit):
+        fit_gmm(codes, GMM, 0, device, Killed(tmp_path / "checkpoint", "a", minutes=0))
+    found = fit_gmm(codes, GMM, 0, device, Checkpoint(tmp_path / "checkpoint", "a", minutes=10))
+    for name, array in expected.items():
+        assert found[name].tobytes() == array.tobytes(), name

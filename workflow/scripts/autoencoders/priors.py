@@ -48,8 +48,11 @@ def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> t
     weights (K,), means (K, z) and the precisions' upper Cholesky factors (K, z, z). Raises ``xp.linalg.LinAlgError``
     for a covariance that is not positive definite.
     """
-    identity = xp.eye(codes.shape[1], dtype=codes.dtype, device=codes.device)
-    counts, means, factors = [], [], []
+    latent = codes.shape[1]
+    identity = xp.eye(latent, dtype=codes.dtype, device=codes.device)
+    counts, means = [], []
+    # In the order that a checkpoint has: a stack of transposes has another one, with which BLAS rounds otherwise.
+    factors = xp.empty((components, latent, latent), dtype=codes.dtype, device=codes.device)
     for label in range(components):
         members = codes[labels == label]
         # scikit-learn's guard: a component without codes is N(0, reg_covar), no division by 0.
@@ -57,9 +60,9 @@ def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> t
         means.append(members.sum(0) / counts[-1])
         centred = members - means[-1]
         covariance = centred.T @ centred / counts[-1] + reg_covar * identity
-        factors.append(xp.linalg.solve(xp.linalg.cholesky(covariance), identity).T)
+        factors[label] = xp.linalg.solve(xp.linalg.cholesky(covariance), identity).T
     weights = xp.asarray(counts, dtype=codes.dtype, device=codes.device) / len(codes)
-    return weights, xp.stack(means), xp.stack(factors)
+    return weights, xp.stack(means), factors
 
 
 # What EM goes on from, by the names of GaussianMixture's attributes.
