@@ -338,7 +338,7 @@ def test_training_ends_with_what_to_lower_and_keeps_its_batch_size(tmp_path):
     linux_only()
     done = python(MEMORY, "train", tmp_path / "train.log")
     assert done.returncode == 70, done.stderr
-    assert "out of memory (" in done.stderr and "training.batch_size (that changes results)" in done.stderr
+    assert "out of memory (" in done.stderr and "which changes results, training.batch_size" in done.stderr
     assert "Traceback" not in done.stderr and "on with batches" not in done.stderr
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from autoencoders import files
 from autoencoders.errors import UserError
+from autoencoders.parquet import read_parquet, write_parquet
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -98,7 +99,7 @@ READERS = {
     "npy": (files.write_npy, files.read_npy, np.arange(500)),
     "npz": (files.write_npz, files.read_npz, {"a": np.arange(500)}),
     "json": (files.write_json, files.read_json, {"a": list(range(500))}),
-    "parquet": (files.write_parquet, files.read_parquet, pd.DataFrame({"a": np.arange(500)})),
+    "parquet": (write_parquet, read_parquet, pd.DataFrame({"a": np.arange(500)})),
 }
 
 
@@ -128,3 +129,20 @@ def test_a_missing_file_is_not_taken_for_a_damaged_one(tmp_path):
 def test_a_folder_that_can_be_written_to_is_accepted_before_it_is_there(tmp_path):
     files.require_writable(tmp_path / "a" / "b")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_jobs_that_write_the_same_file_leave_one_whole_file(tmp_path):
+    """The one that began first is told; nothing of it is left."""
+    target = tmp_path / "weights.bin"
+    with pytest.raises(UserError, match=r"weights\.bin is being written by another job"), files.atomic(target) as first:
+        first.write_text("first")
+        with files.atomic(target) as second:
+            second.write_text("second")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("weights.bin", "second")]
+
+
+def test_an_array_in_place_of_several_is_refused_by_name(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(3))
+    os.rename(tmp_path / "a.npy", tmp_path / "a.npz")
+    with pytest.raises(UserError, match=r"a\.npz is not a readable npz file"):
+        files.read_npz(tmp_path / "a.npz")

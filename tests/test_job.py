@@ -34,9 +34,13 @@ with job(SimpleNamespace(log=["{log}"])):
         ("raise UserError('write something else')", 70, "write something else"),
         ("raise OutOfMemoryError", 70, "Run fewer jobs at once (--cores, cells_per_gpu)"),
         ("raise RuntimeError('x')", 70, "this is a fault of the pipeline"),
-        ("raise KeyboardInterrupt", 70, "interrupted; the next run does this job again"),
+        ("raise KeyboardInterrupt", 70, "interrupted; the next run does this job again, from its last checkpoint if"),
         ("raise KeyboardInterrupt('a checkpoint is kept')", 70, "a checkpoint is kept"),
-        ("signal.raise_signal(signal.SIGTERM)", 70, "interrupted; the next run does this job again"),
+        (
+            "signal.raise_signal(signal.SIGTERM)",
+            70,
+            "interrupted; the next run does this job again, from its last checkpoint if",
+        ),
         ("signal.raise_signal(signal.SIGUSR1)", 0, ""),
     ],
 )

@@ -31,7 +31,8 @@ from autoencoders.dataset import load_images, load_labels
 from autoencoders.download import hub_folder, parse_hub
 from autoencoders.errors import UserError
 from autoencoders.features import load_extractor
-from autoencoders.files import read_json, read_npy, read_npz, read_parquet
+from autoencoders.files import read_json, read_npy, read_npz
+from autoencoders.parquet import read_parquet
 from autoencoders.preparation import prepare_split
 from autoencoders.rendering import Section, to_html, to_latex
 from autoencoders.scoring import read_reference

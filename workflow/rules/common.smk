@@ -128,9 +128,14 @@ def megabytes(process, images=0, codes=0):
     return asked
 
 
+def training_flops(wildcards):
+    """Floating point operations of training a cell, for an image."""
+    return workload.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
+
+
 def training_minutes(wildcards):
-    flops = workload.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
-    return estimates.training_minutes(flops, training_images(wildcards), config["training"]["epochs"])
+    images, epochs = training_images(wildcards), config["training"]["epochs"]
+    return estimates.training_minutes(training_flops(wildcards), images, epochs)
 
 
 def prior_minutes(wildcards):
@@ -145,7 +150,7 @@ def objective_options(wildcards):
 
 def cell_jobs(dag):
     """The jobs of cells that a run is about, in the words of autoencoders.run_progress."""
-    from autoencoders import run_progress, workload
+    from autoencoders import run_progress
 
     found = []
     for job in dag.jobs:
@@ -156,8 +161,7 @@ def cell_jobs(dag):
         folder = Path(config["pathvars"]["results"], "cells", CELL.format(**cell))
         work = 0
         if name == "train":
-            frozen = config["models"][cell["model"]]["frozen_latent"]
-            work = workload.training_flops(network_options(job.wildcards), frozen)
+            work = training_flops(job.wildcards)
         elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
             work = config["priors"][variant]["components"] * int(cell["latent"]) ** 2
         files = Path(job.output[-1]), Path(job.benchmark)

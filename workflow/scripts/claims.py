@@ -1,8 +1,8 @@
 """Every claim of the paper, judged by this run's numbers and by the published ones (rule claims)."""
 
 from autoencoders.evidence import our_values
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.published import read_published
 from autoencoders.rendering import write_table
 from autoencoders.verdicts import claims_sections, claims_table

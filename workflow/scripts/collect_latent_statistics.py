@@ -3,8 +3,8 @@
 import pandas as pd
 
 from autoencoders.cell_records import CELL, latent_sections
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.rendering import write_table
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ One row a cell, extractor and metric. A published value is merged where the extr
 paper's, and the paper has a value for that very cell and metric.
 """
 
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.published import merge_published, read_published
 from autoencoders.rendering import write_table
 from autoencoders.score_sections import all_scores_sections

@@ -1,7 +1,11 @@
-"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell."""
+"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell.
+
+The checkpoint of the cell's training is deleted: Snakemake has accepted the weights.
+"""
 
 import numpy as np
 
+from autoencoders.checkpoints import remove_checkpoint, training_checkpoint
 from autoencoders.dataset import load_images
 from autoencoders.device import setup
 from autoencoders.files import read_json, write_npy
@@ -29,3 +33,4 @@ if __name__ == "__main__":
             if not diverged:
                 codes = encode(network, load_images(snakemake.input[split]), batch_size, device, seed)
             write_npy(snakemake.output[split], codes)
+        remove_checkpoint(training_checkpoint(snakemake.input.weights))

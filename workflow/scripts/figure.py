@@ -4,8 +4,8 @@ The paper's experiments have their own figures; any other experiment is drawn as
 """
 
 from autoencoders.figures import FIGURES, figure1
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.published import read_published
 from autoencoders.style import save
 from autoencoders.tables import collect_scores

@@ -6,7 +6,7 @@ An interrupted fit of a mixture goes on from its checkpoint, which is deleted on
 import importlib.metadata
 from pathlib import Path
 
-from autoencoders.checkpoints import checkpoint_of
+from autoencoders.checkpoints import checkpoint_of, remove_checkpoint
 from autoencoders.files import read_npy, write_npz
 from autoencoders.job import job
 from autoencoders.priors import fit_prior
@@ -20,16 +20,10 @@ if __name__ == "__main__":
 
             device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"]).type
         seed, output = int(snakemake.wildcards.seed), snakemake.output[0]
-        checkpoint = None
+        path, checkpoint = Path(output).with_suffix(".checkpoint.safetensors"), None
         if snakemake.params.prior["kind"] == "gmm":
-            checkpoint = checkpoint_of(
-                snakemake,
-                Path(output).with_suffix(".checkpoint.safetensors"),
-                seed=seed,
-                device=device,
-                scikit_learn=importlib.metadata.version("scikit-learn"),
-            )
+            versions = {package: importlib.metadata.version(package) for package in ("scikit-learn", "numpy", "torch")}
+            checkpoint = checkpoint_of(snakemake, path, seed=seed, device=device, **versions)
         prior = fit_prior(read_npy(snakemake.input.codes), snakemake.params.prior, seed, device, checkpoint)
         write_npz(output, prior)
-        if checkpoint is not None:
-            checkpoint.remove()
+        remove_checkpoint(path)

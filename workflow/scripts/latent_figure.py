@@ -1,8 +1,8 @@
 """How Gaussian the codes are, against width and depth (rule latent_figure)."""
 
-from autoencoders.files import read_parquet
 from autoencoders.job import job
 from autoencoders.latent_figure import latent_statistics_figure
+from autoencoders.parquet import read_parquet
 from autoencoders.style import save
 
 if __name__ == "__main__":

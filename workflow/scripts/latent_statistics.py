@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from autoencoders.files import read_npy, read_npz, write_parquet
+from autoencoders.files import read_npy, read_npz
 from autoencoders.gaussianity import latent_statistics
 from autoencoders.job import job
+from autoencoders.parquet import write_parquet
 
 if __name__ == "__main__":
     with job(snakemake):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from autoencoders.device import setup
 from autoencoders.features import load_extractor
-from autoencoders.files import file_sha256, read_json, read_npy, write_parquet
+from autoencoders.files import file_sha256, read_json, read_npy
 from autoencoders.inception import recorded_name
 from autoencoders.job import job
+from autoencoders.parquet import write_parquet
 from autoencoders.published import setting
 from autoencoders.scoring import identified, read_reference, score_cell
 

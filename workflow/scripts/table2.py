@@ -1,7 +1,7 @@
 """Table 2 of the paper: models compared at one latent size a dataset (rule table2)."""
 
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.published import read_published
 from autoencoders.rendering import write_table
 from autoencoders.score_sections import table2_sections

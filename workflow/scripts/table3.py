@@ -1,7 +1,7 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
-from autoencoders.files import read_parquet
 from autoencoders.job import job
+from autoencoders.parquet import read_parquet
 from autoencoders.published import read_published
 from autoencoders.rendering import write_table
 from autoencoders.score_sections import table3_sections

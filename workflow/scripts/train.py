@@ -2,22 +2,23 @@
 
 Writes the final weights, the loss of every epoch, and a record of what was trained where and how fast. A cell whose
 loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables. An
-interrupted training goes on from its checkpoint, which lies beside its outputs and is deleted once they are written.
+interrupted training goes on from its checkpoint, which lies beside its outputs. The cell's next job deletes it, which
+runs once Snakemake has seen this one end: where Snakemake was killed meanwhile, this one runs again, and finds in the
+checkpoint that there is nothing left to do.
 """
-
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from autoencoders.checkpoints import checkpoint_of
+from autoencoders.checkpoints import checkpoint_of, training_checkpoint
 from autoencoders.dataset import load_images
-from autoencoders.device import peak_memory, setup
-from autoencoders.files import write_json, write_parquet
+from autoencoders.device import describe, peak_memory, setup
+from autoencoders.files import write_json
 from autoencoders.gpus import slots_per_gpu, training_slots
 from autoencoders.job import job
 from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
 from autoencoders.objective import Objective
+from autoencoders.parquet import write_parquet
 from autoencoders.provenance import code_version, package_versions
 from autoencoders.seeds import stream_seed
 from autoencoders.training import TrainingOptions, train
@@ -46,7 +47,7 @@ if __name__ == "__main__":
         # Another PyTorch rounds otherwise, and another kind of device has another random generator.
         checkpoint = checkpoint_of(
             snakemake,
-            Path(output.weights).with_name("checkpoint.safetensors"),
+            training_checkpoint(output.weights),
             torch=torch.__version__,
             device=device.type,
         )
@@ -70,7 +71,8 @@ if __name__ == "__main__":
                 "training_images": len(images),
                 "encoder_parameters": parameter_count(network.encoder),
                 "decoder_parameters": parameter_count(network.decoder),
-                "device": ", ".join(result.devices),
+                "device": describe(device),
+                "trained_on": result.trained_on,
                 "threads": snakemake.threads,
                 "seconds": result.seconds,
                 "earlier_seconds": result.earlier_seconds,
@@ -82,4 +84,3 @@ if __name__ == "__main__":
                 "code": code_version(),
             },
         )
-        checkpoint.remove()

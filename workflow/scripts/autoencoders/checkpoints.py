@@ -76,11 +76,6 @@ class Checkpoint:
         if asked_by in (signal.SIGTERM, signal.SIGINT):
             raise KeyboardInterrupt(f"interrupted by {asked_by.name}; {kept}")
 
-    def remove(self) -> None:
-        """Call it once the job's outputs are written."""
-        self.path.unlink(missing_ok=True)
-        remove_unfinished(self.path)
-
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Inside, SIGTERM and SIGINT ask for a checkpoint and the job's end, and SIGUSR1 for a checkpoint alone."""
@@ -99,6 +94,20 @@ class Checkpoint:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Call it once the job's outputs are safe. What can't be removed takes room, and does no other harm."""
+    try:
+        path.unlink(missing_ok=True)
+        remove_unfinished(path)
+    except OSError as error:
+        logger.warning("%s is no longer needed, and can't be deleted: %s", path, error)
+
+
+def training_checkpoint(weights: str | Path) -> Path:
+    """Where that of a cell's training lies: beside the weights."""
+    return Path(weights).with_name("checkpoint.safetensors")
 
 
 def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:

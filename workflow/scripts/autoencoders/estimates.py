@@ -18,7 +18,7 @@ FLOAT64_RATE = 0.5e12
 IMAGE_RATE = 5_000
 # Minutes for the starts of Snakemake, PyTorch and CUDA from a slow shared disk.
 START = 10
-# Iterations that a mixture needs at most, nearly always.
+# Iterations that are allowed for: an assumption, which later attempts multiply.
 ITERATIONS = 500
 # Training images of the official archives, of which copies from elsewhere have as many.
 OFFICIAL = {"CIFAR10": 50_000, "CelebA": 162_770, "digits": 1_797}
@@ -26,15 +26,22 @@ OFFICIAL = {"CIFAR10": 50_000, "CelebA": 162_770, "digits": 1_797}
 UNKNOWN = 200_000
 
 
-def training_images(dataset: Mapping, info: Path) -> int:
-    """How many images a dataset of the config trains on; before it is prepared, perhaps more than that.
-
-    ``info`` is the dataset.json that the preparation writes.
-    """
+def prepared_images(info: Path) -> int | None:
+    """The training images of a dataset by the dataset.json that its preparation writes; None where it has not yet."""
     try:
         return int(json.loads(info.read_text())["images"]["train"])
     except (OSError, ValueError, LookupError, TypeError):
-        pass  # Not prepared yet; whoever computes with a broken file tells of it.
+        return None  # Whoever computes with a broken file tells of it.
+
+
+def training_images(dataset: Mapping, info: Path) -> int:
+    """How many images a dataset of the config trains on; before it is prepared, perhaps more than that.
+
+    ``info`` is as in ``prepared_images``.
+    """
+    counted = prepared_images(info)
+    if counted is not None:
+        return counted
     named = [OFFICIAL.get(dataset[source]["name"]) for source in ("torchvision", "sklearn") if source in dataset]
     found = next((count for count in named if count is not None), UNKNOWN)
     limit = dataset["limit"]["train"]

@@ -17,7 +17,7 @@ import numpy as np
 from autoencoders.errors import UserError, no_room, room_needed
 
 # What NumPy raises on files that are damaged, or hold pickles.
-DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, NotImplementedError)
+DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, NotImplementedError, RuntimeError)
 
 
 def unfinished(path: Path) -> str:
@@ -75,7 +75,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 yield temporary
             except OSError as error:
                 if error.errno is None:
-                    _append_a_page(temporary)
+                    _append_some_bytes(temporary)
                 raise
             with open(temporary, "rb+") as written:
                 os.fsync(written.fileno())
@@ -84,11 +84,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
             os.replace(temporary, path)
+        except FileNotFoundError as error:
+            if temporary.exists():
+                raise
+            raise UserError(
+                f"{path} is being written by another job as well, such as one that was left behind by a run that was "
+                "killed. This one ends."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _append_a_page(path: Path) -> None:
+def _append_some_bytes(path: Path) -> None:
     """Ask the disk why a write failed: NumPy only tells how much of an array it has written."""
     with open(path, "ab", buffering=0) as file:
         file.write(bytes(1 << 16))
@@ -129,29 +136,10 @@ def read_npy(path: str | Path) -> np.ndarray:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except DAMAGED as error:
-        raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error
-
-
-def write_parquet(path: str | Path, table) -> None:
-    """Write a pandas DataFrame as parquet, without its index."""
-    with atomic(path) as temporary:
-        table.to_parquet(temporary, index=False)
-
-
-def read_parquet(path: str | Path):
-    """The pandas DataFrame of ``write_parquet``."""
-    # Imported here: most jobs read no tables.
-    import pandas as pd
-
-    # Opened here: a damaged file is an OSError of pyarrow's, as a missing one is.
+    # Opened here: a damaged file may be an OSError of zipfile's, as a missing one is.
     with open(path, "rb") as file:
         try:
-            return pd.read_parquet(file)
-        except (ValueError, OSError) as error:
-            raise UserError(
-                f"{path} is not a readable parquet file ({error}). Delete it, and it is made again."
-            ) from error
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (*DAMAGED, TypeError, OSError) as error:
+            raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error

@@ -14,10 +14,14 @@ from autoencoders.errors import UserError
 
 
 def find_misfits(config: dict) -> Iterator[str]:
-    """A line for each dataset of a resolved config that runs and whose images do not fit what it says.
+    """A line for a results folder that is none, and for each dataset of a resolved config that runs and whose images do
+    not fit what it says.
 
     Parquet files are checked for their columns; of each split one image is compared with the crop.
     """
+    for key, folder in config["pathvars"].items():
+        if not Path(folder).is_dir() and Path(folder).exists():
+            yield f"pathvars.{key}: {folder} is a file. Write the path of a folder."
     if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow"))):
         return
     for name in sorted({cell["dataset"] for cell in settings.cells(config)}):

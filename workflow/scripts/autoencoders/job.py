@@ -51,14 +51,15 @@ def job(snakemake) -> Iterator[None]:
     except UserError as error:
         logger.error("%s", error)
     except KeyboardInterrupt as error:
-        logger.error("%s", str(error) or "interrupted; the next run does this job again")
+        again = "interrupted; the next run does this job again, from its last checkpoint if it has one"
+        logger.error("%s", str(error) or again)
     except Exception as error:
         if no_room(error):
             logger.error("%s", room_needed(getattr(error, "filename", None) or "a file", error))
         elif out_of_memory(error):
             logger.error(
-                "out of memory (%s). %s; or lower scoring.batch_size, or, where a network is trained, "
-                "training.batch_size (that changes results).",
+                "out of memory (%s). %s; or lower a batch size: scoring.batch_size, or, which changes results, "
+                "training.batch_size or extractors.classifier.batch_size.",
                 *(str(error) or type(error).__name__, MORE_MEMORY),
             )
         elif isinstance(error, OSError):

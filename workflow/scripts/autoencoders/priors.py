@@ -73,23 +73,25 @@ def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None
     """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z); returns how many iterations it has had,
     ``done`` of them before this.
 
-    scikit-learn says nothing between iterations, so that it is asked for ten at a time: the same fit to the bit, with
-    one E step in ten to spare.
+    scikit-learn says nothing between iterations, so that it is asked for ten at a time, or fewer where ten take over
+    five minutes: the same fit to the bit, with one E step in ten to spare.
     """
     iterations, previous = done, float(model.lower_bound_)
+    # One alone first, to see how long it takes.
+    at_once = 1
     started = last_line = time.monotonic()
     while not model.converged_ and iterations < max_iter:
         if checkpoint is not None and checkpoint.due:
             arrays = {name: to_numpy(getattr(model, name)) for name in EM_STATE}
             checkpoint.save(arrays, {"iterations": iterations, "lower_bound": previous})
-        # One alone first: where it takes minutes, the log soon says so.
-        model.max_iter = min(10 if iterations else 1, max_iter - iterations)
+        model.max_iter = min(at_once, max_iter - iterations)
         model.fit(codes)
         iterations += model.n_iter_
         bound = float(model.lower_bound_)
         now = time.monotonic()
+        each = (now - started) / (iterations - done)
+        at_once = 10 if each < 30 else max(1, int(300 / each))
         if now - last_line >= 10:
-            each = (now - started) / (iterations - done)
             logger.info(
                 "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g in one, below %.2g is the end; "
                 "at most %s left",

@@ -41,7 +41,8 @@ class Progress:
         if self.done == self.logged:
             return
         self.logged, self.last_line = self.done, time.monotonic()
-        left = (self.total - self.done) / max(self.rate, 1e-9)
+        # A training that ended before this job began has no rate.
+        left = timedelta(seconds=round((self.total - self.done) / self.rate)) if self.rate else "unknown time"
         logger.info(
             "%s: %s%.0f%%, %s %s/s, %s left",
             self.what,
@@ -49,7 +50,7 @@ class Progress:
             100 * self.done / max(self.total, 1),
             f"{self.rate:,.0f}",
             self.unit,
-            timedelta(seconds=round(left)),
+            left,
         )
 
     def step(self, count: int) -> None:

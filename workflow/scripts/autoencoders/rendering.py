@@ -14,7 +14,8 @@ from typing import NamedTuple
 import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from autoencoders.files import atomic, write_parquet
+from autoencoders.files import atomic
+from autoencoders.parquet import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"

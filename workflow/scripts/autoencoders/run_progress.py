@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from autoencoders.benchmark_files import read_seconds
+from autoencoders.estimates import prepared_images
 
 # At least so many seconds are between two lines.
 INTERVAL = 30
@@ -93,13 +94,8 @@ def has_diverged(cell: Path) -> bool:
 
 def training_images(datasets: Path, jobs: Iterable[Job]) -> dict[str, int]:
     """How many images the jobs' datasets train on, of those that are prepared in the folder ``datasets``."""
-    found = {}
-    for name in {job.dataset for job in jobs}:
-        try:
-            found[name] = int(json.loads((datasets / name / "dataset.json").read_text())["images"]["train"])
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-    return found
+    found = {name: prepared_images(datasets / name / "dataset.json") for name in {job.dataset for job in jobs}}
+    return {name: images for name, images in found.items() if images is not None}
 
 
 def fit_line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -47,8 +47,8 @@ class TrainingResult:
 
     ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it. ``seconds``
     and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that trained it,
-    ``earlier_seconds`` those of all but the last, ``resumed`` how many went on from a checkpoint, and ``devices`` the
-    names of all that they ran on.
+    ``earlier_seconds`` those of all but the last, ``resumed`` how many went on from a checkpoint, and ``trained_on``
+    says what all of them ran on.
     """
 
     status: str
@@ -59,23 +59,23 @@ class TrainingResult:
     energy_joules: float | None
     earlier_seconds: float
     resumed: int
-    devices: list[str]
+    trained_on: list[str]
 
 
 @dataclass
 class Position:
-    """Where a training stands: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``history`` as in the result.
-
-    The rest is about the jobs that brought it there.
+    """Where a training stands: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``status`` and ``history`` are
+    as in the result. The rest is about the jobs that brought it there.
     """
 
     epoch: int = 0
     batches: int = 0
+    status: str = "ok"
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     energy_joules: float | None = 0.0
     resumed: int = 0
-    devices: list[str] = field(default_factory=list)
+    trained_on: list[str] = field(default_factory=list)
 
 
 def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
@@ -169,9 +169,10 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     begun = Position()
     if checkpoint is not None and (found := checkpoint.load()) is not None:
         begun = resume(tensors, generator, *found)
-    devices = list(dict.fromkeys([*begun.devices, describe(device)]))
-    if len(devices) > 1:
-        logger.warning("trained on %s in turn: the last digits are those of neither alone", " and ".join(devices))
+    threads = f", {torch.get_num_threads()} thread(s)" if device.type == "cpu" else ""
+    trained_on = list(dict.fromkeys([*begun.trained_on, describe(device) + threads]))
+    if len(trained_on) > 1:
+        logger.warning("trained on %s in turn: the last digits are those of none alone", " and ".join(trained_on))
 
     def step(indices: Tensor) -> None:
         batch = to_unit_interval(data[indices])
@@ -183,16 +184,27 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
 
     step = graphed(step, generator)
     bounds = batch_bounds(len(data), options.batch_size)
-    epoch, batches, history, status = begun.epoch, begun.batches, list(begun.history), "ok"
+    epoch, batches, history, status = begun.epoch, begun.batches, list(begun.history), begun.status
     seen = epoch * len(data) + (bounds[batches - 1][1] if batches else 0)
     progress = Progress("training", total=len(data) * options.epochs, done=seen)
     joules_before = energy(device)
 
     def position() -> Position:
-        joules = None
-        if begun.energy_joules is not None and joules_before is not None:
-            joules = begun.energy_joules + energy(device) - joules_before
-        return Position(epoch, batches, history, begun.seconds + progress.seconds, joules, begun.resumed, devices)
+        joules = begun.energy_joules, energy(device), joules_before
+        return Position(
+            epoch,
+            batches,
+            status,
+            history,
+            seconds=begun.seconds + progress.seconds,
+            energy_joules=None if None in joules else joules[0] + joules[1] - joules[2],
+            resumed=begun.resumed,
+            trained_on=trained_on,
+        )
+
+    def save() -> None:
+        arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+        checkpoint.save({**arrays, "generator": generator.get_state().numpy()}, asdict(position()))
 
     while epoch < options.epochs and status == "ok":
         rate.fill_(learning_rate(options.learning_rate, epoch))
@@ -205,9 +217,11 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
             progress.advance(stop - start)
             if progress.due:
                 progress.line(f"epoch {epoch + 1}/{options.epochs}, loss {sums[0].item() / stop:.4f}")
+            # A signal is answered when the GPU has done all that it has been given, which is at most so much.
+            if device.type == "cuda" and batches % 100 == 0:
+                torch.cuda.synchronize(device)
             if checkpoint is not None and checkpoint.due:
-                arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
-                checkpoint.save({**arrays, "generator": generator.get_state().numpy()}, asdict(position()))
+                save()
         loss, reconstruction, kl = (sums / len(data)).tolist()
         history.append(
             {
@@ -224,6 +238,8 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
             logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
         epoch, batches = epoch + 1, 0
     progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
+    if checkpoint is not None:
+        save()
     end = position()
     return TrainingResult(
         status,
@@ -234,5 +250,5 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
         energy_joules=end.energy_joules,
         earlier_seconds=begun.seconds,
         resumed=end.resumed,
-        devices=devices,
+        trained_on=trained_on,
     )
