@@ -1,0 +1,313 @@
+"""The pipeline on a real SLURM, that of tests/slurm/start: one run through the profile, whose trainings are disturbed
+in every way that clusters know, and which has to end as if nothing had happened.
+
+No machine of these tests has a GPU that SLURM could be told of: it hands out pretended ones, and networks train on the
+CPU. All else is what a user runs.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from running import copy_project, snakemake
+from safetensors import safe_open
+
+CONFIGS = ("config/demo.yaml", "tiny.yaml", "mine.yaml")
+MODELS = ("dae", "vae")
+CELL = "results/demo/cells/digits/{}/f8-d1-z4-s0"
+CONFIG = """
+threads: 1
+checkpoint_minutes: 0.02
+run: [width]
+experiments: { width: [{ dataset: digits, model: [dae, vae], filters: 8 }] }
+training: { epochs: 10 }
+"""
+
+# At the end of the copy's device.py. A GPU is this job's alone, which a lock shows that it holds until it ends.
+DEVICE = """
+
+def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
+    import fcntl
+
+    global held
+    if not gpu:
+        return torch.device("cpu")
+    assert gpu == 1
+    mine = os.environ["CUDA_VISIBLE_DEVICES"]
+    held = {name: open(f"gpus/{name}", "a") for name in sorted({"0", "1", mine})}
+    free = {}
+    for name, file in held.items():
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free[name] = True
+        except BlockingIOError:
+            free[name] = False
+        if name != mine:
+            file.close()
+    with open("gpus/log", "a") as log:
+        print(mine, "free" if free.pop(mine) else "taken", "alone" if all(free.values()) else "beside", file=log)
+    return torch.device("cpu")
+"""
+
+# At the end of the copy's checkpoints.py: while there is a file "hold", training goes on, but does not get far.
+SLOWER = """
+
+class Checkpoint(Checkpoint):
+    @property
+    def due(self) -> bool:
+        if Path("hold").exists():
+            time.sleep(1)
+        return super().due
+"""
+
+# The plugin waits ten seconds more each time that it finds no job ended.
+IMPATIENT = """
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
+main()
+"""
+
+
+def ask(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster(project) -> None:
+    """The SLURM of tests/slurm/start, with all its nodes up. No other one: these tests kill nodes."""
+    if not shutil.which("sinfo"):
+        pytest.skip("no SLURM here: tests/slurm/start sets one up on this machine (Debian or Ubuntu, as root)")
+    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60).stdout
+    if not re.search(r"^ClusterName += tests-of-autoencoders$", shown, flags=re.MULTILINE):
+        pytest.skip("the SLURM of tests/slurm/start does not answer")
+    if os.geteuid() != 0:
+        pytest.skip("nodes are killed and started again, which only root can")
+    ask(str(project / "tests" / "slurm" / "start"))
+
+
+@dataclass
+class Run:
+    """One run of Snakemake on SLURM."""
+
+    folder: Path
+    process: subprocess.Popen
+    # The models, in the order in which their trainings began.
+    first: str = ""
+    second: str = ""
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
+
+    def jobs(self, states: str = "all") -> list[dict[str, str]]:
+        """SLURM's jobs of this run, in the order of their submission."""
+        name = re.search(r"SLURM run ID: (\S+)", self.output)
+        if name is None:
+            return []
+        fields = {"id": "%A", "state": "%T", "limit": "%l", "partition": "%P", "comment": "%k", "gpus": "%b"}
+        shown = ask("squeue", "-h", "--states", states, "--name", name[1], "-o", "|".join(fields.values()))
+        rows = [dict(zip(fields, line.split("|"), strict=True)) for line in shown.splitlines()]
+        return sorted(rows, key=lambda job: int(job["id"]))
+
+    def trainings(self, states: str = "all") -> dict[str, list[dict[str, str]]]:
+        """The jobs that train each model's cell; no entry for a model that has none."""
+        found = {}
+        for job in self.jobs(states):
+            if named := re.fullmatch(r"rule_train_wildcards_digits_(\w+)_8_1_4_0", job["comment"]):
+                found.setdefault(named[1], []).append(job)
+        return found
+
+    def training(self, model: str) -> dict[str, str]:
+        """The latest job that trains a model's cell."""
+        return self.trainings()[model][-1]
+
+    def wait(self, condition, what: str, seconds: float = 240) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                ended = "Snakemake ended" if self.process.poll() is not None else f"nothing after {seconds} s"
+                pytest.fail(f"waiting until {what}: {ended}\n{self.jobs()}\n{self.output[-5000:]}")
+            time.sleep(0.3)
+
+    def start_again(self, number: str, seconds: int) -> None:
+        """Let a job that SLURM has queued again begin in so many seconds; by itself it waits for two minutes."""
+        self.wait(lambda: number in [job["id"] for job in self.jobs("pending")], f"job {number} is queued again")
+        ask("scontrol", "update", f"JobId={number}", f"StartTime=now+{seconds}")
+
+    def wait_for_training(self, model: str, resumed: int) -> None:
+        """Until a model is in the middle of its training, after going on from a checkpoint so many times."""
+
+        def in_the_middle() -> bool:
+            file = self.folder / CELL.format(model) / "checkpoint.safetensors"
+            if not file.exists():
+                return False
+            with safe_open(file, "numpy") as checkpoint:
+                progress = json.loads(checkpoint.metadata()["checkpoint"])["progress"]
+            return progress["resumed"] == resumed and (progress["epoch"], progress["batches"]) > (0, 0)
+
+        self.wait(in_the_middle, f"{model} trains after {resumed} interruptions")
+
+
+def lose_power(node: str) -> None:
+    """Kill a node's daemon, its jobs and all that they started, at once."""
+    lost = [psutil.Process(int(Path(f"/run/slurm/{node}.pid").read_text()))]
+    for job in ask("squeue", "-h", "--nodelist", node, "-o", "%A").split():
+        for process in psutil.process_iter(["cmdline"]):
+            if " ".join(process.info["cmdline"] or []).startswith(f"slurmstepd: [{job}."):
+                lost += [process, *process.children(recursive=True)]
+    for process in lost:
+        process.send_signal(signal.SIGKILL)
+
+
+def state_of(node: str) -> str:
+    return re.search(r"State=(\w+)", ask("scontrol", "show", "node", node))[1].lower()
+
+
+def prepare(project: Path, folder: Path) -> Path:
+    folder.mkdir()
+    copy_project(project, folder)
+    package = folder / "workflow" / "scripts" / "autoencoders"
+    for name, addition in (("device.py", DEVICE), ("checkpoints.py", SLOWER)):
+        with open(package / name, "a") as file:
+            file.write(addition)
+    profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
+    text = profile.read_text()
+    assert text.count("gpu_model: null") == 1
+    profile.write_text(text.replace("gpu_model: null", "gpu_model: pretended"))
+    (folder / "mine.yaml").write_text(CONFIG)
+    (folder / "gpus").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(cluster, project, tmp_path_factory):
+    """All figures, although both trainings are interrupted by everything that can happen to a job; see below."""
+    folder = prepare(project, tmp_path_factory.mktemp("slurm") / "disturbed")
+    (folder / "hold").touch()
+    command = ["--workflow-profile", "workflow/profiles/slurm", "all_figures"]
+    command += ["--slurm-init-seconds-before-status-checks", "1", "--configfile", *CONFIGS]
+    with open(folder / "output", "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT, *command], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
+    run = Run(folder, process)
+    try:
+        disturb(run, project)
+        (folder / "hold").unlink()
+        run.wait(lambda: process.poll() is not None or "100%" in run.output, "all is done")
+        process.wait(60)
+        yield run
+    finally:
+        if process.poll() is None:
+            process.kill()
+        for job in run.jobs("pending,running"):
+            ask("scancel", job["id"])
+
+
+def disturb(run: Run, project: Path) -> None:
+    """Interrupt the training that begins first twice, and the other, which waits for a GPU, three times."""
+    run.wait(lambda: len(run.trainings("running")) == 1, "a training begins")
+    (run.first,) = run.trainings("running")
+    run.second = next(model for model in MODELS if model != run.first)
+    run.wait_for_training(run.first, 0)
+    # A time limit that will have passed: SLURM counts in minutes, and looks every half minute.
+    ask("scontrol", "update", f"JobId={run.training(run.first)['id']}", "TimeLimit=1")
+
+    run.wait_for_training(run.second, 0)
+    ask("scancel", run.training(run.second)["id"])
+    run.wait_for_training(run.second, 1)
+    requeued = run.training(run.second)["id"]
+    ask("scontrol", "requeue", requeued)
+    run.start_again(requeued, 0)
+    run.wait_for_training(run.second, 2)
+
+    run.wait_for_training(run.first, 1)
+    both = [run.training(model)["id"] for model in MODELS]
+    assert requeued in both
+    lose_power("node1")
+    run.wait(lambda: state_of("node1") == "down", "SLURM misses the node")
+    ask(str(project / "tests" / "slurm" / "start"))
+    for number in both:
+        # First SLURM tells the node to end what ran there, which would end the new job too.
+        run.start_again(number, 10)
+    run.wait_for_training(run.first, 2)
+    run.wait_for_training(run.second, 3)
+    assert [run.training(model)["id"] for model in MODELS] == both
+
+
+def test_the_run_ends_well(run):
+    assert run.process.returncode == 0, run.output[-5000:]
+    assert (run.folder / "results/demo/figures/figure1-classifier.png").exists()
+    assert (run.folder / "results/demo/figures/contact_sheet.pdf").exists()
+    for model in MODELS:
+        assert (run.folder / CELL.format(model) / "samples.png").exists()
+        # Image sets are temporary, in a group too.
+        assert not list((run.folder / CELL.format(model)).glob("images/*"))
+
+
+def test_trainings_went_on_from_their_checkpoints(run):
+    resumed = {}
+    for model in MODELS:
+        cell = json.loads((run.folder / CELL.format(model) / "cell.json").read_text())
+        resumed[model] = cell["resumed"]
+        log = run.folder / f"results/demo/logs/train/digits/{model}/f8-d1-z4-s0.log"
+        assert "going on from the checkpoint" in log.read_text()
+        assert not (run.folder / CELL.format(model) / "checkpoint.safetensors").exists()
+    # A time-out and a node; scancel, requeue and a node.
+    assert resumed == {run.first: 2, run.second: 3}
+
+
+def test_weights_are_those_of_a_run_without_slurm_that_nothing_disturbed(run, project, tmp_path):
+    folder = prepare(project, tmp_path / "undisturbed")
+    files = [f"{CELL.format(model)}/{name}" for model in MODELS for name in ("weights.safetensors", "history.parquet")]
+    snakemake(folder, *files, configs=CONFIGS)
+    for file in files:
+        assert (run.folder / file).read_bytes() == (folder / file).read_bytes(), file
+
+
+def test_each_gpu_is_one_jobs_at_a_time_and_both_are_used(run):
+    log = [line.split() for line in (run.folder / "gpus" / "log").read_text().splitlines()]
+    # Trainings with their interruptions; a classifier and its references; encode, a mixture, sample and score of each.
+    assert len(log) == (2 + 2 + 3) + 3 + 2 * 4
+    assert {number for number, _, _ in log} == {"0", "1"}
+    assert {state for _, state, _ in log} == {"free"}
+    assert "beside" in {company for _, _, company in log}
+
+
+def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
+    comments = [job["comment"] for job in run.jobs()]
+    tails = [f"rule_digits-{model}-f8-d1-z4-s0_encode_fit_prior_grids_latent_statistics_sample_..." for model in MODELS]
+    # Each was submitted twice: what SLURM itself queues again keeps its number.
+    trainings = [f"rule_train_wildcards_digits_{model}_8_1_4_0" for model in ("dae", "dae", "vae", "vae")]
+    assert sorted(comments) == sorted(
+        [
+            "rule_prepare_dataset_wildcards_digits",
+            "rule_extractors-digits_reference_train_classifier",
+            "rule_tables-and-figures_collect_latent_statistics_contact_sheet_figure_latent_figure_preview_dataset",
+            *trainings,
+            *tails,
+        ]
+    )
+    assert {job["partition"] for job in run.jobs()} == {"cpu", "gpu"}
+
+
+def test_a_job_that_failed_is_given_more_time_and_its_log_is_kept(run):
+    for model, state in ((run.first, "TIMEOUT"), (run.second, "CANCELLED")):
+        first, second = run.trainings()[model]
+        assert (first["state"], second["state"]) == (state, "COMPLETED")
+        assert second["limit"] == "22:00"
+        log = run.folder / f"results/logs/slurm/rule_train/digits_{model}_8_1_4_0/{first['id']}.log"
+        assert "interrupted by SIGTERM" in log.read_text()
