@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test lint bench soak
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test        the tests"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
+	@echo "make soak        an hour of killed jobs and killed runs, after which the results have to be the same"
 	@echo "make setup       only the environment that these use: $(VENV)"
 
 setup: $(VENV)/installed
@@ -47,3 +48,6 @@ bench: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt -r envs/benchmark.txt || \
 	  echo "Pythae can't be installed; its rows will stay empty."
 	$(BIN)/python workflow/benchmark
+
+soak: setup
+	$(BIN)/python tests/soak.py --minutes 60
