@@ -637,6 +637,16 @@ def test_a_missing_folder_of_images_is_named(paper, tmp_path):
         settings.resolve(own_images(paper, tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("key", ["results", "resources"])
+def test_a_file_in_place_of_a_folder_is_named(paper, tmp_path, key):
+    (tmp_path / "taken").touch()
+    paper["pathvars"] = {key: str(tmp_path / "taken")}
+    (fault,) = first_look.find_misfits(settings.resolve(paper))
+    assert fault.startswith(f"pathvars.{key}: {tmp_path}/taken is a file. Write the path of a folder")
+    paper["pathvars"] = {key: str(tmp_path)}
+    assert not list(first_look.find_misfits(settings.resolve(paper)))
+
+
 def test_a_flat_folder_has_no_labels_for_a_classifier(paper, tmp_path):
     with pytest.raises(UserError, match="a classifier needs labels"):
         settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
