@@ -294,7 +294,7 @@ class Soak:
             left, of = self.until - now, ""
         else:
             left, of = (now - self.begun) / max(kills, 1) * max(self.wanted - kills, 0), f" of {self.wanted}"
-        print(f"round {self.tally.rounds + 1}: {kills}{of} kills; about {left / 60:.0f} min left", flush=True)
+        print(f"round {self.tally.rounds + 1}: {kills}{of} kills; about {max(left, 0) / 60:.0f} min left", flush=True)
 
     def clear(self) -> None:
         """Delete what the next round makes again: one cell and all tables, and every fourth time everything."""

@@ -1,5 +1,6 @@
 """A run whose jobs are killed again and again ends as an undisturbed one does."""
 
+import contextlib
 import json
 import sys
 import time
@@ -105,8 +106,9 @@ def test_a_run_that_hangs_is_a_failure_with_its_log_and_leaves_no_process(monkey
     with pytest.raises(soak.Failure, match=r"hangs(.|\n)*so far"):
         some_soak(tmp_path).round(tmp_path) if disturbed else soak.undisturbed(tmp_path)
     child = int((tmp_path / "child").read_text())
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
     assert not (tmp_path / "survived").exists()
 
 

@@ -100,10 +100,13 @@ def training_images(wildcards):
 
 
 def minutes(amount):
-    """The resource ``runtime`` of a rule: so many minutes, and with each attempt as many more."""
+    """The resource ``runtime`` of a rule: so many minutes, and twice as many after the first attempt.
+
+    Not more with each: a training goes on from its checkpoint, and a partition's limit would soon be passed.
+    """
 
     def asked(wildcards, attempt):
-        return attempt * (amount(wildcards) if callable(amount) else amount)
+        return min(attempt, 2) * (amount(wildcards) if callable(amount) else amount)
 
     return asked
 

@@ -17,7 +17,12 @@ import numpy as np
 from autoencoders.errors import UserError, no_room, room_needed
 
 # What NumPy raises on files that are damaged, or hold pickles.
-DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, NotImplementedError, RuntimeError)
+DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, RuntimeError)
+
+
+def of_the_disk(error: BaseException) -> bool:
+    """Whether reading failed for the disk's or the network's sake, which says nothing of the file."""
+    return getattr(error, "errno", None) in (errno.EIO, errno.ESTALE)
 
 
 def unfinished(path: Path) -> str:
@@ -88,8 +93,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             if temporary.exists():
                 raise
             raise UserError(
-                f"{path} is being written by another job as well, such as one that was left behind by a run that was "
-                "killed. This one ends."
+                f"{path} is being written by another job as well, such as one that a killed run has left behind."
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
@@ -142,4 +146,6 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
             with np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (*DAMAGED, TypeError, OSError) as error:
+            if of_the_disk(error):
+                raise
             raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error

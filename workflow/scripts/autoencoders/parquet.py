@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.errors import UserError
-from autoencoders.files import atomic
+from autoencoders.files import atomic, of_the_disk
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
@@ -21,6 +21,8 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         try:
             return pd.read_parquet(file)
         except (ValueError, OSError, KeyError) as error:
+            if of_the_disk(error):
+                raise
             raise UserError(
                 f"{path} is not a readable parquet file ({error}). Delete it, and it is made again."
             ) from error

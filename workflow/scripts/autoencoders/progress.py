@@ -41,8 +41,9 @@ class Progress:
         if self.done == self.logged:
             return
         self.logged, self.last_line = self.done, time.monotonic()
-        # A training that ended before this job began has no rate.
-        left = timedelta(seconds=round((self.total - self.done) / self.rate)) if self.rate else "unknown time"
+        left = self.total - self.done
+        # Without a rate where an earlier job did all that was done.
+        time_left = "unknown time" if left and not self.rate else timedelta(seconds=round(left / (self.rate or 1)))
         logger.info(
             "%s: %s%.0f%%, %s %s/s, %s left",
             self.what,
@@ -50,7 +51,7 @@ class Progress:
             100 * self.done / max(self.total, 1),
             f"{self.rate:,.0f}",
             self.unit,
-            left,
+            time_left,
         )
 
     def step(self, count: int) -> None:

@@ -92,7 +92,7 @@ def has_diverged(cell: Path) -> bool:
         return False
 
 
-def training_images(datasets: Path, jobs: Iterable[Job]) -> dict[str, int]:
+def counted_images(datasets: Path, jobs: Iterable[Job]) -> dict[str, int]:
     """How many images the jobs' datasets train on, of those that are prepared in the folder ``datasets``."""
     found = {name: prepared_images(datasets / name / "dataset.json") for name in {job.dataset for job in jobs}}
     return {name: images for name, images in found.items() if images is not None}
@@ -191,7 +191,7 @@ def watch(
         at = standing(jobs, since)
         if at != said:
             now = time.time()
-            log(line(at, seconds_left(jobs, training_images(datasets, jobs), since, now), now))
+            log(line(at, seconds_left(jobs, counted_images(datasets, jobs), since, now), now))
             said = at
 
 
