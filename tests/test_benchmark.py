@@ -385,13 +385,13 @@ fit_gmm(numpy.random.default_rng(0).normal(size=(60, 2)), options, seed=0)
 """
 STATISTICS = """
 import pandas
-from autoencoders.files import write_parquet
+from autoencoders.parquet import write_parquet
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """
 SCORE = """
 import pandas
 from autoencoders.features import InceptionFeatures
-from autoencoders.files import write_parquet
+from autoencoders.parquet import write_parquet
 InceptionFeatures("{weights}")
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """

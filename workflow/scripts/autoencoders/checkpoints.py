@@ -70,7 +70,7 @@ class Checkpoint:
             kept = "the next run goes on from here"
         except (OSError, SafetensorError, UserError) as error:
             kept = "this state could not be kept"
-            logger.warning("the checkpoint %s can't be written: %s", self.path, error)
+            logger.warning("no checkpoint is kept: %s", error)
         self.written = time.monotonic()
         asked_by, self.asked_by = self.asked_by, None
         if asked_by in (signal.SIGTERM, signal.SIGINT):
