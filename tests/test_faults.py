@@ -221,7 +221,7 @@ def test_a_run_on_a_full_disk_keeps_what_is_finished_and_goes_on_once_there_is_r
     run(again, *targets)
     made = {name for name in contents(again) if f"{RESULTS}/{name}".startswith(f"{other}/")}
     assert {name: content for name, content in contents(again).items() if name not in made} == before
-    assert {name.name for name in made} == {"weights.safetensors", "history.parquet"}
+    assert {name.name for name in made} == {"weights.safetensors", "history.parquet", "checkpoint.safetensors"}
 
 
 # ---- results that can't be written to
