@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench soak
+.PHONY: help setup demo report status test environments lint bench soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        all experiments on scikit-learn's digits, on two CPU cores, in minutes"
+	@echo "make report      tables, figures and claims of the demo on one page; CONFIG=mine.yaml of another run"
+	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
 	@echo "make test        the tests"
+	@echo "make environments  the conda environments, created through a stand-in for conda, and the digits in them"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
 	@echo "make soak        an hour of killed jobs and killed runs, after which the results have to be the same"
+	@echo "make rulegraph   the README's picture of the rules, drawn anew; needs Graphviz"
 	@echo "make setup       only the environment that these use: $(VENV)"
 
 setup: $(VENV)/installed
@@ -30,13 +34,29 @@ demo: setup
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
 	@echo "  results/demo/tables/                          table1.md to table3.md, claims.md and others"
 	@echo "  results/demo/cells/                           every cell's samples.png and reconstructions.png"
-	@echo "  .venv/bin/snakemake --report report.html --configfile config/demo.yaml   puts all of it on one page"
+	@echo "  make report                                   puts all of it on one page"
 	@echo "Next: README.md, section \"The paper's run\"."
+
+# REPORT=results/report.zip for hundreds of cells: a page beside its pictures.
+report: CONFIG ?= config/demo.yaml
+report: REPORT ?= results/report-$(basename $(notdir $(CONFIG))).html
+report: setup
+	$(BIN)/snakemake --report $(REPORT) --report-stylesheet workflow/report/style.css --configfile $(CONFIG)
+	@echo "The report is $(REPORT): open it in a browser."
+
+# At once, with any Python: `make status RESULTS=results/demo` for one run, or another folder.
+status: RESULTS ?= results
+status:
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py '$(RESULTS)'
 
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	@echo
 	@echo "All tests passed. tests/ says what each of them shows; \`make demo\` runs the pipeline."
+
+# Every environment of envs/, and the digits chain in them: 9 GB of disk for a few minutes.
+environments: setup
+	$(BIN)/pytest --capture=no tests/environments/chain.py
 
 lint: setup
 	$(BIN)/ruff check
@@ -51,3 +71,9 @@ bench: setup
 
 soak: setup
 	$(BIN)/python tests/soak.py --minutes 60
+
+# tred leaves out the arrows that follow from others; Snakemake's colours mean nothing.
+rulegraph: setup
+	$(BIN)/snakemake --rulegraph --forceall | sed 's/color = "[^"]*"/color = "#3b6ea5"/' | tred | \
+	  dot -Tsvg > workflow/pictures/rules.svg.new
+	mv workflow/pictures/rules.svg.new workflow/pictures/rules.svg

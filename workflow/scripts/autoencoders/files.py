@@ -1,4 +1,9 @@
-"""Writing and reading results: every file appears whole or not at all, and none can run code when read."""
+"""Writing and reading results: every file appears whole or not at all, and none can run code when read.
+
+Snakemake's own process imports this module, and has no NumPy where each rule has an environment of its own.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import errno
@@ -11,10 +16,12 @@ import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from autoencoders.errors import UserError, no_room, room_needed
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What NumPy raises on files that are damaged, or hold pickles.
 DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, RuntimeError)
@@ -123,16 +130,22 @@ def read_json(path: str | Path) -> dict:
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
+    import numpy as np
+
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    import numpy as np
+
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_npy(path: str | Path) -> np.ndarray:
+    import numpy as np
+
     try:
         return np.load(path, allow_pickle=False)
     except DAMAGED as error:
@@ -140,6 +153,8 @@ def read_npy(path: str | Path) -> np.ndarray:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    import numpy as np
+
     # Opened here: a damaged file may be an OSError of zipfile's, as a missing one is.
     with open(path, "rb") as file:
         try:

@@ -1,0 +1,66 @@
+"""What the workflow's files say of each rule that runs a script: its environment, and the packages that it imports."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from autoencoders.imports import imported_modules
+
+# Where a package is imported by another name than it is installed by.
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid"}
+
+
+def rules(project: Path) -> dict[str, str]:
+    """The text of every rule, by its name."""
+    found = {}
+    for file in sorted((project / "workflow" / "rules").glob("*.smk")):
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+            found[rule.split(":", 1)[0]] = rule
+    return found
+
+
+def environments_of_rules(project: Path) -> dict[str, str]:
+    """The name of the file in envs/ of every rule that runs a script."""
+    found = {name: re.search(r'conda:\s+"\.\./\.\./envs/(.+?)"', rule) for name, rule in rules(project).items()}
+    return {name: env[1] for name, env in found.items() if env}
+
+
+def script_of(project: Path, rule: str) -> Path:
+    return project / "workflow" / "scripts" / f"{rule}.py"
+
+
+def third_party_imports(script: Path) -> set[str]:
+    """The top-level packages, other than Python's, that a script or a module of this project below it imports."""
+    needed = set()
+    for source in [script, *imported_modules(script)]:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Import):
+                needed |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                needed.add(node.module.split(".")[0])
+    return needed - {*sys.stdlib_module_names, "autoencoders"}
+
+
+def pins(project: Path) -> set[str]:
+    """The lines of envs/requirements.txt."""
+    lines = (project / "envs" / "requirements.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def environments(project: Path) -> dict[str, dict]:
+    """What stands in each of the files envs/*.yaml, by the file's name."""
+    return {file.name: yaml.safe_load(file.read_text()) for file in sorted((project / "envs").glob("*.yaml"))}
+
+
+def pip_pins(env: dict) -> set[str]:
+    """The lines for pip in an environment's file."""
+    return set(env["dependencies"][-1]["pip"])
+
+
+def import_name(pin: str) -> str:
+    """The name by which the package of a pin is imported."""
+    name = pin.split("==")[0]
+    return IMPORT_NAMES.get(name, name)
