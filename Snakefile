@@ -45,14 +45,12 @@ onstart:
 
     try:
         files.require_writable(config["pathvars"]["results"])
+        if not workflow.touch:
+            run_progress.start(
+                this_run(workflow.dag), lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS})
+            )
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    if not workflow.touch:
-        run_progress.start(
-            cell_jobs(workflow.dag),
-            Path(config["pathvars"]["results"], "datasets"),
-            lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
-        )
 
 
 rule all:

@@ -60,3 +60,18 @@ def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, 
     assert message in (tmp_path / "logs" / "a.log").read_text()
     # What is still in a buffer, and what libraries do at the end.
     assert done.stdout == "worked tidied up\n"
+
+
+def test_lines_of_progress_are_in_the_log_alone(tmp_path):
+    """Hundreds of jobs at once would flood the terminal."""
+    work = (
+        "import logging; from autoencoders.progress import Progress; Progress('a', 1).line(); logging.info('going on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)],
+        cwd=Path(job.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.endswith("] a: going on\n") and done.stderr.count("\n") == 1
+    assert "a: 0%, 0 images/s, unknown time left" in (tmp_path / "logs" / "a.log").read_text()

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogFile(logging.FileHandler):
-    """On a full disk it is silent: its lines are on the terminal too, where a traceback for each would bury them."""
+    """On a full disk it is silent: its errors are on the terminal too, where a traceback for each would bury them."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not no_room(sys.exception()):
@@ -25,7 +25,8 @@ class LogFile(logging.FileHandler):
 
 @contextlib.contextmanager
 def job(snakemake) -> Iterator[None]:
-    """Log to the rule's log file and to the terminal; end with a readable message on an error.
+    """Log to the rule's log file and, but for lines of progress, to the terminal; end with a readable message on an
+    error.
 
     Lines on the terminal begin with the job's name, since several jobs may share it: its log's path below logs/, such
     as train/cifar10/dae/f32-d1-z64-s0.
@@ -35,6 +36,8 @@ def job(snakemake) -> Iterator[None]:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))
+    # Where many jobs run at once these would flood it: Snakemake's main process tells how far they are.
+    terminal.addFilter(lambda record: record.name != "autoencoders.progress")
     file = LogFile(log_file, mode="w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file], force=True)

@@ -1,10 +1,54 @@
-"""Progress lines with a rate and an estimate of what is left."""
+"""Progress lines with a rate and an estimate of what is left: written by jobs, and read again from their logs.
+
+Snakemake's main process reads them, so this needs the standard library only.
+"""
 
 import logging
+import re
 import time
-from datetime import timedelta
+from dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where some work stands: ``what`` it is ("training"), a ``detail`` that may be "" ("epoch 3/100, loss 0.5821"),
+    how many ``percent`` are done, at which ``pace`` ("874 images/s"), and the seconds ``left``, None where not known.
+    """
+
+    what: str
+    detail: str
+    percent: int
+    pace: str
+    left: int | None
+
+    def __str__(self) -> str:
+        detail = f"{self.detail}, " if self.detail else ""
+        left = "unknown time" if self.left is None else clock(self.left)
+        return f"{self.what}: {detail}{self.percent}%, {self.pace}, {left} left"
+
+
+# What Point's __str__ writes.
+LINE = re.compile(
+    r"(?P<what>.+?): ((?P<detail>.+), )?(?P<percent>\d{1,3})%, (?P<pace>[\d,]+ [^\s,]+/s), "
+    r"(unknown time|(?P<hours>\d{1,9}):(?P<minutes>\d\d):(?P<seconds>\d\d)) left"
+)
+
+
+def read_point(line: str) -> Point | None:
+    """The point that a line tells of; None where it is no progress line."""
+    found = LINE.fullmatch(line)
+    if not found:
+        return None
+    hours, minutes, seconds = found["hours"], found["minutes"], found["seconds"]
+    left = None if hours is None else 3600 * int(hours) + 60 * int(minutes) + int(seconds)
+    return Point(found["what"], found["detail"] or "", int(found["percent"]), found["pace"], left)
+
+
+def clock(seconds: int) -> str:
+    """0:00:16, 27:03:04."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 class Progress:
@@ -36,23 +80,20 @@ class Progress:
     def advance(self, count: int) -> None:
         self.done += count
 
+    def point(self, detail: str = "") -> Point:
+        """Where the work stands."""
+        left, rate = self.total - self.done, self.rate
+        # Without a rate where an earlier job did all that was done.
+        seconds = 0 if left <= 0 else round(left / rate) if rate else None
+        percent = round(100 * self.done / (self.total or 1))
+        return Point(self.what, detail, percent, f"{rate:,.0f} {self.unit}/s", seconds)
+
     def line(self, detail: str = "") -> None:
         """Log where the work stands, unless the last line has said just that."""
         if self.done == self.logged:
             return
         self.logged, self.last_line = self.done, time.monotonic()
-        left = self.total - self.done
-        # Without a rate where an earlier job did all that was done.
-        time_left = "unknown time" if left and not self.rate else timedelta(seconds=round(left / (self.rate or 1)))
-        logger.info(
-            "%s: %s%.0f%%, %s %s/s, %s left",
-            self.what,
-            f"{detail}, " if detail else "",
-            100 * self.done / max(self.total, 1),
-            f"{self.rate:,.0f}",
-            self.unit,
-            time_left,
-        )
+        logger.info("%s", self.point(detail))
 
     def step(self, count: int) -> None:
         """Advance, and log where a line is due."""

@@ -1,52 +1,39 @@
-"""How far a run has come: cells that have ended, and about how long the others take, from the files that jobs leave.
+"""How far a run has come, as lines that it prints while it goes on: cells that have ended, what is under way, and about
+how long the others take, from the files that jobs leave.
 
-Snakemake counts jobs, which says little where one cell costs a hundred times as much as another. Its main process
-imports this module, so it needs the standard library only.
+Snakemake counts jobs, which says little where one cell costs a hundred times as much as another. Its main process and
+`make status` import this module, so it needs the standard library only.
 """
 
-import json
+import contextlib
 import math
+import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from autoencoders.benchmark_files import read_seconds
-from autoencoders.estimates import prepared_images
+from autoencoders import run_record
+from autoencoders.job_logs import Log, read_logs
+from autoencoders.progress import Point
+from autoencoders.run_record import Job, Run, written
+from autoencoders.time_left import counted_images, has_diverged, seconds_left
 
 # At least so many seconds are between two lines.
 INTERVAL = 30
-# Fixed costs can't be told from those of operations by cells of which none has so many times the operations of another.
-ALIKE = 2
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job of a cell; ``due`` where it has to run, or else its output is there already.
-
-    ``variant`` sets apart the jobs of a rule that are not alike: a prior's or an extractor's name, or "". ``cell`` is
-    the cell's folder, and ``output`` the file that the job writes last. ``work`` is what its time grows with, for each
-    training image: for train `workload.training_flops`, for a mixture its components times the square of its units. It
-    is 0 for others, whose time is mostly their start.
-    """
-
-    rule: str
-    variant: str
-    dataset: str
-    cell: Path
-    output: Path
-    benchmark: Path
-    work: int
-    due: bool = True
+# At most so many are, while something tells how far it is: 720 lines a day where no cell ends.
+SILENCE = 120
+# So many jobs under way have their names in a line.
+NAMED = 2
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How many of ``total`` cells are ``what`` ("scored", or "trained" where nothing is to be scored), how many of
-    these diverged, and how many more are trained.
+    """How many of ``total`` are ``what`` ("cells scored"; "cells trained" where nothing is to be scored, and "jobs
+    done" where there are no cells), how many of these diverged, and how many more cells are trained.
     """
 
     what: str
@@ -56,28 +43,29 @@ class Standing:
     trained: int
 
 
-def written(path: Path) -> float:
-    """When a file was last written, in seconds since the epoch; -inf where there is none."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return -math.inf
+def ended_cells(jobs: Iterable[Job], since: float) -> dict[str, dict[Path, bool]]:
+    """For the rules score and train: each cell that they have jobs of, and whether all of these have ended, which they
+    had before the run or have since then.
+    """
+    of_cells: dict[str, dict[Path, bool]] = {"score": defaultdict(lambda: True), "train": defaultdict(lambda: True)}
+    for job in jobs:
+        if job.rule in of_cells:
+            of_cells[job.rule][job.cell] &= not job.due or written(job.output) >= since
+    return of_cells
 
 
 def standing(jobs: Iterable[Job], since: float) -> Standing:
     """What has ended of ``jobs``: what was there already, and what was written since then."""
-    of_cells: dict[str, dict[Path, list[Job]]] = {"score": defaultdict(list), "train": defaultdict(list)}
-    for job in jobs:
-        if job.rule in of_cells:
-            of_cells[job.rule][job.cell].append(job)
-    done = {
-        rule: {cell for cell, both in cells.items() if all(not job.due or written(job.output) >= since for job in both)}
-        for rule, cells in of_cells.items()
-    }
+    jobs = list(jobs)
+    of_cells = ended_cells(jobs, since)
+    done = {rule: {cell for cell, ended in cells.items() if ended} for rule, cells in of_cells.items()}
     rule = "score" if of_cells["score"] else "train"
     ended = done[rule]
+    if not of_cells[rule]:
+        finished = sum(not job.due or written(job.benchmark) >= since for job in jobs)
+        return Standing("jobs done", len(jobs), finished, diverged=0, trained=0)
     return Standing(
-        what={"score": "scored", "train": "trained"}[rule],
+        what={"score": "cells scored", "train": "cells trained"}[rule],
         total=len(of_cells[rule]),
         ended=len(ended),
         diverged=sum(has_diverged(cell) for cell in ended),
@@ -85,90 +73,44 @@ def standing(jobs: Iterable[Job], since: float) -> Standing:
     )
 
 
-def has_diverged(cell: Path) -> bool:
-    try:
-        return json.loads((cell / "cell.json").read_text())["status"] == "diverged"
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-
-
-def counted_images(datasets: Path, jobs: Iterable[Job]) -> dict[str, int]:
-    """How many images the jobs' datasets train on, of those that are prepared in the folder ``datasets``."""
-    found = {name: prepared_images(datasets / name / "dataset.json") for name in {job.dataset for job in jobs}}
-    return {name: images for name, images in found.items() if images is not None}
-
-
-def fit_line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """(a, b) of the line seconds = a + b · work, neither below 0, that is nearest to (work, seconds) pairs in squares.
-
-    b is 0 for jobs without work, and a where their works are too much alike to tell the two apart.
-    """
-    works, times = ([point[axis] for point in points] for axis in (0, 1))
-    work, seconds = sum(works) / len(works), sum(times) / len(times)
-    if max(works) == 0:
-        return seconds, 0.0
-    if max(works) < ALIKE * min(works):
-        return 0.0, seconds / work
-    slope = sum((x - work) * (y - seconds) for x, y in points) / sum((x - work) ** 2 for x in works)
-    if slope < 0:
-        return seconds, 0.0
-    if slope * work > seconds:
-        return 0.0, sum(x * y for x, y in points) / sum(x * x for x in works)
-    return seconds - slope * work, slope
-
-
-def work_left(jobs: Iterable[Job], seconds: Mapping[Job, float], images: Mapping[str, int]) -> float | None:
-    """Seconds that the jobs without an entry in ``seconds`` take, one after the other; None where that is not known.
-
-    ``seconds`` are those of the jobs that have ended, NaN where a file could not be read. A job takes what others of
-    its rule and variant took: those of its own dataset, or of any where none of its own has ended. ``images`` are the
-    numbers of training images.
-    """
-    ended, waiting = defaultdict(lambda: defaultdict(list)), defaultdict(list)
-    for job in jobs:
-        work = job.work * images.get(job.dataset, math.nan) if job.work else 0.0
-        if job not in seconds:
-            waiting[job.rule, job.variant, job.dataset].append(work)
-        elif math.isfinite(seconds[job]):
-            ended[job.rule, job.variant][job.dataset].append((work, seconds[job]))
-    total = 0.0
-    for (rule, variant, dataset), works in waiting.items():
-        alike = ended[rule, variant]
-        points = alike.get(dataset) or [point for others in alike.values() for point in others]
-        if not points:
-            return None
-        fixed, slope = fit_line(points)
-        total += sum(fixed + slope * work for work in works)
-    return total if math.isfinite(total) else None
-
-
-def seconds_left(jobs: Sequence[Job], images: Mapping[str, int], since: float, now: float) -> float | None:
-    """Seconds until the last of ``jobs`` that are due has ended, with as many at once as since the first one began.
-
-    None where too little has ended to tell.
-    """
-    jobs = [job for job in jobs if job.due]
-    ends = {job: written(job.benchmark) for job in jobs}
-    seconds = {job: read_seconds(job.benchmark) for job in jobs if ends[job] >= since}
-    known = {job: value for job, value in seconds.items() if math.isfinite(value)}
-    if not known:
-        return None
-    elapsed = max(now - min(ends[job] - value for job, value in known.items()), 0.0)
-    # A cell that diverged ended early: its jobs say nothing of others.
-    diverged = {cell for cell in {job.cell for job in seconds} if has_diverged(cell)}
-    left = work_left(jobs, {job: math.nan if job.cell in diverged else seconds[job] for job in seconds}, images)
-    return None if left is None else left * elapsed / max(sum(known.values()), 1e-9)
-
-
 def line(at: Standing, left: float | None, now: float) -> str:
     """What people are told at the time ``now`` (seconds since the epoch) where ``left`` seconds are left."""
-    text = f"{at.ended} of {at.total} cells {at.what}"
+    text = f"{at.ended} of {at.total} {at.what}"
     text += f" ({at.diverged} diverged)" if at.diverged else ""
     text += f", {at.trained} more trained" if at.trained else ""
     if left is None or at.ended == at.total:
         return text
     end = datetime.fromtimestamp(now + left)
     return f"{text}; about {duration(left)} left, until {end:%a} {end.day} {end:%b %H:%M}"
+
+
+def where(point: Point) -> str:
+    """epoch 3/100, loss 0.5821, 4%, 12,345 images/s, 12 min left"""
+    left = "" if point.left is None else f"{duration(point.left)} left"
+    return ", ".join(filter(None, [point.detail, f"{point.percent}%", point.pace, left]))
+
+
+def said(log: Log) -> str:
+    """Where the job of a log stands, or what it has said last."""
+    return where(log.point) if log.open and log.point else log.last or "nothing yet"
+
+
+def doing(running: Mapping[Job, Log]) -> str:
+    """The names of a few jobs under way and where they stand, and how many more there are; "" where none tells that.
+
+    Of a job that has talked for a while of other things, as a mixture's fit does, it is the last line. Trainings come
+    first, those that have run longest before others, so that the same ones are named again.
+    """
+    telling = [job for job, log in running.items() if log.point or log.written - log.begun >= INTERVAL]
+    telling.sort(key=lambda job: (job.rule != "train", running[job].begun, job.name))
+    named = [f"{printable(job.name)} ({printable(said(running[job]))})" for job in telling[:NAMED]]
+    more = len(running) - len(named)
+    return ", ".join(named) + (f", and {more} more" if more and named else "")
+
+
+def printable(text: str) -> str:
+    """Without what could control a terminal: names and lines come from files."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def duration(seconds: float) -> str:
@@ -181,21 +123,43 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def watch(
-    jobs: Sequence[Job], datasets: Path, since: float, log: Callable[[str], None], pause: Callable[[], None]
-) -> None:
-    """Log a line after each ``pause`` in which a cell has ended or been trained, until all have ended."""
-    said = standing(jobs, math.inf)
-    while said.ended < said.total:
-        pause()
-        at = standing(jobs, since)
-        if at != said:
-            now = time.time()
-            log(line(at, seconds_left(jobs, counted_images(datasets, jobs), since, now), now))
-            said = at
+def time_left(run: Run, logs: Mapping[Job, Log], now: float) -> float | None:
+    """As `time_left.seconds_left`, with the numbers of images that are known by now."""
+    return seconds_left(run.jobs, logs, counted_images(run.datasets, run.jobs), run.started, now)
 
 
-def start(jobs: Sequence[Job], datasets: Path, log: Callable[[str], None]) -> None:
-    """Watch in a thread that ends with the process. ``datasets`` is the folder of the prepared datasets."""
-    arguments = (jobs, datasets, time.time(), log, lambda: time.sleep(INTERVAL))
-    threading.Thread(target=watch, args=arguments, name="progress", daemon=True).start()
+def watch(run: Run, log: Callable[[str], None], pauses: Iterable[None]) -> None:
+    """After each of ``pauses``, log a line where a cell has ended or been trained, and every SILENCE seconds while
+    something tells how far it is.
+    """
+    said, said_at = standing(run.jobs, math.inf), -math.inf
+    for _ in pauses:
+        at, now = standing(run.jobs, run.started), time.time()
+        if at == said and (at.ended == at.total or now - said_at < SILENCE):
+            continue
+        logs = read_logs(run.jobs, run.started)
+        current = doing({job: found for job, found in logs.items() if found.open})
+        if at != said or current:
+            log(line(at, time_left(run, logs, now), now) + (f"; now {current}" if current else ""))
+            said, said_at = at, now
+
+
+def pauses_of(run: Run) -> Iterator[None]:
+    """Without an end: a sign of the run's life, and a pause, again and again."""
+    while True:
+        # A shared disk may fail for a moment; the next sign is soon.
+        with contextlib.suppress(OSError):
+            os.utime(run.path)
+        time.sleep(INTERVAL)
+        yield
+
+
+def start(run: Run, log: Callable[[str], None]) -> None:
+    """Write what ``run`` is about for `make status`, and watch it in a thread that ends with the process.
+
+    ``log`` prints a line: at most one every INTERVAL seconds, when a cell has ended or been trained, and else one every
+    SILENCE seconds. All is read from the files that the jobs leave, their logs among them, since they may run on other
+    machines. Raises UserError where the run's file can't be written.
+    """
+    run_record.write(run)
+    threading.Thread(target=watch, args=(run, log, pauses_of(run)), name="progress", daemon=True).start()

@@ -237,7 +237,8 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
             what = "the weights are not finite after the last step" if math.isfinite(loss) else f"the loss is {loss}"
             logger.warning("epoch %d: %s; this cell ends as diverged", epoch + 1, what)
         epoch, batches = epoch + 1, 0
-    progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
+    if status == "ok":
+        progress.line(f"epoch {len(history)}/{options.epochs}, loss {history[-1]['loss']:.4f}")
     if checkpoint is not None:
         save()
     end = position()

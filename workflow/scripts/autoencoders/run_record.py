@@ -1,0 +1,131 @@
+"""What a run is about, in a file of its results folder, from which others see how far it has come.
+
+Snakemake's main process and `make status` import this module, so it needs the standard library only.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autoencoders.errors import UserError
+
+# Below the results folder, beside the logs that it leads to.
+NAME = Path("logs", "run.json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a run; ``due`` where it has to run, or else its output is there already.
+
+    ``variant`` sets apart the jobs of a rule that are not alike: a prior's or an extractor's name, or "". ``dataset``
+    is "" and ``cell``, a cell's folder, None where a job has none. ``output`` is the file that the job writes last.
+    ``work`` is what its time grows with, for each training image: for train `workload.training_flops`, for a mixture
+    its components times the square of its units. It is 0 for others, whose time is mostly their start.
+    """
+
+    rule: str
+    variant: str
+    dataset: str
+    cell: Path | None
+    output: Path
+    benchmark: Path
+    log: Path
+    work: int
+    due: bool = True
+
+    @property
+    def name(self) -> str:
+        """As its lines on the terminal begin: train/cifar10/dae/f32-d1-z64-s0."""
+        return self.log.with_suffix("").as_posix().split("logs/")[-1]
+
+
+PATHS = ("cell", "output", "benchmark", "log")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with results in ``folder`` that began at ``started`` (seconds since the epoch) as the process ``pid`` of
+    the machine ``host``, by ``command``.
+    """
+
+    folder: Path
+    jobs: tuple[Job, ...]
+    started: float
+    host: str
+    pid: int
+    command: str
+
+    @property
+    def path(self) -> Path:
+        """Its file. The run's main process touches it again and again, as a sign of life."""
+        return self.folder / NAME
+
+    @property
+    def datasets(self) -> Path:
+        """The folder of the prepared datasets."""
+        return self.folder / "datasets"
+
+
+def write(run: Run) -> None:
+    """Write the run's file, in which all paths are relative to the results folder: it can be read from anywhere.
+
+    A run with the same results folder that began before is forgotten. Raises UserError where the disk is full or the
+    folder can't be written to.
+    """
+    # Imported here: it imports NumPy, which readers do without.
+    from autoencoders.files import write_json
+
+    def relative(job: Job) -> dict:
+        paths = {key: getattr(job, key) for key in PATHS}
+        return asdict(job) | {key: path and os.path.relpath(path, run.folder) for key, path in paths.items()}
+
+    facts = {"started": run.started, "host": run.host, "pid": run.pid, "command": run.command}
+    write_json(run.path, facts | {"jobs": [relative(job) for job in run.jobs]})
+
+
+def read(path: Path) -> Run:
+    """The run of a file, which lies as NAME says. Raises UserError where that is damaged or can't be read."""
+    folder = path.parents[len(NAME.parts) - 1]
+    try:
+        facts = json.loads(path.read_text())
+        run = Run(
+            folder,
+            tuple(_job(entry, folder) for entry in facts["jobs"]),
+            float(facts["started"]),
+            str(facts["host"]),
+            int(facts["pid"]),
+            str(facts["command"]),
+        )
+        if not (0 <= run.started < 1e11 and 0 < run.pid < 1 << 31):
+            raise ValueError(f"started {run.started}, pid {run.pid}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} does not say what a run is about ({reason}). The next run writes it anew.") from None
+    return run
+
+
+def _job(entry: Mapping, folder: Path) -> Job:
+    def path(key: str) -> Path:
+        text = entry[key]
+        if not text.isprintable():
+            raise ValueError(f"the path {text!r}")
+        return Path(os.path.normpath(folder / text))
+
+    return Job(
+        *(str(entry[key]) for key in ("rule", "variant", "dataset")),
+        cell=None if entry["cell"] is None else path("cell"),
+        **{key: path(key) for key in PATHS[1:]},
+        work=int(entry["work"]),
+        due=bool(entry["due"]),
+    )
+
+
+def written(path: Path) -> float:
+    """When a file was last written, in seconds since the epoch; -inf where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return -math.inf

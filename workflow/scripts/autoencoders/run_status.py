@@ -1,0 +1,129 @@
+"""`make status`: where runs stand that go on elsewhere, or have ended, from their files alone.
+
+It starts at once, since it imports the standard library only.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from autoencoders import run_record
+from autoencoders.errors import UserError
+from autoencoders.job_logs import Log, read_logs
+from autoencoders.run_progress import INTERVAL, duration, ended_cells, line, printable, said, standing, time_left
+from autoencoders.run_record import Job, Run, written
+
+# A run touches its file every INTERVAL seconds, and shared disks show that to others a while later.
+DEAD = 6 * INTERVAL
+# So many jobs are listed under a heading.
+LISTED = 20
+
+
+def records(folder: Path) -> list[Path]:
+    """The files of all runs with results in ``folder`` or below it."""
+    found = []
+    for place, folders, _ in os.walk(folder):
+        path = Path(place, run_record.NAME)
+        if path.is_file():
+            found.append(path)
+        # Where all the files are, and no other run's.
+        folders[:] = sorted(set(folders) - {"cells", "logs", "benchmarks", "datasets"})
+    return found
+
+
+def goes_on(run: Run, now: float) -> bool:
+    """Whether the run's main process lives: it has given a sign of that a short while ago, and where it is this
+    machine's, there is a process of its number.
+    """
+    if now - written(run.path) > DEAD:
+        return False
+    if run.host != socket.gethostname():
+        return True
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # Somebody else's.
+    return True
+
+
+def ago(seconds: float) -> str:
+    return f"{max(round(seconds), 0)} s ago" if seconds < 60 else f"{duration(seconds)} ago"
+
+
+def cell_counts(run: Run, logs: Mapping[Job, Log], under_way: str) -> dict[str, int]:
+    """How many of the cells that have not ended have a job under way, which is called so, have one that failed, and the
+    rest.
+    """
+    of_cells = ended_cells(run.jobs, run.started)
+    cells = {cell for cell, ended in (of_cells["score"] or of_cells["train"]).items() if not ended}
+    failed = cells & {job.cell for job, log in logs.items() if log.failed}
+    running = cells & {job.cell for job, log in logs.items() if log.open} - failed
+    return {under_way: len(running), "failed": len(failed), "remaining": len(cells - failed - running)}
+
+
+def page(run: Run, now: float) -> str:
+    """What people are told of a run at the time ``now``."""
+    logs = read_logs(run.jobs, run.started)
+    alive = goes_on(run, now)
+    finished = all(not job.due or written(job.benchmark) >= run.started for job in run.jobs)
+    if finished:
+        state = "it has finished"
+    elif alive:
+        state = f"it goes on (process {run.pid} on {run.host})"
+    else:
+        seen = ago(now - written(run.path))
+        state = f"it has stopped (last sign of life {seen}, on {run.host}); the same command does the rest"
+    begun = datetime.fromtimestamp(run.started)
+    lines = [
+        f"{run.folder}: {run.command}",
+        f"begun {begun:%a} {begun.day} {begun:%b %H:%M}; {state}",
+        line(standing(run.jobs, run.started), time_left(run, logs, now) if alive else None, now),
+    ]
+    under_way = "running" if alive else "without an end"
+    counts = cell_counts(run, logs, under_way)
+    if any(counts.values()):
+        lines.append("other cells: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    lines += listed(f"{under_way}:", {job: log for job, log in logs.items() if log.open}, now)
+    lines += listed("failed:", {job: log for job, log in logs.items() if log.failed}, now)
+    return "\n".join(map(printable, lines))
+
+
+def listed(heading: str, logs: Mapping[Job, Log], now: float) -> Iterator[str]:
+    """The jobs of ``logs`` under a heading, those first that have begun first; nothing where there are none."""
+    if not logs:
+        return
+    yield heading
+    for job in sorted(logs, key=lambda job: (logs[job].begun, job.name))[:LISTED]:
+        log = logs[job]
+        yield f"  {job.name}: {said(log)} ({ago(now - log.written)})"
+        if log.failed:
+            yield f"    {job.log}"
+    if len(logs) > LISTED:
+        yield f"  and {len(logs) - LISTED} more"
+
+
+def main(folder: str) -> int:
+    """Print the pages of all runs below ``folder``, the newest last; the exit status."""
+    pages, damaged = [], []
+    for path in records(Path(folder)):
+        try:
+            run = run_record.read(path)
+            pages.append((run.started, page(run, time.time())))
+        except UserError as error:
+            damaged.append(str(error))
+    if not pages and not damaged:
+        print(
+            f"There is no run in {Path(folder)}/. Start one, as by `make demo`; where its results lie elsewhere, say "
+            "where: make status RESULTS=folder"
+        )
+    if pages:
+        print("\n\n".join(text for _, text in sorted(pages)))
+    for text in damaged:
+        print(printable(text), file=sys.stderr)
+    return 1 if damaged else 0
