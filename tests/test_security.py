@@ -388,11 +388,12 @@ def test_links_in_a_folder_of_images_neither_hang_nor_repeat_images(tmp_path):
 class Tags(html.parser.HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.tags, self.attributes = set(), []
+        self.tags, self.attributes, self.scripts = set(), [], 0
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
+        self.scripts += tag == "script"
         self.attributes += attrs
 
 
@@ -402,9 +403,11 @@ SCRIPT = """**<script>alert(1)</script>** "><img src=x onerror='alert(1)'> </td>
 def test_no_text_becomes_a_tag_of_a_table_in_the_report():
     rows = pd.DataFrame({SCRIPT: [SCRIPT, "1.0"], "Model": ["DAE", SCRIPT]})
     page = Tags(to_html(SCRIPT, [Section(SCRIPT, SCRIPT, rows)]))
-    known = {"meta", "title", "style", "h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "b"}
-    assert page.tags <= known
-    assert {name for name, _ in page.attributes} <= {"charset", "style"}
+    known = {"html", "meta", "title", "style", "h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "b"}
+    assert page.tags <= known | {"script"}
+    # The page's own, which sorts its tables.
+    assert page.scripts == 1
+    assert {name for name, _ in page.attributes} <= {"lang", "charset", "style"}
 
 
 def test_no_text_becomes_a_command_of_latex():

@@ -280,7 +280,7 @@ def test_a_cell_that_can_not_be_is_refused(finished, cell):
 # What follows from a rule's outputs, wherever a change reruns it.
 AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
 FOLLOWING = {
-    "train": {"parameters", "costs"},
+    "train": {"parameters", "costs", "provenance_page"},
     "encode": {"scatter", "contact_sheet"},
     "sample": {"grids"},
     "latent_statistics": {"collect_latent_statistics", "latent_figure", "claims", "contact_sheet"},
@@ -313,7 +313,7 @@ def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, jobs
     output = snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout
     expected = jobs.union(*(FOLLOWING.get(job, set()) for job in jobs))
     # The record of the config itself follows whatever is not neutral.
-    recorded = {"provenance", "all"} if "dae: {" not in change else set()
+    recorded = {"provenance", "provenance_page", "all"} if "dae: {" not in change else set()
     assert set(planned(output)) == expected | recorded
 
 

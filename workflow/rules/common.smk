@@ -5,12 +5,18 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
+if not SCRIPTS.is_dir():
+    # Scripts import a package that lies beside them, which Snakemake does not fetch from elsewhere.
+    raise WorkflowError(
+        "this workflow runs from a clone: clone it, and name its Snakefile's path instead of an address"
+    )
 sys.path.insert(0, str(SCRIPTS))
 
 from autoencoders import estimates, first_look, gpus, imports, labels, locations, provenance, settings, workload
 from autoencoders.errors import UserError
-from snakemake.exceptions import WorkflowError
 
 try:
     # Files are opened by the main process alone, not by each job's.
@@ -56,9 +62,10 @@ wildcard_constraints:
 def modules(script):
     """The modules that a rule's script imports, as inputs of the rule: an edit reruns what depends on it.
 
-    Relative to the working directory, so that a project that is moved as a whole is not computed again.
+    Relative to the working directory, so that a project that is moved as a whole is not computed again; local, so that
+    the prefix of a workflow that uses this one as a module does not move them.
     """
-    return [os.path.relpath(file) for file in imports.imported_modules(SCRIPTS / f"{script}.py")]
+    return local([os.path.relpath(file) for file in imports.imported_modules(SCRIPTS / f"{script}.py")])
 
 
 def for_cells(pattern):
@@ -151,25 +158,31 @@ def objective_options(wildcards):
     return {key: model[key] for key in ("beta", "kl_reduction", "noise")}
 
 
-def cell_jobs(dag):
-    """The jobs of cells that a run is about, in the words of autoencoders.run_progress."""
-    from autoencoders import run_progress
+def this_run(dag):
+    """What a run is about, in the words of autoencoders.run_record: the jobs of its plan that leave files."""
+    import shlex
+    import socket
+    import time
 
-    found = []
+    from autoencoders.run_record import Job, Run
+
+    results, jobs = Path(config["pathvars"]["results"]), []
     for job in dag.jobs:
-        cell = {key: value for key, value in job.wildcards.items() if key in settings.CELL_KEYS}
-        if len(cell) < len(settings.CELL_KEYS):
+        if not (job.output and job.log and job.benchmark):
             continue
         name, variant = job.rule.name, job.wildcards.get("prior", job.wildcards.get("extractor", ""))
-        folder = Path(config["pathvars"]["results"], "cells", CELL.format(**cell))
-        work = 0
-        if name == "train":
-            work = training_flops(job.wildcards)
-        elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
-            work = config["priors"][variant]["components"] * int(cell["latent"]) ** 2
-        files = Path(job.output[-1]), Path(job.benchmark)
-        found.append(run_progress.Job(name, variant, cell["dataset"], folder, *files, work, dag.needrun(job)))
-    return found
+        cell, work = None, 0
+        if set(settings.CELL_KEYS) <= set(job.wildcards.keys()):
+            cell = results / "cells" / CELL.format(**dict(job.wildcards.items()))
+            if name == "train":
+                work = training_flops(job.wildcards)
+            elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
+                work = config["priors"][variant]["components"] * int(job.wildcards.latent) ** 2
+        files = Path(job.output[-1]), Path(job.benchmark), Path(job.log[0])
+        dataset = job.wildcards.get("dataset", "")
+        jobs.append(Job(name, variant, dataset, cell, *files, work, dag.needrun(job)))
+    command = shlex.join(["snakemake", *sys.argv[1:]])
+    return Run(results, tuple(jobs), time.time(), socket.gethostname(), os.getpid(), command)
 
 
 def priors_of_kind(kind):
@@ -192,8 +205,10 @@ def extractor_weights(wildcards):
     """The file that holds an extractor's network: the pipeline's own classifier, or Inception's weights."""
     if wildcards.extractor == "classifier":
         return f"<results>/extractors/classifier-{wildcards.dataset}.safetensors"
-    local = config["extractors"]["inception"]["weights"]
-    return os.path.expanduser(local) if local else "<resources>/inception/pt_inception-2015-12-05-6726825d.pth"
+    weights = config["extractors"]["inception"]["weights"]
+    if weights:
+        return local(os.path.expanduser(weights))
+    return "<resources>/inception/pt_inception-2015-12-05-6726825d.pth"
 
 
 def dataset_source(wildcards):
@@ -209,7 +224,7 @@ def dataset_files(wildcards):
     if dataset["source"] == "parquet":
         for split in ("train", "test"):
             for pattern in locations.patterns(dataset["parquet"][split]):
-                files += [] if locations.is_hub(pattern) else map(str, locations.local_files(pattern))
+                files += [] if locations.is_hub(pattern) else local(list(map(str, locations.local_files(pattern))))
     return files
 
 
@@ -226,8 +241,17 @@ SCORES = [
     for cell in CELLS
     for extractor in config["datasets"][cell["dataset"]]["extractors"]
 ]
-PUBLISHED = os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv")
-CELL_LABELS = {"model": "{model}", "filters": "{filters}", "depth": "{depth}", "latent": "{latent}", "seed": "{seed}"}
+PUBLISHED = local(os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv"))
+# The report's menu sorts these by name, and shows a category without subcategories at once.
+CATEGORIES = {
+    "claims": "1. Claims",
+    "figures": "2. Figures",
+    "tables": "3. Tables",
+    "samples": "4. Samples",
+    "reconstructions": "5. Reconstructions",
+    "datasets": "6. Datasets",
+    "costs": "7. Costs and provenance",
+}
 
 
 def cells_of(experiment):
@@ -297,7 +321,7 @@ FIGURE_FILES = [
 FIGURE_TITLES = {
     **{f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS},
     "figure1": "Figure 1: width",
-    "figure2_5": "Figures 2 and 5: depth",
+    "figure2_5": "Figure 2 (and 5): depth",
     "figure3": "Figure 3: frozen latent layer",
     "figure4": "Figure 4: normalisation of codes",
     "noise": "Noise (section 4)",
@@ -318,10 +342,44 @@ def figure_title(name):
 COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
 
 
-def table_files(name, label):
+# Labels of the report's pictures, one each: of several, Snakemake 9.27 may make a switch, and its page stays empty where a
+# picture has no counterpart. A search shows one result for all that have the same label under the same header.
+
+
+def score_figure_label(wildcards):
+    return {"figure": figure_title(f"{wildcards.figure}-{wildcards.extractor}")}
+
+
+def scatter_label(wildcards):
+    return {"figure": figure_title(f"scatter-{wildcards.dataset}")}
+
+
+def samples_label(wildcards):
+    return {f"samples, {labels.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+
+
+def reconstructions_label(wildcards):
+    return {f"reconstructions, {labels.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+
+
+def cell_title(wildcards):
+    """A cell of a dataset. The report sorts it as text: numbers are filled up with spaces as wide as a digit."""
+    filters, latent = (number.rjust(3, "\u2007") for number in (wildcards.filters, wildcards.latent))
+    model = labels.model_label(wildcards.model)
+    return f"{model}: {filters} filters, depth {wildcards.depth}, {latent} latent, seed {wildcards.seed}"
+
+
+def report_subcategory(wildcards):
+    return f"{labels.dataset_label(wildcards.dataset)}, {labels.model_label(wildcards.model)}"
+
+
+def table_files(name, label, category="tables"):
     """A table's output files, by their formats; the HTML page is the report's."""
     files = {suffix: f"<results>/tables/{name}.{suffix}" for suffix in ("parquet", "csv", "md", "tex")}
-    caption = f"../report/{name}.rst"
-    return files | {
-        "html": report(f"<results>/tables/{name}.html", caption=caption, category="Tables", labels={"table": label})
-    }
+    page = report(
+        f"<results>/tables/{name}.html",
+        caption=f"../report/{name}.rst",
+        category=CATEGORIES[category],
+        labels={"table": label},
+    )
+    return files | {"html": page}

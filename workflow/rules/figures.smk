@@ -19,7 +19,7 @@ rule preview_dataset:
         report(
             "<results>/datasets/{dataset}/preview.png",
             caption="../report/preview.rst",
-            category="Datasets",
+            category=CATEGORIES["datasets"],
             labels={"dataset": "{dataset}"},
         ),
     log:
@@ -47,8 +47,8 @@ rule figure:
         png=report(
             "<results>/figures/{figure}-{extractor}.png",
             caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "extractor": "{extractor}"},
+            category=CATEGORIES["figures"],
+            labels=score_figure_label,
         ),
     log:
         "<logs>/figure/{figure}-{extractor}.log",
@@ -74,8 +74,8 @@ rule scatter:
         png=report(
             "<results>/figures/scatter-{dataset}.png",
             caption="../report/scatter.rst",
-            category="Figures",
-            labels={"figure": "codes in two dimensions", "dataset": "{dataset}"},
+            category=CATEGORIES["figures"],
+            labels=scatter_label,
         ),
     log:
         "<logs>/scatter/{dataset}.log",
@@ -105,8 +105,8 @@ rule latent_figure:
         png=report(
             "<results>/figures/latent_statistics.png",
             caption="../report/latent_statistics.rst",
-            category="Figures",
-            labels={"figure": "Gaussianity of codes"},
+            category=CATEGORIES["figures"],
+            labels={"figure": figure_title("latent_statistics")},
         ),
     log:
         "<logs>/latent_figure.log",
@@ -134,8 +134,8 @@ rule contact_sheet:
         png=report(
             "<results>/figures/contact_sheet.png",
             caption="../report/contact_sheet.rst",
-            category="Figures",
-            labels={"figure": "all on one page"},
+            category=CATEGORIES["figures"],
+            labels={"figure": "All on one page"},
         ),
     log:
         "<logs>/contact_sheet.log",
@@ -162,16 +162,16 @@ rule grids:
         reconstructions=report(
             "<results>/cells/<cell>/reconstructions.png",
             caption="../report/reconstructions.rst",
-            category="Reconstructions",
-            subcategory="{dataset}",
-            labels=CELL_LABELS,
+            category=CATEGORIES["reconstructions"],
+            subcategory=report_subcategory,
+            labels=reconstructions_label,
         ),
         samples=report(
             "<results>/cells/<cell>/samples.png",
             caption="../report/samples.rst",
-            category="Samples",
-            subcategory="{dataset}",
-            labels=CELL_LABELS,
+            category=CATEGORIES["samples"],
+            subcategory=report_subcategory,
+            labels=samples_label,
         ),
     log:
         "<logs>/grids/<cell>.log",

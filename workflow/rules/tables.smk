@@ -13,6 +13,7 @@ rule all_tables:
             format=["parquet", "csv", "md", "tex", "html"],
         ),
         "<results>/provenance.json",
+        "<results>/provenance.html",
     message:
         "the tables are complete"
 
@@ -40,13 +41,40 @@ rule provenance:
         "../scripts/provenance.py"
 
 
+rule provenance_page:
+    input:
+        record="<results>/provenance.json",
+        cells=for_cells("<results>/cells/<cell>/cell.json"),
+        modules=modules("provenance_page"),
+    output:
+        report(
+            "<results>/provenance.html",
+            caption="../report/provenance.rst",
+            category=CATEGORIES["costs"],
+            labels={"table": "Provenance"},
+        ),
+    log:
+        "<logs>/provenance_page.log",
+    benchmark:
+        "<benchmarks>/provenance_page.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    message:
+        "putting the record of config, code and machines on a page"
+    script:
+        "../scripts/provenance_page.py"
+
+
 rule collect_scores:
     input:
         scores=SCORES,
         published=PUBLISHED,
         modules=modules("collect_scores"),
     output:
-        **table_files("scores", "all scores"),
+        **table_files("scores", "Table of all scores"),
     log:
         "<logs>/collect_scores.log",
     benchmark:
@@ -67,7 +95,7 @@ rule collect_latent_statistics:
         statistics=for_cells("<results>/cells/<cell>/latent.parquet"),
         modules=modules("collect_latent_statistics"),
     output:
-        **table_files("latent", "Gaussianity of codes"),
+        **table_files("latent", "Table of codes: how Gaussian they are"),
     log:
         "<logs>/collect_latent_statistics.log",
     benchmark:
@@ -87,7 +115,7 @@ rule table1:
     input:
         modules=modules("table1"),
     output:
-        **table_files("table1", "Table 1"),
+        **table_files("table1", "Table 1: experiments"),
     log:
         "<logs>/table1.log",
     benchmark:
@@ -111,7 +139,7 @@ rule table2:
         published=PUBLISHED,
         modules=modules("table2"),
     output:
-        **table_files("table2", "Table 2"),
+        **table_files("table2", "Table 2: models at one latent size"),
     log:
         "<logs>/table2.log",
     benchmark:
@@ -135,7 +163,7 @@ rule table3:
         published=PUBLISHED,
         modules=modules("table3"),
     output:
-        **table_files("table3", "Table 3"),
+        **table_files("table3", "Table 3: models at their best latent size"),
     log:
         "<logs>/table3.log",
     benchmark:
@@ -158,7 +186,7 @@ rule claims:
         published=PUBLISHED,
         modules=modules("claims"),
     output:
-        **table_files("claims", "the paper's claims"),
+        **table_files("claims", "The paper's claims", category="claims"),
     log:
         "<logs>/claims.log",
     benchmark:
@@ -181,7 +209,7 @@ rule parameters:
         cells=for_cells("<results>/cells/<cell>/cell.json"),
         modules=modules("parameters"),
     output:
-        **table_files("parameters", "parameter counts"),
+        **table_files("parameters", "Table of parameters"),
     log:
         "<logs>/parameters.log",
     benchmark:
@@ -206,7 +234,7 @@ rule costs:
         scores=SCORES,
         modules=modules("costs"),
     output:
-        **table_files("costs", "costs"),
+        **table_files("costs", "Costs", category="costs"),
     log:
         "<logs>/costs.log",
     benchmark:

@@ -15,23 +15,17 @@ import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from autoencoders.files import atomic
+from autoencoders.html_page import page
 from autoencoders.parquet import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"
 # 82.49, 98.00? (-0.40), 3.0 M: what stands right-aligned.
-NUMBER = re.compile(r"[-+]?\d[\d.]*\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
 LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
 # Rows that fit on a page, and characters that fit into a column beside others.
 LONG_TABLE, LONG_TEXT = 40, 40
 BOLD = re.compile(r"\*\*(.+?)\*\*")
-HTML_STYLE = """<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.25em 0.9em; text-align: left; border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #444; }
-</style>
-"""
 
 
 class Section(NamedTuple):
@@ -69,14 +63,13 @@ def to_markdown(title: str, sections: Iterable[Section]) -> str:
 
 
 def to_html(title: str, sections: Iterable[Section]) -> str:
-    """A page of its own."""
-    title = html.escape(title)
-    parts = ["<!doctype html>", "<meta charset='utf-8'>", f"<title>{title}</title>", f"{HTML_STYLE}<h1>{title}</h1>"]
+    """A page of its own, whose tables can be sorted."""
+    parts = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         parts.append(f"<h2>{html.escape(section.heading)}</h2>")
         parts += [f"<p>{html.escape(line)}</p>" for line in section.text.splitlines()]
         parts.append(BOLD.sub(r"<b>\1</b>", render_rows(section.rows, "html")))
-    return "\n".join(filter(None, parts)) + "\n"
+    return page(title, "\n".join(filter(None, parts)))
 
 
 def to_latex(title: str, sections: Iterable[Section], name: str) -> str:

@@ -75,7 +75,8 @@ def claims_sections(table: pd.DataFrame) -> Iterator[Section]:
         cells.columns = ["Claim", "Verdict", "Numbers", "Source"]
         introduce = introduce_ours if evidence == "this run" else introduce_published
         heading, text = introduce(part)
-        yield Section(heading, f"{text} {MEANING}", cells)
+        counts = ", ".join(f"{verdict} {(part['verdict'] == verdict).sum()}" for verdict in VERDICTS.values())
+        yield Section(heading, f"{len(part)} claims: {counts}.\n{text} {MEANING}", cells)
 
 
 def introduce_ours(part: pd.DataFrame) -> tuple[str, str]:

@@ -1,0 +1,367 @@
+"""The report, opened in a real browser: every category and result in it, the claims, sorted tables, and no network.
+
+Needs Chromium and its driver. Nothing is downloaded: where they are missing, what needs them is skipped.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+from running import copy_project, snakemake
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from autoencoders.provenance_page import provenance_sections
+from autoencoders.rendering import NO_VALUE, Section, to_html
+from autoencoders.verdicts import SECTION
+
+# A VAE that does not diverge, so that some claims have a verdict.
+CONFIG = """
+experiments:
+  width: [{ dataset: digits, model: [dae, vae], filters: 2 }]
+  scatter: [{ dataset: digits, model: [dae, vae], filters: 2 }]
+"""
+CONFIGS = ("config/demo.yaml", "tiny.yaml", "measured.yaml")
+CATEGORIES = [
+    "1. Claims",
+    "2. Figures",
+    "3. Tables",
+    "4. Samples",
+    "5. Reconstructions",
+    "6. Datasets",
+    "7. Costs and provenance",
+]
+FLAGS = (
+    # Chromium has no sandbox for root, and needs none for pages of our own.
+    *("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1280,940"),
+    # It is not to talk to anybody by itself.
+    *("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-quic"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no Chromium, or no chromedriver (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options, Service(driver))
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory) -> Path:
+    """A project in which everything has been made once, with its report, as `make report` makes it."""
+    folder = copy_project(project, tmp_path_factory.mktemp("report"))
+    (folder / "measured.yaml").write_text(CONFIG)
+    snakemake(folder, configs=CONFIGS)
+    environment = Path(sys.prefix)
+    command = ["make", "--file", project / "Makefile", "--old-file", environment / "installed", "report"]
+    variables = [f"VENV={environment}", f"CONFIG={' '.join(CONFIGS)}", "REPORT=report.html"]
+    done = subprocess.run([*command, *variables], cwd=folder, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture
+def report(browser, finished) -> webdriver.Chrome:
+    """The report, freshly opened."""
+    browser.get((finished / "report.html").as_uri())
+    return browser
+
+
+# The picture that is shown; the menu has some of its own.
+PICTURE = "document.querySelector('#app .justify-center.h-screen img')"
+
+
+def press(browser: webdriver.Chrome, where: str, text: str) -> None:
+    """Click the link that has this text, inside what the CSS selector ``where`` finds."""
+    links = [link for link in browser.find_elements("css selector", f"{where} a") if link.text == text]
+    assert len(links) == 1, f"{len(links)} links {text!r}"
+    links[0].click()
+
+
+def home(browser: webdriver.Chrome) -> None:
+    browser.find_element("css selector", "nav ol a").click()
+
+
+def rows(browser: webdriver.Chrome) -> list:
+    """The results that the menu lists."""
+    return browser.find_elements("css selector", "#app table tbody tr")
+
+
+def open_category(browser: webdriver.Chrome, category: str) -> list[str]:
+    """Open a category by its link, and return its subcategories' names, if it shows some."""
+    home(browser)
+    press(browser, "#app ul", category)
+    return [] if rows(browser) else [link.text for link in browser.find_elements("css selector", "#app ul li a")]
+
+
+def open_result(browser: webdriver.Chrome, row) -> str:
+    """Show a result by its eye, wait until it is there, and return the path that the report has it under."""
+    row.find_elements("css selector", "a")[0].click()
+    WebDriverWait(browser, 20).until(is_shown)
+    return browser.execute_script("return app.state.resultPath")
+
+
+def is_shown(browser: webdriver.Chrome) -> bool:
+    if browser.execute_script("return app.state.content") == "img":
+        uri = "results[app.state.resultPath].data_uri"
+        return browser.execute_script(f"const image = {PICTURE}; return image.src === {uri} && image.naturalWidth > 50")
+    frame = browser.find_element("css selector", "iframe")
+    browser.switch_to.frame(frame)
+    shown = browser.execute_script("return document.readyState === 'complete' && document.querySelector('h1') !== null")
+    browser.switch_to.default_content()
+    return shown
+
+
+def open_page(browser: webdriver.Chrome, category: str, name: str) -> None:
+    """Show a page of tables, and go into its frame."""
+    open_category(browser, category)
+    open_result(browser, next(row for row in rows(browser) if row.text == name))
+    browser.switch_to.frame(browser.find_element("css selector", "iframe"))
+
+
+def table_texts(browser: webdriver.Chrome, number: int = 0) -> pd.DataFrame:
+    """A table of the page that is open, as it stands there."""
+    script = """
+        const table = document.querySelectorAll("table")[arguments[0]];
+        const texts = (row) => [...row.cells].map((cell) => cell.textContent.trim());
+        return [texts(table.tHead.rows[0]), [...table.tBodies[0].rows].map(texts)];
+    """
+    header, body = browser.execute_script(script, number)
+    return pd.DataFrame(body, columns=header)
+
+
+def header(browser: webdriver.Chrome, name: str):
+    """The header of a column of the page's first table."""
+    found = browser.find_elements("css selector", "table:first-of-type th")
+    return next(cell for cell in found if cell.get_property("textContent").strip() == name)
+
+
+class Visit(NamedTuple):
+    """What a reader met who clicked on everything: the results by category as listed, and as the report names them."""
+
+    listed: dict[str, list[str]]
+    opened: list[str]
+    requests: list[str]
+    errors: list[str]
+
+
+@pytest.fixture(scope="module")
+def visit(browser, finished) -> Visit:
+    """Every category, subcategory and result of the report, opened by clicks; each has to show its picture or page."""
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get((finished / "report.html").as_uri())
+    listed, opened = {}, []
+    for category in CATEGORIES:
+        for name in open_category(browser, category) or [None]:
+            if name:
+                open_category(browser, category)
+                press(browser, "#app ul", name)
+            for number in range(len(rows(browser))):
+                row = rows(browser)[number]
+                listed.setdefault(category, []).append(row.text)
+                opened.append(open_result(browser, row))
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    # Chromium's own start page may still be loading its parts.
+    requests = [each["request"]["url"] for each in sent if not each["documentURL"].startswith("chrome:")]
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return Visit(listed, opened, requests, errors)
+
+
+def test_a_click_shows_every_result(visit, report):
+    results = report.execute_script("return Object.keys(results)")
+    assert sorted(visit.opened) == sorted(results) and len(results) > 20
+
+
+def test_categories_and_results_are_where_a_reader_of_the_paper_looks(visit, report):
+    assert [link.text for link in report.find_elements("css selector", "#app ul li a")][-7:] == CATEGORIES
+    begins = {category: [name.split(":")[0] for name in names] for category, names in visit.listed.items()}
+    figures = [name for name in begins["2. Figures"] if name.startswith("Figure")]
+    assert figures == ["Figure 1", "Figure 2 (and 5)", "Figure 3", "Figure 4"]
+    assert begins["3. Tables"][:3] == ["Table 1", "Table 2", "Table 3"]
+    cell = "DAE: \u2007\u20072 filters, depth 1, \u2007\u20074 latent, seed 0"
+    assert cell in visit.listed["4. Samples"] and cell in visit.listed["5. Reconstructions"]
+    assert visit.listed["7. Costs and provenance"] == ["Costs", "Provenance"]
+
+
+def test_nothing_leaves_the_page_and_the_console_has_no_error(visit):
+    assert not visit.errors
+    assert len(visit.requests) > len(visit.opened)
+    assert not [url for url in visit.requests if url.split(":")[0] not in ("file", "data", "blob")]
+
+
+def test_every_result_has_a_caption_and_none_a_fault(report):
+    captions = report.execute_script("return Object.values(results).map((result) => result.caption)")
+    assert all(len(caption) > 80 for caption in captions)
+    assert not [caption for caption in captions if "system-message" in caption]
+    assert "system-message" not in report.execute_script("return workflow_desc")
+
+
+def test_what_is_taller_than_the_window_begins_at_its_top(report):
+    open_category(report, "5. Reconstructions")
+    press(report, "#app ul", "digits, DAE")
+    report.set_window_size(1280, 400)
+    open_result(report, rows(report)[0])
+    tall, top = report.execute_script(
+        f"const image = {PICTURE}.getBoundingClientRect(); return [image.height > innerHeight, image.top]"
+    )
+    report.set_window_size(1280, 940)
+    assert tall and top >= 0
+
+
+def test_the_claims_are_those_of_the_table(report, finished):
+    claims = pd.read_parquet(finished / "results/demo/tables/claims.parquet")
+    open_page(report, "1. Claims", "The paper's claims")
+    sections = list(claims.groupby(SECTION, sort=False))
+    assert sections
+    for number, (_, part) in enumerate(sections):
+        shown = table_texts(report, number)
+        assert shown["Claim"].tolist() == part["statement"].str.replace("**", "").tolist()
+        assert shown["Verdict"].tolist() == part["verdict"].tolist()
+    counts = claims["verdict"].value_counts()
+    assert len(counts) > 1
+    text = report.find_element("tag name", "body").text
+    assert f"holds {counts.get('holds', 0)}, fails {counts.get('fails', 0)}, not measured" in text
+
+
+def test_a_table_in_the_report_is_sorted_by_a_click(report):
+    open_page(report, "3. Tables", "Table 1: experiments")
+    before = table_texts(report)
+    expected = before.sort_values("Cells", key=pd.to_numeric, kind="stable", ignore_index=True)
+    assert not expected.equals(before)
+    header(report, "Cells").find_element("tag name", "button").click()
+    pd.testing.assert_frame_equal(table_texts(report), expected)
+
+
+def test_provenance_is_a_page(report, finished):
+    open_page(report, "7. Costs and provenance", "Provenance")
+    record = json.loads((finished / "results/demo/provenance.json").read_text())
+    trained, packages, config = (table_texts(report, number) for number in range(3))
+    assert trained["Networks"].astype(int).sum() == len(list(finished.glob("results/demo/cells/*/*/*/cell.json")))
+    assert trained["Trained on"].str.contains("CPU").all()
+    assert dict(zip(packages["Package"], packages["Record"], strict=True)) == record["versions"]
+    values = dict(zip(config["Key"], config["Value"], strict=True))
+    assert values["training.epochs"] == "2" and values["pathvars.results"] == "results/demo"
+
+
+SORTED = {
+    # Each column as it is to be sorted, ascending; what is no value comes last, in the order that it stood in.
+    "Name": ["DAE-noise0.5", "DAE-noise1", "DAE-noise2", "dae-noise10", "VAE", "VAE-b", NO_VALUE],
+    "FD": ["-10.5", "-3.2", "0.45", "0.5", "**82.49**", "diverged", NO_VALUE],
+    "Paper": ["80.80", "98.00? (-0.40)", "282.3 (+1.23)", NO_VALUE, NO_VALUE, NO_VALUE, NO_VALUE],
+    "Encoder": ["0.013 M", "0.82 M", "3.0 M", "10.25 M", "10.5 M", "110.2 M", "diverged"],
+}
+SHUFFLED = [3, 5, 0, 6, 4, 2, 1]
+
+
+@pytest.fixture
+def made_up(browser, tmp_path) -> webdriver.Chrome:
+    """A page with the columns of ``SORTED``, each shuffled alike, that came from no run."""
+    columns = {name: [texts[place] for place in SHUFFLED] for name, texts in SORTED.items()}
+    # Ties: the rows keep the order in which they stood.
+    table = pd.DataFrame({**columns, "Row": [f"row {place}" for place in SHUFFLED], "Same": ["1"] * len(SHUFFLED)})
+    wide = pd.concat([table.add_prefix(f"A long header {copy} ") for copy in range(4)], axis=1)
+    page = to_html("T", [Section("Sort", "", table), Section("Wide", "", pd.concat([wide] * 20))])
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    browser.get((tmp_path / "page.html").as_uri())
+    return browser
+
+
+def values(browser: webdriver.Chrome, name: str) -> list[str]:
+    return table_texts(browser)[name].tolist()
+
+
+@pytest.mark.parametrize("name", SORTED)
+def test_numbers_sort_as_numbers_and_missing_ones_come_last(made_up, name):
+    plain = [text.strip("*") for text in SORTED[name]]
+    count = sum(text not in (NO_VALUE, "diverged") for text in plain)
+    # No values stay in the order that they had.
+    left = [text for text in values(made_up, name) if text in (NO_VALUE, "diverged")]
+    button = header(made_up, name).find_element("tag name", "button")
+    button.click()
+    assert values(made_up, name) == [*plain[:count], *left]
+    assert header(made_up, name).get_attribute("aria-sort") == "ascending"
+    button.click()
+    assert values(made_up, name) == [*plain[:count][::-1], *left]
+    assert header(made_up, name).get_attribute("aria-sort") == "descending"
+    # Whole rows move.
+    pairs = set(zip(values(made_up, name), values(made_up, "Row"), strict=True))
+    assert pairs == {(text, f"row {place}") for place, text in enumerate(plain)}
+
+
+def test_sorting_is_stable_and_works_by_the_keyboard(made_up):
+    header(made_up, "Row").find_element("tag name", "button").send_keys(Keys.ENTER)
+    by_row = table_texts(made_up)
+    assert by_row["Row"].tolist() == sorted(by_row["Row"])
+    for _ in range(2):
+        header(made_up, "Same").find_element("tag name", "button").send_keys(Keys.SPACE)
+        pd.testing.assert_frame_equal(table_texts(made_up), by_row)
+    sorted_by = [cell.get_attribute("aria-sort") for cell in made_up.find_elements("css selector", "th[aria-sort]")]
+    assert sorted_by == ["descending"]
+
+
+def test_headers_and_first_column_stay_in_sight(made_up):
+    place = made_up.execute_script(
+        "const table = document.querySelectorAll('table')[1]; scrollTo(600, table.offsetTop + 500);"
+        "const [head, cell, text] = [table.tHead.rows[0].cells[5], table.tBodies[0].rows[30].cells[0],"
+        " document.querySelector('h2')].map((item) => item.getBoundingClientRect());"
+        "return [scrollX, scrollY, head.top, cell.left, text.left]"
+    )
+    x, y, top, left, text = place
+    assert x > 100 and y > 500 and top == 0 and left == 0 and text > 0
+
+
+# ---- without a browser
+
+
+RECORD = {
+    "code": "0123456789ab-dirty",
+    "versions": {"python": "3.12.1", "pandas": "3.1.1"},
+    "config": {
+        "training": {"epochs": 2, "rates": [{"epoch": 0}, {"epoch": 1}]},
+        "run": ["width"],
+        "gpus": {},
+        "a": "b",
+    },
+}
+
+
+def trained(device: str, code: str, torch: str) -> dict:
+    return {"trained_on": device.split("; "), "code": code, "versions": {"python": "3.12.1", "torch": torch}}
+
+
+def test_provenance_counts_what_the_networks_were_trained_on():
+    cells = [trained("H200", "a", "2.14.1"), trained("CPU; H200", "a", "2.14.0"), trained("H200", "a", "2.14.1")]
+    machines, packages, config = provenance_sections(RECORD, cells)
+    assert RECORD["code"] in machines.text
+    assert machines.rows.to_numpy().tolist() == [["2", "H200", "a"], ["1", "CPU, then H200", "a"]]
+    assert packages.rows.to_numpy().tolist() == [
+        ["pandas", "3.1.1", NO_VALUE],
+        ["python", "3.12.1", "3.12.1"],
+        ["torch", NO_VALUE, "2.14.0, 2.14.1"],
+    ]
+    assert config.rows.to_numpy().tolist() == [
+        ["training.epochs", "2"],
+        ["training.rates[0].epoch", "0"],
+        ["training.rates[1].epoch", "1"],
+        ["run", '["width"]'],
+        ["gpus", "{}"],
+        ["a", "b"],
+    ]
