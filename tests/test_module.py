@@ -1,0 +1,89 @@
+"""The workflow as a module of another one: the outer Snakefile of the README, with a config of its own."""
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from running import copy_project
+
+MINE = {
+    "pathvars": {"results": "results/mine"},
+    "run": ["mine"],
+    "experiments": {"mine": [{"dataset": "digits", "model": "dae", "filters": 3}]},
+}
+
+
+@pytest.fixture
+def outer(project, tmp_path):
+    """A folder with the README's Snakefile, a clone of the workflow in vae/, and a config laid over the paper's."""
+    (tmp_path / "vae").mkdir()
+    copy_project(project, tmp_path / "vae")
+    block = re.search(r"^```python\n(.*?)^```", (project / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "Snakefile").write_text(block[1])
+    mine = dict(MINE)
+    for name in ("vae/config/demo.yaml", "vae/tiny.yaml"):
+        mine = laid_over(yaml.safe_load((tmp_path / name).read_text()), mine)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+    return tmp_path
+
+
+def laid_over(base: dict, extra: dict) -> dict:
+    from snakemake.utils import update_config
+
+    update_config(base, extra)
+    return base
+
+
+def run(folder, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--resources", "gpu=0"],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_the_outer_workflow_computes_from_this_ones_tables(outer):
+    done = run(outer)
+    assert done.returncode == 0, done.stdout[-3000:]
+    rows = pd.read_csv(outer / "mixtures.csv", header=None)
+    scores = pd.read_parquet(outer / "results" / "mine" / "tables" / "scores.parquet")
+    assert set(scores["filters"]) == {3} and set(scores["model"]) == {"dae"}
+    assert rows[9].tolist() == pytest.approx(scores.loc[scores["metric"] == "gmm", "frechet_distance"].tolist())
+    assert not (outer / "vae" / "results").exists()
+    again = run(outer)
+    assert "Nothing to be done" in again.stdout
+
+
+def test_a_prefix_moves_results_and_nothing_else(outer):
+    snakefile = outer / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace("    config:", '    prefix: "sub"\n    config:', 1))
+    done = run(outer, "all_tables", "--summary")
+    assert done.returncode == 0, done.stdout[-3000:]
+    files = [line.split("\t")[0] for line in done.stdout.splitlines() if line.count("\t") == 5][1:]
+    assert len(files) > 50, done.stdout[:1500]
+    assert all(file.startswith("sub/results/mine/") for file in files), files
+
+
+def test_the_outer_config_is_checked_as_any_other(outer):
+    mine = outer / "mine.yaml"
+    mine.write_text(mine.read_text() + "epochs: 3\n")
+    done = run(outer, "--dry-run")
+    assert done.returncode == 1
+    assert "the config can't be used" in done.stdout and "epochs" in done.stdout
+
+
+def test_an_address_instead_of_a_clone_is_refused(outer):
+    """What Snakemake fetches from elsewhere is single files, without the package that scripts import."""
+    git = ["git", "-C", str(outer), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "vae"], ["commit", "-qm", "vae"], ["branch", "-M", "main"]):
+        subprocess.run([*git, *command], check=True)
+    snakefile = outer / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace('"vae/Snakefile"', f'"git+file://{outer}/vae/Snakefile@main"'))
+    done = run(outer, "--dry-run")
+    assert done.returncode == 1
+    assert "this workflow runs from a clone" in done.stdout
