@@ -39,15 +39,15 @@ demo: setup
 
 # REPORT=results/report.zip for hundreds of cells: a page beside its pictures.
 report: CONFIG ?= config/demo.yaml
-report: REPORT ?= results/report-$(basename $(notdir $(CONFIG))).html
+report: REPORT ?= results/report-$(basename $(notdir $(lastword $(CONFIG)))).html
 report: setup
-	$(BIN)/snakemake --report $(REPORT) --report-stylesheet workflow/report/style.css --configfile $(CONFIG)
+	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG)
 	@echo "The report is $(REPORT): open it in a browser."
 
-# At once, with any Python: `make status RESULTS=results/demo` for one run, or another folder.
-status: RESULTS ?= results
+# At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.
+status: export RESULTS ?= results
 status:
-	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py '$(RESULTS)'
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py "$$RESULTS"
 
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
@@ -74,6 +74,6 @@ soak: setup
 
 # tred leaves out the arrows that follow from others; Snakemake's colours mean nothing.
 rulegraph: setup
-	$(BIN)/snakemake --rulegraph --forceall | sed 's/color = "[^"]*"/color = "#3b6ea5"/' | tred | \
-	  dot -Tsvg > workflow/pictures/rules.svg.new
-	mv workflow/pictures/rules.svg.new workflow/pictures/rules.svg
+	$(BIN)/snakemake --rulegraph --forceall > workflow/pictures/rules.dot
+	sed 's/color = "[^"]*"/color = "#3b6ea5"/' workflow/pictures/rules.dot | tred | dot -Tsvg -o workflow/pictures/rules.svg
+	rm workflow/pictures/rules.dot

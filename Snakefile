@@ -47,7 +47,9 @@ onstart:
         files.require_writable(config["pathvars"]["results"])
         if not workflow.touch:
             run_progress.start(
-                this_run(workflow.dag), lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS})
+                Path(config["pathvars"]["results"]),
+                recorded_jobs(workflow.dag),
+                lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
             )
     except UserError as error:
         raise WorkflowError(str(error)) from None

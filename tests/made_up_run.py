@@ -18,10 +18,9 @@ class Results:
 
     def job(self, rule, name="a", dataset="digits", variant="", work=0) -> Job:
         cell = self.folder / "cells" / dataset / name
-        files = {"train": cell / "cell.json", "score": cell / "scores" / f"{variant}.parquet"}
         part = "/".join(filter(None, [rule, dataset, name, variant]))
         benchmark, log = self.folder / "benchmarks" / f"{part}.tsv", self.folder / "logs" / f"{part}.log"
-        return Job(rule, variant, dataset, cell, files.get(rule, cell / rule), benchmark, log, work)
+        return Job(rule, variant, dataset, cell, benchmark, log, work)
 
     def run(self, *jobs: Job, **facts) -> Run:
         known = {"started": START, "host": "elsewhere", "pid": 1234, "command": "snakemake all"}
@@ -34,7 +33,10 @@ class Results:
 
     def end(self, job: Job, at: float, seconds: object = 1.0, status="ok") -> None:
         """What a job leaves that ends at a time after it has run for so long."""
-        self.write(job.output, json.dumps({"status": status}), at)
+        if job.rule == "train":
+            self.write(job.cell / "cell.json", json.dumps({"status": status}), at)
+        if not job.log.exists():
+            self.write(job.log, "", at)
         self.write(job.benchmark, f"s\th:m:s\n{seconds}\t0:00:01\n", at)
 
     def say(self, job: Job, at: float, *records: str, begun: float | None = None) -> None:

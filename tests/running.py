@@ -1,10 +1,13 @@
 """Running Snakemake as a user does, in a copy of the project."""
 
+import copy
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from snakemake.utils import update_config
 
 
 def copy_project(project: Path, folder: Path) -> Path:
@@ -24,6 +27,14 @@ def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.
     if check:
         assert done.returncode == 0, done.stdout[-5000:]
     return done
+
+
+def laid_over(base: dict, *extra: dict) -> dict:
+    """A config with others laid over it, as Snakemake does."""
+    merged = copy.deepcopy(base)
+    for config in extra:
+        update_config(merged, copy.deepcopy(config))
+    return merged
 
 
 def planned(output: str) -> dict[str, int]:

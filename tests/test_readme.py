@@ -1,6 +1,5 @@
 """What the README tells users to write is accepted, and means what it says."""
 
-import copy
 import re
 import shlex
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import pytest
 import yaml
 from PIL import Image
-from running import copy_project, planned
+from running import copy_project, laid_over, planned
 
 from autoencoders import settings
 
@@ -35,15 +34,6 @@ def inline(project, start: str) -> list[str]:
         re.sub(r"^```.*?^```", "", (project / page).read_text(), flags=re.MULTILINE | re.DOTALL) for page in TESTED
     ]
     return [code for text in texts for code in re.findall(r"`([^`\n]+)`", text) if code.startswith(start)]
-
-
-def laid_over(base: dict, extra: dict) -> dict:
-    """As Snakemake lays one config over another: mappings key by key, everything else replaced."""
-    merged = copy.deepcopy(base)
-    for key, value in extra.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = laid_over(merged[key], value) if both else value
-    return merged
 
 
 @pytest.fixture

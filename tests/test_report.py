@@ -29,6 +29,8 @@ experiments:
   scatter: [{ dataset: digits, model: [dae, vae], filters: 2 }]
 """
 CONFIGS = ("config/demo.yaml", "tiny.yaml", "measured.yaml")
+# The name that make gives it, by the last of these.
+REPORT = "results/report-measured.html"
 CATEGORIES = [
     "1. Claims",
     "2. Figures",
@@ -68,18 +70,19 @@ def finished(project, tmp_path_factory) -> Path:
     folder = copy_project(project, tmp_path_factory.mktemp("report"))
     (folder / "measured.yaml").write_text(CONFIG)
     snakemake(folder, configs=CONFIGS)
-    environment = Path(sys.prefix)
-    command = ["make", "--file", project / "Makefile", "--old-file", environment / "installed", "report"]
-    variables = [f"VENV={environment}", f"CONFIG={' '.join(CONFIGS)}", "REPORT=report.html"]
-    done = subprocess.run([*command, *variables], cwd=folder, text=True, capture_output=True)
+    # A link, since its path may have spaces.
+    (folder / ".venv").symlink_to(sys.prefix)
+    command = ["make", "--file", project / "Makefile", "--old-file", ".venv/installed", "report"]
+    done = subprocess.run([*command, f"CONFIG={' '.join(CONFIGS)}"], cwd=folder, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"The report is {REPORT}" in done.stdout
     return folder
 
 
 @pytest.fixture
 def report(browser, finished) -> webdriver.Chrome:
     """The report, freshly opened."""
-    browser.get((finished / "report.html").as_uri())
+    browser.get((finished / REPORT).as_uri())
     return browser
 
 
@@ -166,7 +169,7 @@ def visit(browser, finished) -> Visit:
     """Every category, subcategory and result of the report, opened by clicks; each has to show its picture or page."""
     for kind in ("browser", "performance"):
         browser.get_log(kind)
-    browser.get((finished / "report.html").as_uri())
+    browser.get((finished / REPORT).as_uri())
     listed, opened = {}, []
     for category in CATEGORIES:
         for name in open_category(browser, category) or [None]:
@@ -329,6 +332,14 @@ def test_headers_and_first_column_stay_in_sight(made_up):
 
 
 # ---- without a browser
+
+
+def test_the_report_has_every_picture_and_page(finished):
+    """As Snakemake packs them, also where there is no Chromium to look at them."""
+    page = (finished / REPORT).read_text()
+    made = {path.name for path in (finished / "results/demo").rglob("*.html")}
+    made |= {path.name for path in (finished / "results/demo/figures").glob("*.png")}
+    assert len(made) > 15 and not {name for name in made if name not in page}
 
 
 RECORD = {

@@ -18,7 +18,7 @@ from running import copy_project, snakemake
 
 from autoencoders import run_record, run_status
 from autoencoders.errors import UserError
-from autoencoders.job_logs import read_log
+from autoencoders.job_logs import SILENT, read_log
 from autoencoders.progress import Point
 from autoencoders.run_status import DEAD, main, page, records
 
@@ -45,7 +45,7 @@ def test_a_runs_file_is_read_as_it_was_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = Results(Path("results/demo"))
     train, score = made.job("train", work=3), made.job("score", variant="inception")
-    download = replace(train, rule="download_dataset", cell=None, output=Path("resources/a.json"), due=False)
+    download = replace(train, rule="download_dataset", cell=None, due=False)
     run = made.run(train, score, download, command="snakemake -c1 'a b'")
     run_record.write(run)
     assert run_record.read(run.path) == run
@@ -227,19 +227,80 @@ def test_a_silent_job_tells_its_last_line_and_for_how_long(results):
     assert "\n0 of 1 jobs done\n" in page
     # Most jobs have nothing to say.
     results.write(job.log, "", START + 1)
-    assert "\n  fit_prior/digits/a/gmm: nothing yet (4 s ago)" in told(results.run(job), now=START + 5)
+    assert "\n  fit_prior/digits/a/gmm: nothing in its log (4 s ago)" in told(results.run(job), now=START + 5)
 
 
 def test_what_was_tried_again_or_interrupted_has_not_failed(results):
     jobs = [results.job("train", name) for name in "abc"]
-    results.say(jobs[0], START + 9, "ERROR no")
-    results.end(jobs[0], START + 8)
+    results.say(jobs[0], START + 8, "INFO computing")
+    results.end(jobs[0], START + 9)
     results.say(jobs[1], START + 9, PROGRESS, "ERROR interrupted by SIGINT; the next run goes on from here")
     results.say(jobs[2], START + 9, "INFO computing")
     page = told(results.run(*jobs))
     assert "other cells: 1 running, 0 failed, 1 remaining\nrunning:\n  train/digits/c: " in page
     assert "failed:" not in page and "/b" not in page
     assert "other cells: 0 running, 0 failed, 1 remaining" in told(results.run(*jobs[:2]))
+
+
+def test_what_a_group_does_again_runs_until_its_benchmark_is_newer_than_its_log(results):
+    """On a cluster a group that failed is computed whole; Snakemake then removes outputs and logs, no benchmarks."""
+    train, encode, score = results.job("train"), results.job("encode"), results.job("score", variant="inception")
+    results.end(train, START + 5)
+    results.end(encode, START + 10)
+    encode.log.unlink()
+    run = results.run(train, encode, score)
+    assert "0 of 1 cells scored, 1 more trained\nother cells: 0 running, 0 failed, 1 remaining" in told(run)
+    results.say(encode, START + 50, "INFO computing")
+    assert "other cells: 1 running, 0 failed, 0 remaining\nrunning:\n  encode/digits/a: computing" in told(run)
+    results.say(encode, START + 51, "ERROR no")
+    assert "other cells: 0 running, 1 failed, 0 remaining\nfailed:\n  encode/digits/a: no" in told(run)
+    results.end(encode, START + 52)
+    assert "0 failed, 1 remaining" in told(run) and "encode" not in told(run)
+
+
+def test_a_job_that_told_how_far_it_is_and_no_longer_does_is_silent(results):
+    jobs = [results.job("train", name) for name in "ab"]
+    results.say(jobs[0], START + 10, "INFO computing", PROGRESS)
+    results.say(jobs[1], START + 9, "INFO computing")
+    page = told(results.run(*jobs), now=START + 10 + SILENT)
+    assert "other cells: 1 running, 1 silent, 0 failed, 0 remaining\nrunning:\n  train/digits/b: computing" in page
+    assert "\nsilent:\n  train/digits/a: epoch 3/100" in page and " left, until" not in page
+    assert "other cells: 2 running, 0 failed, 0 remaining\n" in told(results.run(*jobs), now=START + 9 + SILENT)
+
+
+def test_the_time_zone_of_a_jobs_machine_does_not_matter(results, monkeypatch):
+    job = results.job("train")
+    results.say(job, START + 600, "INFO computing", PROGRESS, begun=START)
+    for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert read_log(job.log).begun == START
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_names_of_jobs_begin_below_logs_whatever_a_dataset_is_called(results):
+    assert results.job("train", dataset="blogs").name == "train/blogs/a"
+    assert results.job("train", dataset="logs").name == "train/logs/a"
+
+
+def test_runs_behind_a_link_are_found_once(results, tmp_path):
+    run_record.write(results.run(results.job("train")))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "demo").symlink_to(results.folder)
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
+    assert len(records(tmp_path / "elsewhere")) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"images": {"train": Infinity}, "status": NaN}'])
+def test_odd_results_end_nothing(results, text):
+    train, score = results.job("train", work=1), results.job("score", variant="inception")
+    results.end(train, START + 5)
+    results.end(score, START + 6)
+    results.write(train.cell / "cell.json", text, START + 5)
+    results.write(results.folder / "datasets" / "digits" / "dataset.json", text, START)
+    other = results.job("train", "b", work=1)
+    assert "1 of 1 cells scored" in told(results.run(train, score, other))
 
 
 def test_a_run_that_has_stopped_says_so_and_no_job_of_it_runs_for_ever(results):

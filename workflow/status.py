@@ -3,6 +3,10 @@
 import sys
 from pathlib import Path
 
+# It runs by whatever Python there is.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("Python 3.11 or newer is needed: make status PYTHON=python3.12")
+
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 
 from autoencoders.run_status import main

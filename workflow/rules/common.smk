@@ -1,4 +1,6 @@
 # What several rules' files share: the checked config, and the functions that rules name.
+import hashlib
+import json
 import math
 import os
 import re
@@ -66,6 +68,11 @@ def modules(script):
     the prefix of a workflow that uses this one as a module does not move them.
     """
     return local([os.path.relpath(file) for file in imports.imported_modules(SCRIPTS / f"{script}.py")])
+
+
+def digest(settings):
+    """Stands for many settings among the params of a rule: Snakemake prints these whole where they have changed."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def for_cells(pattern):
@@ -158,13 +165,9 @@ def objective_options(wildcards):
     return {key: model[key] for key in ("beta", "kl_reduction", "noise")}
 
 
-def this_run(dag):
+def recorded_jobs(dag):
     """What a run is about, in the words of autoencoders.run_record: the jobs of its plan that leave files."""
-    import shlex
-    import socket
-    import time
-
-    from autoencoders.run_record import Job, Run
+    from autoencoders.run_record import Job
 
     results, jobs = Path(config["pathvars"]["results"]), []
     for job in dag.jobs:
@@ -178,11 +181,10 @@ def this_run(dag):
                 work = training_flops(job.wildcards)
             elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
                 work = config["priors"][variant]["components"] * int(job.wildcards.latent) ** 2
-        files = Path(job.output[-1]), Path(job.benchmark), Path(job.log[0])
+        files = Path(job.benchmark), Path(job.log[0])
         dataset = job.wildcards.get("dataset", "")
         jobs.append(Job(name, variant, dataset, cell, *files, work, dag.needrun(job)))
-    command = shlex.join(["snakemake", *sys.argv[1:]])
-    return Run(results, tuple(jobs), time.time(), socket.gethostname(), os.getpid(), command)
+    return jobs
 
 
 def priors_of_kind(kind):

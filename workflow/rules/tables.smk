@@ -33,7 +33,7 @@ rule provenance:
         mem_mb=500,
         runtime=5,
     params:
-        config=config,
+        config=digest(config),
         code=provenance.code_version(),
     message:
         "recording the config, the code and the versions"
@@ -126,7 +126,7 @@ rule table1:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
-        experiments={name: cells_of(name) for name in config["run"]},
+        experiments=digest([[name, cells_of(name)] for name in config["run"]]),
     message:
         "writing Table 1: the experiments"
     script:

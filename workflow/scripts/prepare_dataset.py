@@ -11,9 +11,9 @@ from autoencoders.preparation import describe, prepare
 
 if __name__ == "__main__":
     with job(snakemake):
-        # No param: where downloads lie changes no result.
-        resources = snakemake.config["pathvars"]["resources"]
-        arrays = prepare(snakemake.params.dataset, Path(resources, "datasets", snakemake.wildcards.dataset))
+        # Downloads lie beside their manifest, which comes first; a dataset without one looks for none.
+        files = [Path(file) for file in snakemake.input.source]
+        arrays = prepare(snakemake.params.dataset, files[0].with_suffix("") if files else Path())
         for split in arrays:
             write_npz(snakemake.output[split], arrays[split])
         write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays))

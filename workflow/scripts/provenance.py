@@ -8,5 +8,5 @@ if __name__ == "__main__":
     with job(snakemake):
         write_json(
             snakemake.output[0],
-            {"config": snakemake.params.config, "code": snakemake.params.code, "versions": package_versions()},
+            {"config": snakemake.config, "code": snakemake.params.code, "versions": package_versions()},
         )

@@ -30,7 +30,7 @@ def prepared_images(info: Path) -> int | None:
     """The training images of a dataset by the dataset.json that its preparation writes; None where it has not yet."""
     try:
         return int(json.loads(info.read_text())["images"]["train"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None  # Whoever computes with a broken file tells of it.
 
 

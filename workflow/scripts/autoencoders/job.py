@@ -23,16 +23,21 @@ class LogFile(logging.FileHandler):
             super().handleError(record)
 
 
+def job_name(log_file: Path) -> str:
+    """A job's name by its log: its path below logs/, such as train/cifar10/dae/f32-d1-z64-s0."""
+    _, _, name = f"/{log_file.with_suffix('').as_posix()}".partition("/logs/")
+    return name or log_file.stem
+
+
 @contextlib.contextmanager
 def job(snakemake) -> Iterator[None]:
     """Log to the rule's log file and, but for lines of progress, to the terminal; end with a readable message on an
     error.
 
-    Lines on the terminal begin with the job's name, since several jobs may share it: its log's path below logs/, such
-    as train/cifar10/dae/f32-d1-z64-s0.
+    Lines on the terminal begin with the job's name, since several jobs may share it.
     """
     log_file = Path(snakemake.log[0])
-    name = log_file.with_suffix("").as_posix().split("logs/")[-1]
+    name = job_name(log_file)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))

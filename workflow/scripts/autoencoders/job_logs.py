@@ -16,6 +16,8 @@ from autoencoders.progress import Point, read_point
 from autoencoders.run_record import Job, written
 
 RECORD = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} ([A-Z]+) (.*)")
+# Seconds after which a job that has told how far it is, as it does every ten seconds, is taken for dead.
+SILENT = 300
 # So many bytes at the end of a log are read.
 TAIL = 65_536
 
@@ -40,6 +42,10 @@ class Log:
         """
         return not self.failed and not self.interrupted
 
+    def goes_on(self, now: float) -> bool:
+        """Whether the job may be under way: open, and not silent for too long for one that tells how far it is."""
+        return self.open and (self.point is None or now - self.written < SILENT)
+
 
 def read_log(path: Path) -> Log | None:
     """None where there is no log, or it can't be read."""
@@ -61,7 +67,7 @@ def read_log(path: Path) -> Log | None:
     said = next((line for line in reversed(lines) if line.strip()), "")
     record = RECORD.fullmatch(said)
     return Log(
-        begun=_time_of(first.decode(errors="replace").rstrip(), otherwise=at),
+        begun=at - _seconds_between(first.decode(errors="replace").rstrip(), records[-1][0] if records else ""),
         written=at,
         failed=level == "ERROR" and not interrupted,
         interrupted=interrupted,
@@ -70,20 +76,21 @@ def read_log(path: Path) -> Log | None:
     )
 
 
-def _time_of(line: str, otherwise: float) -> float:
-    record = RECORD.fullmatch(line)
+def _seconds_between(first: str, last: str) -> float:
+    """By the clock of the job's machine, whose time zone may be another; 0 where a line is no record."""
+    records = [RECORD.fullmatch(line) for line in (first, last)]
     try:
-        return datetime.fromisoformat(record[1]).timestamp() if record else otherwise
-    except (ValueError, OverflowError, OSError):
-        return otherwise
+        begun, ended = (datetime.fromisoformat(record[1]) for record in records if record)
+    except ValueError:
+        return 0.0
+    return max((ended - begun).total_seconds(), 0.0)
 
 
 def read_logs(jobs: Iterable[Job], since: float) -> dict[Job, Log]:
     """The logs of those of ``jobs`` that have begun since then, and not ended well."""
     found = {}
     for job in jobs:
-        # Snakemake writes the benchmark of a job that has ended well. One that failed before has a new log by now.
-        if job.due and written(job.benchmark) < since <= written(job.log):
+        if since <= written(job.log) and not job.has_ended(since):
             log = read_log(job.log)
             if log is not None:
                 found[job] = log

@@ -16,7 +16,7 @@ import numpy as np
 
 from autoencoders.checkpoints import Checkpoint
 from autoencoders.errors import UserError
-from autoencoders.progress import logger as progress_logger
+from autoencoders.progress import tell
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None
         each = (now - started) / (iterations - done)
         at_once = 10 if each < 30 else max(1, int(300 / each))
         if now - last_line >= 10:
-            progress_logger.info(
+            tell(
                 "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g in one, below %.2g is the end; "
                 "at most %s left",
                 *(iterations, each, (bound - previous) / model.n_iter_, model.tol),

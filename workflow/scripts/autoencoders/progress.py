@@ -51,6 +51,11 @@ def clock(seconds: int) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
+def tell(text: str, *arguments: object) -> None:
+    """Log a line of progress: it goes into the job's log and, unlike others, not to the terminal."""
+    logger.info(text, *arguments)
+
+
 class Progress:
     """Logs at most one line every ``interval`` seconds, and one at the end.
 
@@ -93,7 +98,7 @@ class Progress:
         if self.done == self.logged:
             return
         self.logged, self.last_line = self.done, time.monotonic()
-        logger.info("%s", self.point(detail))
+        tell("%s", self.point(detail))
 
     def step(self, count: int) -> None:
         """Advance, and log where a line is due."""

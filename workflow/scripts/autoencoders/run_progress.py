@@ -8,6 +8,9 @@ Snakemake counts jobs, which says little where one cell costs a hundred times as
 import contextlib
 import math
 import os
+import shlex
+import socket
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -19,7 +22,7 @@ from pathlib import Path
 from autoencoders import run_record
 from autoencoders.job_logs import Log, read_logs
 from autoencoders.progress import Point
-from autoencoders.run_record import Job, Run, written
+from autoencoders.run_record import Job, Run
 from autoencoders.time_left import counted_images, has_diverged, seconds_left
 
 # At least so many seconds are between two lines.
@@ -50,7 +53,7 @@ def ended_cells(jobs: Iterable[Job], since: float) -> dict[str, dict[Path, bool]
     of_cells: dict[str, dict[Path, bool]] = {"score": defaultdict(lambda: True), "train": defaultdict(lambda: True)}
     for job in jobs:
         if job.rule in of_cells:
-            of_cells[job.rule][job.cell] &= not job.due or written(job.output) >= since
+            of_cells[job.rule][job.cell] &= job.has_ended(since)
     return of_cells
 
 
@@ -62,7 +65,7 @@ def standing(jobs: Iterable[Job], since: float) -> Standing:
     rule = "score" if of_cells["score"] else "train"
     ended = done[rule]
     if not of_cells[rule]:
-        finished = sum(not job.due or written(job.benchmark) >= since for job in jobs)
+        finished = sum(job.has_ended(since) for job in jobs)
         return Standing("jobs done", len(jobs), finished, diverged=0, trained=0)
     return Standing(
         what={"score": "cells scored", "train": "cells trained"}[rule],
@@ -92,7 +95,7 @@ def where(point: Point) -> str:
 
 def said(log: Log) -> str:
     """Where the job of a log stands, or what it has said last."""
-    return where(log.point) if log.open and log.point else log.last or "nothing yet"
+    return where(log.point) if log.open and log.point else log.last or "nothing in its log"
 
 
 def doing(running: Mapping[Job, Log]) -> str:
@@ -138,7 +141,7 @@ def watch(run: Run, log: Callable[[str], None], pauses: Iterable[None]) -> None:
         if at == said and (at.ended == at.total or now - said_at < SILENCE):
             continue
         logs = read_logs(run.jobs, run.started)
-        current = doing({job: found for job, found in logs.items() if found.open})
+        current = doing({job: found for job, found in logs.items() if found.goes_on(now)})
         if at != said or current:
             log(line(at, time_left(run, logs, now), now) + (f"; now {current}" if current else ""))
             said, said_at = at, now
@@ -154,12 +157,15 @@ def pauses_of(run: Run) -> Iterator[None]:
         yield
 
 
-def start(run: Run, log: Callable[[str], None]) -> None:
-    """Write what ``run`` is about for `make status`, and watch it in a thread that ends with the process.
+def start(folder: Path, jobs: Iterable[Job], log: Callable[[str], None]) -> None:
+    """Write what this process's run with results in ``folder`` is about, for `make status`, and watch it in a thread
+    that ends with the process.
 
     ``log`` prints a line: at most one every INTERVAL seconds, when a cell has ended or been trained, and else one every
     SILENCE seconds. All is read from the files that the jobs leave, their logs among them, since they may run on other
     machines. Raises UserError where the run's file can't be written.
     """
+    command = shlex.join(["snakemake", *sys.argv[1:]])
+    run = Run(folder, tuple(jobs), time.time(), socket.gethostname(), os.getpid(), command)
     run_record.write(run)
     threading.Thread(target=watch, args=(run, log, pauses_of(run)), name="progress", daemon=True).start()

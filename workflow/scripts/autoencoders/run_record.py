@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autoencoders.errors import UserError
+from autoencoders.files import write_json
+from autoencoders.job import job_name
 
 # Below the results folder, beside the logs that it leads to.
 NAME = Path("logs", "run.json")
@@ -21,16 +23,15 @@ class Job:
     """A job of a run; ``due`` where it has to run, or else its output is there already.
 
     ``variant`` sets apart the jobs of a rule that are not alike: a prior's or an extractor's name, or "". ``dataset``
-    is "" and ``cell``, a cell's folder, None where a job has none. ``output`` is the file that the job writes last.
-    ``work`` is what its time grows with, for each training image: for train `workload.training_flops`, for a mixture
-    its components times the square of its units. It is 0 for others, whose time is mostly their start.
+    is "" and ``cell``, a cell's folder, None where a job has none. ``work`` is what its time grows with, for each
+    training image: for train `workload.training_flops`, for a mixture its components times the square of its units. It
+    is 0 for others, whose time is mostly their start.
     """
 
     rule: str
     variant: str
     dataset: str
     cell: Path | None
-    output: Path
     benchmark: Path
     log: Path
     work: int
@@ -38,11 +39,19 @@ class Job:
 
     @property
     def name(self) -> str:
-        """As its lines on the terminal begin: train/cifar10/dae/f32-d1-z64-s0."""
-        return self.log.with_suffix("").as_posix().split("logs/")[-1]
+        """As its lines on the terminal begin."""
+        return job_name(self.log)
+
+    def has_ended(self, since: float) -> bool:
+        """Whether it was done before, or has ended well since then.
+
+        Snakemake writes the benchmark of a job that has ended well, after the last line of its log. It lets it stand
+        where the job is done again, as one is whose group failed on a cluster: its log is newer then, or missing.
+        """
+        return not self.due or since <= written(self.benchmark) >= written(self.log) > -math.inf
 
 
-PATHS = ("cell", "output", "benchmark", "log")
+PATHS = ("cell", "benchmark", "log")
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,6 @@ def write(run: Run) -> None:
     A run with the same results folder that began before is forgotten. Raises UserError where the disk is full or the
     folder can't be written to.
     """
-    # Imported here: it imports NumPy, which readers do without.
-    from autoencoders.files import write_json
 
     def relative(job: Job) -> dict:
         paths = {key: getattr(job, key) for key in PATHS}

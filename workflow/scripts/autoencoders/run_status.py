@@ -25,8 +25,14 @@ LISTED = 20
 
 def records(folder: Path) -> list[Path]:
     """The files of all runs with results in ``folder`` or below it."""
-    found = []
-    for place, folders, _ in os.walk(folder):
+    found, seen = [], set()
+    # A results folder is often a link to a larger disk.
+    for place, folders, _ in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         path = Path(place, run_record.NAME)
         if path.is_file():
             found.append(path)
@@ -56,22 +62,22 @@ def ago(seconds: float) -> str:
     return f"{max(round(seconds), 0)} s ago" if seconds < 60 else f"{duration(seconds)} ago"
 
 
-def cell_counts(run: Run, logs: Mapping[Job, Log], under_way: str) -> dict[str, int]:
-    """How many of the cells that have not ended have a job under way, which is called so, have one that failed, and the
-    rest.
-    """
+def cell_counts(run: Run, kinds: Mapping[str, Mapping[Job, Log]]) -> dict[str, int]:
+    """How many of the cells that have not ended have a job of each kind, the last of their kinds, and the rest."""
     of_cells = ended_cells(run.jobs, run.started)
     cells = {cell for cell, ended in (of_cells["score"] or of_cells["train"]).items() if not ended}
-    failed = cells & {job.cell for job, log in logs.items() if log.failed}
-    running = cells & {job.cell for job, log in logs.items() if log.open} - failed
-    return {under_way: len(running), "failed": len(failed), "remaining": len(cells - failed - running)}
+    of_kinds = {}
+    for kind, logs in reversed(kinds.items()):
+        of_kinds[kind] = cells & {job.cell for job in logs}
+        cells -= of_kinds[kind]
+    return {kind: len(of_kinds[kind]) for kind in kinds} | {"remaining": len(cells)}
 
 
 def page(run: Run, now: float) -> str:
     """What people are told of a run at the time ``now``."""
     logs = read_logs(run.jobs, run.started)
     alive = goes_on(run, now)
-    finished = all(not job.due or written(job.benchmark) >= run.started for job in run.jobs)
+    finished = all(job.has_ended(run.started) for job in run.jobs)
     if finished:
         state = "it has finished"
     elif alive:
@@ -85,12 +91,17 @@ def page(run: Run, now: float) -> str:
         f"begun {begun:%a} {begun.day} {begun:%b %H:%M}; {state}",
         line(standing(run.jobs, run.started), time_left(run, logs, now) if alive else None, now),
     ]
-    under_way = "running" if alive else "without an end"
-    counts = cell_counts(run, logs, under_way)
+    kinds = {"running": {}, "silent": {}} if alive else {"without an end": {}}
+    kinds["failed"] = {job: log for job, log in logs.items() if log.failed}
+    for job, log in logs.items():
+        if log.open:
+            kinds["without an end" if not alive else "running" if log.goes_on(now) else "silent"][job] = log
+    counts = cell_counts(run, kinds)
+    shown = [(kind, count) for kind, count in counts.items() if count or kind != "silent"]
     if any(counts.values()):
-        lines.append("other cells: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-    lines += listed(f"{under_way}:", {job: log for job, log in logs.items() if log.open}, now)
-    lines += listed("failed:", {job: log for job, log in logs.items() if log.failed}, now)
+        lines.append("other cells: " + ", ".join(f"{count} {kind}" for kind, count in shown))
+    for kind, found in kinds.items():
+        lines += listed(f"{kind}:", found, now)
     return "\n".join(map(printable, lines))
 
 

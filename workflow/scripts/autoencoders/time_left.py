@@ -23,7 +23,7 @@ MOST = 1e9
 def has_diverged(cell: Path) -> bool:
     try:
         return json.loads((cell / "cell.json").read_text())["status"] == "diverged"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
 
 
@@ -93,24 +93,26 @@ def seconds_left(
     """
     jobs = [job for job in jobs if job.due and job.cell is not None]
     ends = {job: written(job.benchmark) for job in jobs}
-    ended = {job: read_seconds(job.benchmark) for job in jobs if ends[job] >= since}
+    ended = {job: read_seconds(job.benchmark) for job in jobs if job.has_ended(since)}
     known = {job: seconds for job, seconds in ended.items() if math.isfinite(seconds)}
-    running = {job: logs[job] for job in jobs if job in logs and job not in ended and logs[job].open}
+    running = {job: logs[job] for job in jobs if job in logs and job not in ended and logs[job].goes_on(now)}
     if not known and not running:
         return None
     # A cell that diverged ended early: its jobs say nothing of others.
     diverged = {cell for cell in {job.cell for job in ended} if has_diverged(cell)}
     seconds = {job: math.nan if job.cell in diverged else seconds for job, seconds in ended.items()}
+    spent = {job: max(now - log.begun, 0.0) for job, log in running.items()}
     told = {}
     for job, log in running.items():
         # A training is one work; others are several, and tell of the present one.
         if job.rule == "train" and log.point is not None and log.point.left is not None:
             told[job] = float(log.point.left)
-            seconds[job] = told[job] / (1 - log.point.percent / 100) if log.point.percent < 100 else math.nan
+            # Whole percents say little of what is left near the end. Before that they count what an earlier job did.
+            rest = 1 - log.point.percent / 100
+            seconds[job] = told[job] / rest if rest > 0.1 else spent[job] + told[job]
     left = expected_seconds(jobs, seconds, images)
     if left is None:
         return None
-    spent = {job: max(now - log.begun, 0.0) for job, log in running.items()}
     left |= told | {job: max(left[job] - spent[job], 0.0) for job in running.keys() - told.keys()}
     first = min([ends[job] - seconds for job, seconds in known.items()] + [log.begun for log in running.values()])
     at_once = (sum(known.values()) + sum(spent.values())) / max(now - first, 1e-9)
