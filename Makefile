@@ -23,26 +23,31 @@ setup: $(VENV)/installed
 $(VENV)/installed: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, and $(PYTHON) is `$(PYTHON) --version`. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing PyTorch and the other packages once: on Linux a download of 3 GB, for some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml
+	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml --rerun-incomplete
 	@echo
 	@echo "The demo is complete. Look at"
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
 	@echo "  results/demo/tables/                          table1.md to table3.md, claims.md and others"
 	@echo "  results/demo/cells/                           every cell's samples.png and reconstructions.png"
 	@echo "  make report                                   puts all of it on one page"
-	@echo "Next: README.md, section \"The paper's run\"."
+	@echo "Next: README.md, sections \"Change something\" and \"The paper's run\"."
 
-# REPORT=results/report.zip for hundreds of cells: a page beside its pictures.
+# CONFIG="config/demo.yaml mine.yaml" for one laid over another, REPORT=results/report.zip for hundreds of cells: a page beside its pictures.
 report: CONFIG ?= config/demo.yaml
 report: REPORT ?= results/report-$(basename $(notdir $(lastword $(CONFIG)))).html
 report: setup
+	@for file in $(CONFIG); do test -e "$$file" || { echo "There is no config $$file."; exit 1; }; done
+	@$(BIN)/snakemake all --dry-run --configfile $(CONFIG) | grep -q "Nothing to be done" || { \
+	  echo "The results of $(CONFIG) are not complete, or another config has made the tables anew. First run"; \
+	  echo "  snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)    (on a GPU: gpu=1)"; exit 1; }
 	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG)
-	@echo "The report is $(REPORT): open it in a browser."
+	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the page in it)."
 
 # At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.
 status: export RESULTS ?= results

@@ -43,14 +43,17 @@ def paper(project) -> dict:
 
 def test_every_config_example_is_valid(project, paper, tmp_path):
     examples = blocks(project, "yaml")
-    assert len(examples) == 6
+    assert len(examples) == 7
     counts = []
     for example in examples:
         (tmp_path / "a").mkdir(exist_ok=True)
-        config = settings.resolve(laid_over(paper, yaml.safe_load(example.replace("path/to/images", str(tmp_path)))))
+        demo = yaml.safe_load((project / "config" / "demo.yaml").read_text()) if "digits" in example else {}
+        mine = yaml.safe_load(example.replace("path/to/images", str(tmp_path)))
+        config = settings.resolve(laid_over(paper, demo, mine))
         counts.append(len(settings.cells(config)))
-    # the paper's cells; seeds x these; CelebA's and 20 CIFAR-10 networks x latent sizes; widths x models x latent sizes
-    assert counts == [346, 3 * 346, 66 + 20 * 3, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
+    # the paper's cells; seeds x these; CelebA's and 20 CIFAR-10 networks x latent sizes; the demo's without two of 64
+    # units and with four of 6 filters; widths x models x latent sizes
+    assert counts == [346, 3 * 346, 66 + 20 * 3, 30 - 2 + 4, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
 
 
 @pytest.mark.parametrize("name", ["demo", "laptop", "precision"])

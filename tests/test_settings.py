@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -573,6 +574,25 @@ def test_a_folder_without_images_is_refused(paper, tmp_path):
     assert f"datasets.mine: '{tmp_path}' holds no images (.bmp, " in fault
 
 
+def test_a_new_image_that_is_none_is_refused_before_what_was_prepared_is_deleted(paper, images):
+    """Else Snakemake deletes it, and everything is trained again, although the image is removed again."""
+    paper["pathvars"] = {"results": f"{images}/results"}
+    source = {"source": "folder", "folder": {"train": f"{images}/images"}}
+    (images / "images" / "bad.png").write_bytes(b"no image")
+    # The first preparation says so itself.
+    assert not looked_at(paper, **source)
+    prepared = images / "results" / "datasets" / "mine" / "dataset.json"
+    prepared.parent.mkdir(parents=True)
+    prepared.touch()
+    os.utime(prepared, (0, 0))
+    (fault,) = looked_at(paper, **source)
+    assert f"{images}/images/bad.png cannot be read as an image" in fault and "remove it" in fault
+    # What was there before has been read.
+    later = (images / "images" / "bad.png").stat().st_ctime + 1
+    os.utime(prepared, (later, later))
+    assert not looked_at(paper, **source)
+
+
 def test_only_datasets_that_run_and_are_here_are_looked_at(paper, images):
     """The paper's own are not downloaded here; a dataset that does not run need not fit."""
     assert not list(first_look.find_misfits(settings.resolve(paper)))
@@ -648,6 +668,9 @@ def test_a_file_in_place_of_a_folder_is_named(paper, tmp_path, key):
 
 
 def test_a_flat_folder_has_no_labels_for_a_classifier(paper, tmp_path):
+    (fault,) = first_look.find_misfits(settings.resolve(own_images(paper, tmp_path, extractors=["classifier"])))
+    assert "holds no images" in fault
+    (tmp_path / "a.png").touch()
     with pytest.raises(UserError, match="a classifier needs labels"):
         settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
     (tmp_path / "cats").mkdir()

@@ -12,6 +12,9 @@ from pathlib import Path
 from autoencoders import locations, settings
 from autoencoders.errors import UserError
 
+# So many new images of a folder are read at most, which takes seconds.
+MOST = 2000
+
 
 def find_misfits(config: dict) -> Iterator[str]:
     """A line for a results folder that is none, and for each dataset of a resolved config that runs and whose images do
@@ -30,7 +33,7 @@ def find_misfits(config: dict) -> Iterator[str]:
             if dataset["source"] == "parquet":
                 look_at_parquet(dataset)
             elif dataset["source"] == "folder":
-                look_at_folders(dataset)
+                look_at_folders(dataset, Path(config["pathvars"]["results"], "datasets", name, "dataset.json"))
         except UserError as error:
             yield f"datasets.{name}: {error}"
 
@@ -56,8 +59,13 @@ def look_at_parquet(dataset: dict) -> None:
             prepare_split(source, dataset["crop"], dataset["size"], limit=1)
 
 
-def look_at_folders(dataset: dict) -> None:
-    """Raises UserError for a folder without an image, and where the first that is found is smaller than the crop."""
+def look_at_folders(dataset: dict, info: Path) -> None:
+    """Raises UserError for a folder without an image, and where the first that is found is smaller than the crop.
+
+    ``info`` is the dataset.json that the preparation wrote, if it has. Images that have come since then are read: one
+    that can't be would end the preparation after Snakemake has deleted what was prepared before, and all that was
+    trained on that would be trained anew, although the image is removed again.
+    """
     from autoencoders.preparation import prepare_split
     from autoencoders.sources import files_source
 
@@ -66,5 +74,11 @@ def look_at_folders(dataset: dict) -> None:
         found = list(itertools.islice(locations.find_images(Path(folder).expanduser()), 1))
         if not found:
             raise UserError(f"{folder!r} holds no images ({', '.join(sorted(locations.EXTENSIONS))}).")
-        if dataset["crop"] is not None:
-            prepare_split(files_source(found, None), dataset["crop"], dataset["size"])
+        if dataset["crop"] is None:
+            found = []
+        if info.exists():
+            every = locations.find_images(Path(folder).expanduser())
+            # A file that was copied or moved here keeps the time when it was written, and has a new one of its entry.
+            new = (path for path in every if path.stat().st_ctime > info.stat().st_mtime)
+            found += itertools.islice(new, MOST)
+        prepare_split(files_source(found, None), dataset["crop"], dataset["size"])

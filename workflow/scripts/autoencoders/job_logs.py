@@ -16,6 +16,7 @@ from autoencoders.progress import Point, read_point
 from autoencoders.run_record import Job, written
 
 RECORD = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} ([A-Z]+) (.*)")
+TRACEBACK = "Traceback (most recent call last):"
 # Seconds after which a job that has told how far it is, as it does every ten seconds, is taken for dead.
 SILENT = 300
 # So many bytes at the end of a log are read.
@@ -25,7 +26,8 @@ TAIL = 65_536
 @dataclass(frozen=True)
 class Log:
     """A job's log: when it was ``begun`` and last ``written`` (seconds since the epoch), whether it ends with an error
-    or with an interruption, its ``last`` line, and the last ``point`` that it tells of, if any.
+    or with an interruption, its ``last`` line (or the message of several lines that it ends with), and the last
+    ``point`` that it tells of, if any.
     """
 
     begun: float
@@ -66,12 +68,16 @@ def read_log(path: Path) -> Log | None:
     interrupted = level == "ERROR" and text.startswith("interrupted")
     said = next((line for line in reversed(lines) if line.strip()), "")
     record = RECORD.fullmatch(said)
+    last = record[3] if record else said
+    if level == "ERROR" and not record and TRACEBACK not in lines:
+        # A message of several lines.
+        last = " ".join([text, *lines[lines.index(records[-1][0]) + 1 :]])
     return Log(
         begun=at - _seconds_between(first.decode(errors="replace").rstrip(), records[-1][0] if records else ""),
         written=at,
         failed=level == "ERROR" and not interrupted,
         interrupted=interrupted,
-        last=record[3] if record else said,
+        last=last,
         point=points[-1] if points else None,
     )
 

@@ -84,7 +84,8 @@ def page(run: Run, now: float) -> str:
         state = f"it goes on (process {run.pid} on {run.host})"
     else:
         seen = ago(now - written(run.path))
-        state = f"it has stopped (last sign of life {seen}, on {run.host}); the same command does the rest"
+        state = f"it has stopped (last sign of life {seen}, on {run.host}); the same command does the rest, with "
+        state += "--rerun-incomplete after snakemake --unlock where Snakemake itself was killed"
     begun = datetime.fromtimestamp(run.started)
     lines = [
         f"{run.folder}: {run.command}",
@@ -99,7 +100,8 @@ def page(run: Run, now: float) -> str:
     counts = cell_counts(run, kinds)
     shown = [(kind, count) for kind, count in counts.items() if count or kind != "silent"]
     if any(counts.values()):
-        lines.append("other cells: " + ", ".join(f"{count} {kind}" for kind, count in shown))
+        told = ", ".join(f"{count} {kind}" for kind, count in shown)
+        lines.append(f"of the other {sum(counts.values())}: {told}")
     for kind, found in kinds.items():
         lines += listed(f"{kind}:", found, now)
     return "\n".join(map(printable, lines))

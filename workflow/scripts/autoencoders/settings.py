@@ -242,7 +242,10 @@ def check_names(config: dict) -> Iterator[str]:
     def unknown(path: str, name: str, kind: str) -> str:
         close = difflib.get_close_matches(name, config[kind], n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{path}: there is no {kind.removesuffix('s')} {name!r}.{guess} There are: {', '.join(config[kind])}."
+        known = f"There are: {', '.join(config[kind])}."
+        if kind == "datasets" and not close:
+            known += " For another config's, name both behind one flag: --configfile config/demo.yaml mine.yaml"
+        return f"{path}: there is no {kind.removesuffix('s')} {name!r}.{guess} {known}"
 
     for index, name in enumerate(config["run"]):
         if name not in config["experiments"]:
@@ -359,6 +362,8 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
                 yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
             else:
                 labelled = any(child.is_dir() and not child.name.startswith(".") for child in folder.iterdir())
+                if not any(folder.iterdir()):
+                    labelled = None  # That it is empty is said by those who look for images.
     if labelled is False and "classifier" in dataset["extractors"]:
         yield (
             f"datasets.{name}.extractors: a classifier needs labels, and this dataset has none. "
