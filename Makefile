@@ -29,7 +29,8 @@ $(VENV)/installed: envs/requirements.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml --rerun-incomplete
+	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml --rerun-incomplete || { \
+	  echo "If it was locked, and nothing else runs here: $(BIN)/snakemake --unlock, then make demo"; exit 1; }
 	@echo
 	@echo "The demo is complete. Look at"
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
@@ -43,10 +44,12 @@ report: CONFIG ?= config/demo.yaml
 report: REPORT ?= results/report-$(basename $(notdir $(lastword $(CONFIG)))).html
 report: setup
 	@for file in $(CONFIG); do test -e "$$file" || { echo "There is no config $$file."; exit 1; }; done
-	@$(BIN)/snakemake all --dry-run --configfile $(CONFIG) | grep -q "Nothing to be done" || { \
-	  echo "The results of $(CONFIG) are not complete, or another config has made the tables anew. First run"; \
-	  echo "  snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)    (on a GPU: gpu=1)"; exit 1; }
-	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG)
+	@plan=$$($(BIN)/snakemake all --dry-run --configfile $(CONFIG) 2>&1) || { echo "$$plan"; exit 1; }; \
+	case "$$plan" in *"Nothing to be done"*) ;; *) echo "$$plan" | sed -n '/^Job stats:/,/^total/p'; \
+	  echo "These would be made anew, since config or code have changed, or are missing: \`snakemake all -n\` says which."; \
+	  echo "The report has what is there."; esac
+	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG) || { \
+	  echo "Is all of it made? If not, first: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; exit 1; }
 	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the page in it)."
 
 # At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.
@@ -80,5 +83,7 @@ soak: setup
 # tred leaves out the arrows that follow from others; Snakemake's colours mean nothing.
 rulegraph: setup
 	$(BIN)/snakemake --rulegraph --forceall > workflow/pictures/rules.dot
-	sed 's/color = "[^"]*"/color = "#3b6ea5"/' workflow/pictures/rules.dot | tred | dot -Tsvg -o workflow/pictures/rules.svg
-	rm workflow/pictures/rules.dot
+	sed -i.bak 's/color = "[^"]*"/color = "#3b6ea5"/' workflow/pictures/rules.dot
+	tred workflow/pictures/rules.dot > workflow/pictures/rules.dot.bak
+	dot -Tsvg workflow/pictures/rules.dot.bak -o workflow/pictures/rules.svg
+	rm workflow/pictures/rules.dot*

@@ -153,6 +153,19 @@ def test_of_jobs_under_way_what_is_left_counts(results):
     assert left_of(jobs[:4], START + 300) == 0
 
 
+@pytest.mark.parametrize("percent", [50, 88, 90, 95, 99])
+def test_a_training_that_went_on_from_a_checkpoint_took_what_its_percents_say(results, percent):
+    """Two trainings of 10 hours. This job of the one has run for a minute; an earlier one did the rest."""
+    jobs = [results.job("train", name, work=1) for name in "ab"]
+    left = (100 - percent) * 360
+    clock = f"{left // 3600}:{left // 60 % 60:02}:00"
+    said = f"INFO training: {percent}%, 1 images/s, {clock} left"
+    results.say(jobs[0], START + 60, "INFO going on", said, begun=START)
+    told = left_of(jobs, START + 60)
+    # A percent is known to half of one: of what is left, that is the more, the less is left.
+    assert told == pytest.approx(left + 36_000, rel=0.5 / (100.5 - percent) if percent > 89 else 0.01)
+
+
 def test_a_run_is_known_by_its_first_trainings(results):
     """Before any has ended, from their speed; the work of others follows from that."""
     jobs = [results.job("train", name, work=work) for name, work in (("a", 1), ("b", 1), ("c", 3))]

@@ -5,9 +5,9 @@ import io
 import itertools
 import json
 import math
-import os
 import subprocess
 import sys
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 from running import copy_project, snakemake
 
-from autoencoders import first_look, settings
+from autoencoders import first_look, locations, settings
 from autoencoders.errors import UserError
 
 
@@ -574,23 +574,87 @@ def test_a_folder_without_images_is_refused(paper, tmp_path):
     assert f"datasets.mine: '{tmp_path}' holds no images (.bmp, " in fault
 
 
-def test_a_new_image_that_is_none_is_refused_before_what_was_prepared_is_deleted(paper, images):
-    """Else Snakemake deletes it, and everything is trained again, although the image is removed again."""
+@pytest.fixture
+def prepared(paper, images):
+    """A dataset of a folder of class folders that was prepared; what `first_look` says of it, and its record."""
+    for name in ("cats", "dogs"):
+        (images / "images" / name).mkdir()
+        for number in range(3):
+            (images / "images" / name / f"{number}.png").write_bytes(picture(40, 30))
+    for name in "ab":
+        (images / "images" / f"{name}.png").unlink()
     paper["pathvars"] = {"results": f"{images}/results"}
-    source = {"source": "folder", "folder": {"train": f"{images}/images"}}
-    (images / "images" / "bad.png").write_bytes(b"no image")
-    # The first preparation says so itself.
-    assert not looked_at(paper, **source)
-    prepared = images / "results" / "datasets" / "mine" / "dataset.json"
-    prepared.parent.mkdir(parents=True)
-    prepared.touch()
-    os.utime(prepared, (0, 0))
-    (fault,) = looked_at(paper, **source)
-    assert f"{images}/images/bad.png cannot be read as an image" in fault and "remove it" in fault
-    # What was there before has been read.
-    later = (images / "images" / "bad.png").stat().st_ctime + 1
-    os.utime(prepared, (later, later))
-    assert not looked_at(paper, **source)
+    record = images / "results" / "datasets" / "mine" / "dataset.json"
+    record.parent.mkdir(parents=True)
+    dataset = {"source": "folder", "folder": {"train": f"{images}/images"}}
+    record.write_text(json.dumps({"fingerprints": locations.fingerprints(dataset)}))
+    return lambda **options: looked_at(paper, **{**dataset, **options}), record
+
+
+def broken(file):
+    file.write_bytes(b"no image")
+    return file
+
+
+def moved_folder(folder):
+    """Its files are as old as they were."""
+    (folder / "elsewhere").mkdir()
+    file = broken(folder / "elsewhere" / "bad.png")
+    (folder / "elsewhere").rename(folder / "images" / "birds")
+    return folder / "images" / "birds" / file.name
+
+
+def link(folder):
+    file = folder / "images" / "cats" / "bad.png"
+    file.symlink_to(broken(folder / "old.png"))
+    return file
+
+
+@pytest.mark.parametrize("new", [lambda folder: broken(folder / "images/cats/bad.png"), moved_folder, link])
+def test_a_new_image_that_is_none_is_refused_before_what_was_prepared_is_deleted(images, prepared, new):
+    """Else Snakemake deletes it, and everything is trained again, although the image is removed again."""
+    look, record = prepared
+    assert not look()
+    file = new(images)
+    (fault,) = look()
+    assert f"{file} cannot be read as an image" in fault and "remove it" in fault
+    # The first preparation says so itself, and what it has read is not read again.
+    found = {"source": "folder", "folder": {"train": f"{images}/images"}}
+    record.write_text(json.dumps({"fingerprints": locations.fingerprints(found)}))
+    assert not look()
+    record.unlink()
+    assert not look()
+
+
+def test_the_newest_images_are_read_first(images, prepared, monkeypatch):
+    """There may not be the time for all."""
+    look, _ = prepared
+    later = time.time() + 1
+    broken(images / "images" / "dogs" / "0.png")
+    while time.time() < later:
+        time.sleep(0.1)
+    broken(images / "images" / "cats" / "9.png")
+    (fault,) = look()
+    assert "cats/9.png cannot be read" in fault
+    monkeypatch.setattr(first_look, "PATIENCE", -1)
+    assert not look()
+
+
+def test_an_image_where_none_belongs_is_refused_then_too(images, prepared):
+    look, _ = prepared
+    (images / "images" / "top.png").write_bytes(picture(40, 30))
+    (fault,) = look()
+    assert "sub-folders" in fault
+
+
+def test_images_beyond_the_limit_are_not_looked_at(images, prepared):
+    look, _ = prepared
+    broken(images / "images" / "dogs" / "z.png")
+    (images / "test" / "cats").mkdir(parents=True)
+    (images / "test" / "cats" / "a.png").write_bytes(picture(40, 30))
+    folders = {"train": f"{images}/images", "test": f"{images}/test"}
+    assert look(folder=folders)
+    assert not look(folder=folders, limit={"train": 6})
 
 
 def test_only_datasets_that_run_and_are_here_are_looked_at(paper, images):

@@ -231,11 +231,7 @@ def dataset_files(wildcards):
 
 
 def folder_fingerprints(wildcards):
-    """What shows that the images of a folder source have changed."""
-    dataset = config["datasets"][wildcards.dataset]
-    if dataset["source"] != "folder":
-        return None
-    return [locations.fingerprint(folder) for folder in dataset["folder"].values() if folder is not None]
+    return locations.fingerprints(config["datasets"][wildcards.dataset])
 
 
 SCORES = [

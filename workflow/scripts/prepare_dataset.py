@@ -16,4 +16,5 @@ if __name__ == "__main__":
         arrays = prepare(snakemake.params.dataset, files[0].with_suffix("") if files else Path())
         for split in arrays:
             write_npz(snakemake.output[split], arrays[split])
-        write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays))
+        made_of = {"fingerprints": snakemake.params.fingerprints}
+        write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays) | made_of)

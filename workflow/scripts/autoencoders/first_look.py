@@ -6,14 +6,16 @@ prepare_dataset says the same, as the first job.
 
 import importlib.util
 import itertools
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from autoencoders import locations, settings
 from autoencoders.errors import UserError
 
-# So many new images of a folder are read at most, which takes seconds.
-MOST = 2000
+# Seconds that new images are read for at most.
+PATIENCE = 10
 
 
 def find_misfits(config: dict) -> Iterator[str]:
@@ -60,25 +62,44 @@ def look_at_parquet(dataset: dict) -> None:
 
 
 def look_at_folders(dataset: dict, info: Path) -> None:
-    """Raises UserError for a folder without an image, and where the first that is found is smaller than the crop.
+    """Raises UserError for a folder without an image, for what `sources.load` does, where the first image that is found
+    is smaller than the crop, and for images that have come since the dataset was prepared and can't be read.
 
-    ``info`` is the dataset.json that the preparation wrote, if it has. Images that have come since then are read: one
-    that can't be would end the preparation after Snakemake has deleted what was prepared before, and all that was
-    trained on that would be trained anew, although the image is removed again.
+    ``info`` is the dataset.json of that preparation, if there was one. Such an image would end the next one after
+    Snakemake has deleted what the last one made, and all that was trained on that would be trained anew, even if the
+    image is removed again.
     """
-    from autoencoders.preparation import prepare_split
-    from autoencoders.sources import files_source
+    from autoencoders.preparation import prepare_split, read_images
+    from autoencoders.sources import files_source, load
 
-    for folder in filter(None, dataset["folder"].values()):
+    folders = [Path(folder).expanduser() for folder in dataset["folder"].values() if folder is not None]
+    for folder in folders:
         # Not the first by name: to list a folder of many images takes seconds.
-        found = list(itertools.islice(locations.find_images(Path(folder).expanduser()), 1))
+        found = list(itertools.islice(locations.find_images(folder), 1))
         if not found:
-            raise UserError(f"{folder!r} holds no images ({', '.join(sorted(locations.EXTENSIONS))}).")
-        if dataset["crop"] is None:
-            found = []
-        if info.exists():
-            every = locations.find_images(Path(folder).expanduser())
-            # A file that was copied or moved here keeps the time when it was written, and has a new one of its entry.
-            new = (path for path in every if path.stat().st_ctime > info.stat().st_mtime)
-            found += itertools.islice(new, MOST)
-        prepare_split(files_source(found, None), dataset["crop"], dataset["size"])
+            raise UserError(f"{str(folder)!r} holds no images ({', '.join(sorted(locations.EXTENSIONS))}).")
+        if dataset["crop"] is not None:
+            prepare_split(files_source(found, None), dataset["crop"], dataset["size"])
+    if not info.exists() or recorded_fingerprints(info) == locations.fingerprints(dataset):
+        return
+    sources = load(dataset, folder="")
+    read = read_images(dataset, sources)
+    files = [Path(sources[split].name(index)) for split, count in read.items() for index in range(count)]
+    end = time.monotonic() + PATIENCE
+    for file in sorted(files, key=lambda file: arrival(file, folders), reverse=True):
+        if time.monotonic() > end:
+            break
+        prepare_split(files_source([file], None), dataset["crop"], dataset["size"])
+
+
+def arrival(file: Path, folders: list[Path]) -> float:
+    """About when a file came below one of ``folders``: it was written, linked or moved there, or its folder was."""
+    moved = itertools.takewhile(lambda folder: folder not in folders, file.parents)
+    return max(path.lstat().st_ctime for path in (file, *moved))
+
+
+def recorded_fingerprints(info: Path) -> object:
+    try:
+        return json.loads(info.read_text()).get("fingerprints")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None  # Whoever computes with a broken file tells of it.

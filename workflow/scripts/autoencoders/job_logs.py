@@ -69,9 +69,10 @@ def read_log(path: Path) -> Log | None:
     said = next((line for line in reversed(lines) if line.strip()), "")
     record = RECORD.fullmatch(said)
     last = record[3] if record else said
-    if level == "ERROR" and not record and TRACEBACK not in lines:
-        # A message of several lines.
-        last = " ".join([text, *lines[lines.index(records[-1][0]) + 1 :]])
+    if level == "ERROR" and not record:
+        more = lines[len(lines) - lines[::-1].index(records[-1][0]) :]
+        # A message of several lines; of a traceback the last one says what happened.
+        last = last if TRACEBACK in more else " ".join([text, *more])
     return Log(
         begun=at - _seconds_between(first.decode(errors="replace").rstrip(), records[-1][0] if records else ""),
         written=at,

@@ -49,6 +49,13 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(find_images(folder), key=lambda path: path.relative_to(folder).as_posix())
 
 
+def fingerprints(dataset: dict) -> list[str] | None:
+    """What shows that the images of a folder source have changed, a text for each of its folders; None of others."""
+    if dataset["source"] != "folder":
+        return None
+    return [fingerprint(folder) for folder in dataset["folder"].values() if folder is not None]
+
+
 def fingerprint(folder: str) -> str:
     """A hash of the names and sizes of a folder's images: it changes when one is added, removed, moved or resized.
 

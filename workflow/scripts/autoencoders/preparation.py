@@ -86,10 +86,8 @@ def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray
         arrays = {split: _arrays(*prepare_split(sources[split], crop, size, limit[split])) for split in sources}
     else:
         source = sources["train"]
-        train, test = split_train_test(len(source), source.labels, dataset["test_fraction"])
-        indices = {"train": train[: limit["train"]], "test": test[: limit["test"]]}
-        needed = 1 + max(split[-1] for split in indices.values())
-        images, labels = prepare_split(source, crop, size, needed)
+        indices = chosen_images(dataset, source)
+        images, labels = prepare_split(source, crop, size, read_images(dataset, sources)["train"])
         arrays = {
             split: _arrays(images[chosen], None if labels is None else labels[chosen])
             for split, chosen in indices.items()
@@ -102,6 +100,20 @@ def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray
             )
         _warn_of_lost_classes(split, sources["train"].labels, arrays[split].get("labels"))
     return arrays
+
+
+def chosen_images(dataset: dict, source: Source) -> dict[str, np.ndarray]:
+    """Of a source without a test split: {split: the sorted int64 indices of its images}."""
+    train, test = split_train_test(len(source), source.labels, dataset["test_fraction"])
+    return {"train": train[: dataset["limit"]["train"]], "test": test[: dataset["limit"]["test"]]}
+
+
+def read_images(dataset: dict, sources: dict[str, Source]) -> dict[str, int]:
+    """How many images of each source are read: its first ones, as `limit` says."""
+    if "test" not in sources:
+        return {"train": 1 + max(int(split[-1]) for split in chosen_images(dataset, sources["train"]).values())}
+    limit = dataset["limit"]
+    return {split: len(source) if limit[split] is None else limit[split] for split, source in sources.items()}
 
 
 def _arrays(images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -107,9 +107,11 @@ def seconds_left(
         # A training is one work; others are several, and tell of the present one.
         if job.rule == "train" and log.point is not None and log.point.left is not None:
             told[job] = float(log.point.left)
-            # Whole percents say little of what is left near the end. Before that they count what an earlier job did.
+            # The percents count what an earlier job has done of it. Near the end they are too coarse: what this job has
+            # done and what is left are no less than the whole, nor is what is left by percents that are rounded down.
             rest = 1 - log.point.percent / 100
-            seconds[job] = told[job] / rest if rest > 0.1 else spent[job] + told[job]
+            least = max(spent[job] + told[job], told[job] / (rest + 0.005))
+            seconds[job] = told[job] / rest if rest > 0.1 else least
     left = expected_seconds(jobs, seconds, images)
     if left is None:
         return None
