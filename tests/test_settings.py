@@ -622,6 +622,10 @@ def test_a_new_image_that_is_none_is_refused_before_what_was_prepared_is_deleted
     found = {"source": "folder", "folder": {"train": f"{images}/images"}}
     record.write_text(json.dumps({"fingerprints": locations.fingerprints(found)}))
     assert not look()
+    # Of one that says nothing of its images it is not known whether it will be made again.
+    for text in ("{}", "[]", "{"):
+        record.write_text(text)
+        assert not look()
     record.unlink()
     assert not look()
 
@@ -655,6 +659,8 @@ def test_images_beyond_the_limit_are_not_looked_at(images, prepared):
     folders = {"train": f"{images}/images", "test": f"{images}/test"}
     assert look(folder=folders)
     assert not look(folder=folders, limit={"train": 6})
+    # Of fewer than the limit all are.
+    assert look(folder=folders, limit={"train": 600})
 
 
 def test_only_datasets_that_run_and_are_here_are_looked_at(paper, images):

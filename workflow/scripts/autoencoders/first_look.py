@@ -80,7 +80,7 @@ def look_at_folders(dataset: dict, info: Path) -> None:
             raise UserError(f"{str(folder)!r} holds no images ({', '.join(sorted(locations.EXTENSIONS))}).")
         if dataset["crop"] is not None:
             prepare_split(files_source(found, None), dataset["crop"], dataset["size"])
-    if not info.exists() or recorded_fingerprints(info) == locations.fingerprints(dataset):
+    if recorded_fingerprints(info) in (None, locations.fingerprints(dataset)):
         return
     sources = load(dataset, folder="")
     read = read_images(dataset, sources)
@@ -99,6 +99,7 @@ def arrival(file: Path, folders: list[Path]) -> float:
 
 
 def recorded_fingerprints(info: Path) -> object:
+    """Those of the images that a dataset was prepared from; None where it is not prepared, or does not say so."""
     try:
         return json.loads(info.read_text()).get("fingerprints")
     except (OSError, ValueError, AttributeError, RecursionError):

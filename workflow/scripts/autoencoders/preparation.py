@@ -113,7 +113,7 @@ def read_images(dataset: dict, sources: dict[str, Source]) -> dict[str, int]:
     if "test" not in sources:
         return {"train": 1 + max(int(split[-1]) for split in chosen_images(dataset, sources["train"]).values())}
     limit = dataset["limit"]
-    return {split: len(source) if limit[split] is None else limit[split] for split, source in sources.items()}
+    return {split: min(limit[split] or len(source), len(source)) for split, source in sources.items()}
 
 
 def _arrays(images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarray]:
