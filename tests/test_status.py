@@ -402,7 +402,8 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
             [*command, "--configfile", *configs], cwd=folder, stdout=output, stderr=output, start_new_session=True
         )
     log, record = (folder / "results/demo/logs" / name for name in (f"{CELL}.log", "run.json"))
-    diverged = folder / "results/demo/cells/digits/vae-diverges/f2-d1-z4-s0/scores/classifier.parquet"
+    # Snakemake writes it when the job has ended, a while after the scores themselves.
+    diverged = folder / "results/demo/benchmarks/score/digits/vae-diverges/f2-d1-z4-s0/classifier.tsv"
     try:
         wait_for(lambda: diverged.exists() and log.exists() and " loss " in log.read_text(), run)
         during = status(folder)
