@@ -8,6 +8,7 @@ from pathlib import Path
 from autoencoders.run_record import Job, Run
 
 START = 1_000_000.0
+OF_CELLS = {"train", "encode", "fit_prior", "sample", "score"}
 
 
 class Results:
@@ -17,7 +18,7 @@ class Results:
         self.folder = folder
 
     def job(self, rule, name="a", dataset="digits", variant="", work=0) -> Job:
-        cell = self.folder / "cells" / dataset / name
+        cell = self.folder / "cells" / dataset / name if rule in OF_CELLS else None
         part = "/".join(filter(None, [rule, dataset, name, variant]))
         benchmark, log = self.folder / "benchmarks" / f"{part}.tsv", self.folder / "logs" / f"{part}.log"
         return Job(rule, variant, dataset, cell, benchmark, log, work)

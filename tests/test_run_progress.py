@@ -43,10 +43,37 @@ def test_a_cell_has_ended_when_all_its_scores_are_newer_than_the_start(results):
 
 
 def test_where_nothing_is_scored_trained_cells_are_counted(results):
-    jobs = [results.job("train", name) for name in "abc"] + [results.job("encode", "a")]
+    jobs = [results.job("train", name) for name in "abc"]
     results.end(jobs[0], START + 1, status="diverged")
     results.end(jobs[1], START + 1)
     assert standing(jobs, START) == Standing("cells trained", total=3, ended=2, diverged=1, trained=0)
+
+
+def test_where_something_else_than_scores_is_made_of_cells_they_are_done_with_it(results):
+    trained = [results.job("train", name) for name in "abc"]
+    fitted = [results.job("fit_prior", name, variant=prior) for name in "abcd" for prior in ("mvg", "gmm")]
+    jobs = [results.job("prepare_dataset"), *trained, *fitted]
+    for job in (*trained[:2], *fitted[:3]):
+        results.end(job, START + 1)
+    assert standing(jobs, START) == Standing("cells done", total=4, ended=1, diverged=0, trained=1)
+
+
+def test_mixtures_of_cells_that_were_trained_before_are_told_of(results, monkeypatch):
+    """As a run of all_priors is, for hours."""
+    trained = [dataclasses.replace(results.job("train", name), due=False) for name in "abc"]
+    fitted = [results.job("fit_prior", name, variant="gmm") for name in "abc"]
+    now, lines = [START], []
+    monkeypatch.setattr(run_progress.time, "time", lambda: now[0])
+
+    def later() -> None:
+        now[0] += run_progress.SILENCE
+        results.say(fitted[1], now[0], "INFO fitting", "INFO EM: iteration 8", begun=START + 60)
+
+    first = no_pauses(lambda: results.end(fitted[0], START + 60, 60), later, later)
+    watch(results.run(*trained, *fitted), lines.append, first)
+    assert [text.split("; ")[0] for text in lines] == ["1 of 3 cells done, 2 more trained"] * 3
+    assert all("; about " in text for text in lines)
+    assert lines[2].endswith("; now fit_prior/digits/b/gmm (EM: iteration 8)")
 
 
 def test_where_there_are_no_cells_jobs_are_counted(results):
@@ -354,8 +381,12 @@ from pathlib import Path
 for path in snakemake.output:
     diverged = "vae-diverges" in path
     Path(path).write_text(json.dumps({"status": "diverged" if diverged else "ok", "images": {"train": 800}}))
-# The jobs after training last long enough to see that it has ended.
-time.sleep(1 if snakemake.rule == "encode" else 0)
+# What follows from training lasts long enough to see that it has ended, and the one cell longer than the other.
+if snakemake.rule == "encode":
+    other = Path(snakemake.config["pathvars"]["results"], "benchmarks/encode/digits/vae-diverges/f2-d1-z4-s0.tsv")
+    while "vae-diverges" not in snakemake.output[0] and not other.exists():
+        time.sleep(0.1)
+    time.sleep(2)
 """
 
 
@@ -370,9 +401,10 @@ def test_snakemake_logs_the_cells_of_a_run(project, tmp_path):
     assert pause in text
     module.write_text(text.replace(pause, "INTERVAL = 0.1\n"))
     done = snakemake(folder, "all_codes", "--quiet", "rules")
-    assert "\n2 of 2 cells trained (1 diverged)" in done.stdout
+    assert "\n0 of 2 cells done, 2 more trained" in done.stdout
+    assert "\n1 of 2 cells done (1 diverged), 1 more trained" in done.stdout
     # A cell that is there already counts.
     shutil.rmtree(folder / "results/demo/cells/digits/vae-diverges")
     again = snakemake(folder, "all_codes", "--quiet", "rules")
-    lines = [line for line in again.stdout.splitlines() if "cells trained" in line]
-    assert lines and all(line.startswith("2 of 2 cells trained (1 diverged)") for line in lines)
+    assert "\n1 of 2 cells done, 1 more trained" in again.stdout
+    assert "\n0 of 2 cells" not in again.stdout

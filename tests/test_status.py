@@ -224,7 +224,7 @@ def test_a_silent_job_tells_its_last_line_and_for_how_long(results):
     results.say(job, START + 1, "INFO fitting 10 components")
     page = told(results.run(job), now=START + 3 * 3600)
     assert "\n  fit_prior/digits/a/gmm: fitting 10 components (3 h 0 min ago)" in page
-    assert "\n0 of 1 jobs done\n" in page
+    assert "\n0 of 1 cells done\nof the other 1: 1 running, 0 failed, 0 remaining\n" in page
     # Most jobs have nothing to say.
     results.write(job.log, "", START + 1)
     assert "\n  fit_prior/digits/a/gmm: nothing in its log (4 s ago)" in told(results.run(job), now=START + 5)

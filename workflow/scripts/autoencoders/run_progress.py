@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,8 +35,9 @@ NAMED = 2
 
 @dataclass(frozen=True)
 class Standing:
-    """How many of ``total`` are ``what`` ("cells scored"; "cells trained" where nothing is to be scored, and "jobs
-    done" where there are no cells), how many of these diverged, and how many more cells are trained.
+    """How many of ``total`` are ``what`` ("cells scored"; where nothing is to be scored, "cells trained" or, with what
+    follows from that, "cells done"; "jobs done" where there are no cells), how many of these diverged, and how many
+    more cells are trained.
     """
 
     what: str
@@ -46,33 +47,37 @@ class Standing:
     trained: int
 
 
-def ended_cells(jobs: Iterable[Job], since: float) -> dict[str, dict[Path, bool]]:
-    """For the rules score and train: each cell that they have jobs of, and whether all of these have ended, which they
-    had before the run or have since then.
+def ended_cells(jobs: Sequence[Job], since: float) -> dict[Path, bool]:
+    """The cells that a run is for, and whether they have ended: with their scores or, where nothing is to be scored,
+    with all that the run makes of them.
     """
-    of_cells: dict[str, dict[Path, bool]] = {"score": defaultdict(lambda: True), "train": defaultdict(lambda: True)}
+    return _ended(jobs, since, "score") or _ended(jobs, since)
+
+
+def _ended(jobs: Iterable[Job], since: float, rule: str | None = None) -> dict[Path, bool]:
+    """Each cell with jobs of the rule, or of any, and whether all of them have ended, before the run or since then."""
+    cells: dict[Path, bool] = defaultdict(lambda: True)
     for job in jobs:
-        if job.rule in of_cells:
-            of_cells[job.rule][job.cell] &= job.has_ended(since)
-    return of_cells
+        if job.cell is not None and rule in (None, job.rule):
+            cells[job.cell] &= job.has_ended(since)
+    return cells
 
 
-def standing(jobs: Iterable[Job], since: float) -> Standing:
+def standing(jobs: Sequence[Job], since: float) -> Standing:
     """What has ended of ``jobs``: what was there already, and what was written since then."""
-    jobs = list(jobs)
-    of_cells = ended_cells(jobs, since)
-    done = {rule: {cell for cell, ended in cells.items() if ended} for rule, cells in of_cells.items()}
-    rule = "score" if of_cells["score"] else "train"
-    ended = done[rule]
-    if not of_cells[rule]:
+    cells = ended_cells(jobs, since)
+    if not cells:
         finished = sum(job.has_ended(since) for job in jobs)
         return Standing("jobs done", len(jobs), finished, diverged=0, trained=0)
+    rules = {job.rule for job in jobs if job.cell is not None}
+    ended = {cell for cell, has_ended in cells.items() if has_ended}
+    trained = {cell for cell, has_ended in _ended(jobs, since, "train").items() if has_ended}
     return Standing(
-        what={"score": "cells scored", "train": "cells trained"}[rule],
-        total=len(of_cells[rule]),
+        what="cells scored" if "score" in rules else "cells trained" if rules == {"train"} else "cells done",
+        total=len(cells),
         ended=len(ended),
-        diverged=sum(has_diverged(cell) for cell in ended),
-        trained=len((done["train"] & of_cells[rule].keys()) - ended),
+        diverged=sum(map(has_diverged, ended)),
+        trained=len((trained & cells.keys()) - ended),
     )
 
 

@@ -64,8 +64,7 @@ def ago(seconds: float) -> str:
 
 def cell_counts(run: Run, kinds: Mapping[str, Mapping[Job, Log]]) -> dict[str, int]:
     """How many of the cells that have not ended have a job of each kind, the last of their kinds, and the rest."""
-    of_cells = ended_cells(run.jobs, run.started)
-    cells = {cell for cell, ended in (of_cells["score"] or of_cells["train"]).items() if not ended}
+    cells = {cell for cell, ended in ended_cells(run.jobs, run.started).items() if not ended}
     of_kinds = {}
     for kind, logs in reversed(kinds.items()):
         of_kinds[kind] = cells & {job.cell for job in logs}
