@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from autoencoders import sources
+from autoencoders import locations, sources
 from autoencoders.errors import UserError
 from autoencoders.sources import download, load
 
@@ -192,6 +192,37 @@ def test_folder_with_a_sub_folder_a_class(tmp_path):
     assert source.labels.tolist() == [0, 0, 0, 1, 2]
     assert source.labels.dtype == np.int64
     assert source.name(3) == str(tmp_path / "bee" / "0.tiff")
+
+
+def test_class_folders_may_be_links(tmp_path):
+    images, classes = tmp_path / "images", tmp_path / "classes"
+    for name in ("a/0.png", "a/1.png", "b/0.png"):
+        save(images / name)
+    classes.mkdir()
+    for name in "ab":
+        (classes / name).symlink_to(images / name)
+    found = load(folder(classes), tmp_path)["train"]
+    assert found.labels.tolist() == [0, 0, 1]
+    # What changes behind a link is a change of the dataset.
+    before = locations.fingerprints(folder(classes))
+    assert before == locations.fingerprints(folder(images))
+    save(images / "b/1.png")
+    assert locations.fingerprints(folder(classes)) == locations.fingerprints(folder(images)) != before
+    # A link back does not lead in circles.
+    (images / "b" / "all").symlink_to(images)
+    assert sorted(locations.find_images(images)) == sorted(images.rglob("?.png"))
+
+
+def test_a_sub_folder_that_cannot_be_read_is_told_of(tmp_path, monkeypatch):
+    save(tmp_path / "a" / "0.png")
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    # The superuser may read everything.
+    monkeypatch.setattr(locations.os, "scandir", refuse)
+    with pytest.raises(UserError, match=f"folder '{tmp_path}' can't be read: Permission denied"):
+        list(locations.find_images(tmp_path))
 
 
 def test_flat_folder_has_no_labels(tmp_path):

@@ -27,7 +27,7 @@ def find_misfits(config: dict) -> Iterator[str]:
     for key, folder in config["pathvars"].items():
         if not Path(folder).is_dir() and Path(folder).exists():
             yield f"pathvars.{key}: {folder} is a file. Write the path of a folder."
-    if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow"))):
+    if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn"))):
         return
     for name in sorted({cell["dataset"] for cell in settings.cells(config)}):
         dataset = config["datasets"][name]

@@ -5,12 +5,14 @@ exactly the rules that use it.
 """
 
 import ast
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
 
-def direct_imports(file: Path) -> set[str]:
+@functools.cache
+def direct_imports(file: Path) -> frozenset[str]:
     """The names of the package's modules that ``file`` imports, at its top or inside a function."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(), filename=str(file))):
@@ -21,7 +23,7 @@ def direct_imports(file: Path) -> set[str]:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     prefix = f"{PACKAGE.name}."
     modules = {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
-    return {module for module in modules if (PACKAGE / f"{module}.py").is_file()}
+    return frozenset(module for module in modules if (PACKAGE / f"{module}.py").is_file())
 
 
 def imported_modules(script: Path) -> list[Path]:

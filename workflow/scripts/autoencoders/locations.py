@@ -2,8 +2,11 @@
 
 import glob
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from autoencoders.errors import UserError
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 
@@ -33,15 +36,34 @@ def local_files(pattern: str) -> list[Path]:
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
 
 
+def find_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """All files in ``folder`` and below, in any order; hidden files and folders are left out.
+
+    Links to folders are followed, since classes of large datasets often are such links, but for those that lead back
+    to a folder ``above``. Raises UserError for a folder that can't be read.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"The folder '{folder}' can't be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from find_files(Path(entry), (*above, real))
+        elif entry.is_file():
+            yield Path(entry)
+
+
 def is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and path.is_file()
+    """By its name."""
+    return path.suffix.lower() in EXTENSIONS
 
 
 def find_images(folder: Path) -> Iterator[Path]:
-    """All images in ``folder`` and below, in any order; hidden files and folders are left out."""
-    for path in folder.rglob("*"):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_image(path):
-            yield path
+    """The images among ``find_files``."""
+    return filter(is_image, find_files(folder))
 
 
 def images_below(folder: Path) -> list[Path]:

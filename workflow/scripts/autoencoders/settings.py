@@ -8,6 +8,7 @@ import difflib
 import functools
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -360,9 +361,11 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
             folder = Path(dataset["folder"][split]).expanduser()
             if not folder.is_dir():
                 yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
-            else:
-                labelled = any(child.is_dir() and not child.name.startswith(".") for child in folder.iterdir())
-                if not any(folder.iterdir()):
+            elif "classifier" in dataset["extractors"]:
+                # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
+                entries = list(os.scandir(folder))
+                labelled = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+                if not entries:
                     labelled = None  # That it is empty is said by those who look for images.
     if labelled is False and "classifier" in dataset["extractors"]:
         yield (

@@ -19,7 +19,7 @@ from PIL import Image
 from autoencoders.download import download_hub, local_hub_files
 from autoencoders.errors import UserError
 from autoencoders.files import explained, file_sha256
-from autoencoders.locations import EXTENSIONS, images_below, is_hub, is_image, local_files, patterns
+from autoencoders.locations import EXTENSIONS, find_files, images_below, is_hub, is_image, local_files, patterns
 
 logger = logging.getLogger(__name__)
 
@@ -332,11 +332,7 @@ def _folder(settings: dict) -> dict[str, Source]:
 
 def _warn_of_others(folder: Path) -> None:
     """Files that are no images by their names are left out, and that should not happen in silence."""
-    others = Counter(
-        path.suffix or path.name
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in EXTENSIONS
-    )
+    others = Counter(path.suffix or path.name for path in find_files(folder) if not is_image(path))
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
         logger.warning("%s: files of other formats are left out: %s", folder, counts)
@@ -350,7 +346,7 @@ def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
         )
     _warn_of_others(folder)
     entries = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
-    flat = [item for item in entries if is_image(item)]
+    flat = [item for item in entries if is_image(item) and item.is_file()]
     nested = {item.name: images_below(item) for item in entries if item.is_dir()}
     nested = {name: images for name, images in nested.items() if images}
     if flat and nested:
