@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from autoencoders import settings
 from autoencoders.experiments import table1, table1_sections
 from autoencoders.published import CITED, merge_published, read_published, setting
 from autoencoders.rendering import to_markdown, write_table
@@ -402,12 +404,35 @@ def test_written_tables_agree(published, tmp_path):
         assert "0.3333" in text and "99.60 (-99.27)" in text
 
 
-def test_only_the_papers_images_and_epochs_make_its_setting():
-    cifar10 = {"prepared": (32, None), "epochs": 100, "training": 50_000, "reference": 10_000, "scored": 10_000}
-    celeba = cifar10 | {"prepared": (64, 140), "training": 162_770}
+def test_only_the_papers_images_training_and_priors_make_its_setting(project):
+    """Those of the config that comes along, which is the paper's."""
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    training, priors = config["training"], config["priors"]
+    cifar10 = {
+        "prepared": (32, None),
+        "training": training,
+        "priors": priors,
+        "trained_on": 50_000,
+        "reference": 10_000,
+        "scored": 10_000,
+    }
+    celeba = cifar10 | {"prepared": (64, 140), "trained_on": 162_770}
     assert setting("cifar10", **cifar10) == "paper"
     assert setting("celeba", **celeba | {"scored": 0}) == "paper"
-    changes = [{"training": 10_000}, {"reference": 5_000}, {"scored": 50_000}, {"epochs": 99}, {"prepared": (32, 24)}]
+    more = {"gmm50": {"kind": "gmm", "components": 50}}
+    assert setting("cifar10", **cifar10 | {"priors": priors | more}) == "paper"
+    assert setting("cifar10", **cifar10 | {"priors": {"gmm": priors["gmm"]}}) == "paper"
+    changes = [
+        {"trained_on": 10_000},
+        {"reference": 5_000},
+        {"scored": 50_000},
+        {"prepared": (32, 24)},
+        {"training": training | {"epochs": 99}},
+        {"training": training | {"batch_size": 1024}},
+        {"training": training | {"learning_rate": training["learning_rate"][:3]}},
+        {"priors": priors | {"gmm": priors["gmm"] | {"components": 2}}},
+        {"priors": priors | {"mvg": priors["gmm"]}},
+    ]
     for change in changes:
         assert setting("cifar10", **cifar10 | change) == "own"
     assert setting("celeba", **celeba | {"prepared": (64, None)}) == "own"

@@ -33,8 +33,10 @@ if __name__ == "__main__":
         scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
         circumstances = {
             "prepared": (record["dataset"]["size"], record["dataset"]["crop"]),
-            "epochs": record["training"]["epochs"],
-            "training": record["training_images"],
+            "training": record["training"],
+            # No param: a prior that changes has its images made again, and scored.
+            "priors": snakemake.config["priors"],
+            "trained_on": record["training_images"],
             "reference": references["test"][0].count,
             "scored": scores["images"].max(),
         }

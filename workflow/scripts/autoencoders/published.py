@@ -1,5 +1,6 @@
 """The values that the paper prints, and where ours may stand beside them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,22 @@ PREPARED = {"cifar10": (32, None), "celeba": (64, 140)}
 # The images that the paper trained on, and those that each of its scores was computed on.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
 SCORED_IMAGES = 10_000
-EPOCHS = 100
+# How it trained (section 3), and the priors that it fitted; the config's own keys.
+TRAINING = {
+    "epochs": 100,
+    "batch_size": 128,
+    "learning_rate": [
+        {"epoch": 0, "rate": 1e-4},
+        {"epoch": 1, "rate": 1e-3},
+        {"epoch": 33, "rate": 1e-4},
+        {"epoch": 66, "rate": 1e-5},
+    ],
+}
+PRIORS = {
+    "standard_normal": {"kind": "standard_normal"},
+    "mvg": {"kind": "mvg"},
+    "gmm": {"kind": "gmm", "components": 10, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000},
+}
 # Models that the paper did not train: it repeats what their authors report.
 CITED = ("wae", "rae", "eae", "gmm-dae")
 
@@ -22,13 +38,28 @@ def read_published(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"depth": str})
 
 
-def setting(dataset: str, prepared: tuple, epochs: int, training: int, reference: int, scored: int) -> str:
-    """ "paper" for a score on the paper's dataset, prepared as there, with as many epochs and images; else "own".
+def setting(
+    dataset: str,
+    prepared: tuple,
+    training: Mapping,
+    priors: Mapping[str, Mapping],
+    trained_on: int,
+    reference: int,
+    scored: int,
+) -> str:
+    """ "paper" for a score on the paper's dataset, prepared and trained on as there, with its priors under their names
+    and as many images; else "own".
 
-    ``prepared`` is (size, crop); ``training``, ``reference`` and ``scored`` (0 for a cell that diverged) count images.
-    A Fréchet distance depends on all of these, and a reduced run must not look like the paper's.
+    ``prepared`` is (size, crop), ``training`` and ``priors`` are the config's; ``trained_on``, ``reference`` and
+    ``scored`` (0 for a cell that diverged) count images. A Fréchet distance depends on all of these, and a reduced run
+    must not look like the paper's.
     """
-    same = (prepared, epochs, training) == (PREPARED.get(dataset), EPOCHS, TRAINING_IMAGES.get(dataset))
+    same = (
+        (prepared, trained_on) == (PREPARED.get(dataset), TRAINING_IMAGES.get(dataset))
+        and training == TRAINING
+        # Priors of other names are nobody's but the run's own.
+        and all(options.items() <= priors.get(name, options).items() for name, options in PRIORS.items())
+    )
     return "paper" if same and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
 
 
