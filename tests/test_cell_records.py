@@ -19,6 +19,7 @@ from autoencoders.cell_records import (
 )
 from autoencoders.rendering import to_latex, to_markdown
 
+MVG, GMM = {"mvg": {"kind": "mvg"}}, {"gmm": {"kind": "gmm"}}
 KEYS = ["dataset", "model", "filters", "depth", "latent", "seed"]
 
 
@@ -145,25 +146,31 @@ def test_seconds_are_read_from_benchmark_files(tmp_path):
     write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
-    found = job_seconds(tmp_path, cell, ["gmm"], 0)
+    found = job_seconds(tmp_path, cell, MVG | GMM, ["inception", "classifier"], 0)
     # sample has no file, and one of score's can't be read.
     expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan, "gpu": math.nan}
     assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
+    # What left the config costs nothing, and what is missing is no part of a sum.
+    assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["score_seconds"] == 7
+    assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["fit_prior_seconds"] == 12.5
+    several = MVG | GMM | {"gmm20": {"kind": "gmm"}}
+    assert math.isnan(job_seconds(tmp_path, cell, several, ["inception"], 0)["fit_prior_seconds"])
 
 
 def test_of_the_priors_only_mixtures_hold_a_gpu(tmp_path):
     files = ("train/a", "encode/a", "sample/a", "score/a/inception", "fit_prior/a/mvg", "fit_prior/a/gmm")
     for index, name in enumerate(files):
         write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
-    assert job_seconds(tmp_path, "a", ["gmm"], 0)["gpu_seconds"] == 101_111
-    assert job_seconds(tmp_path, "a", [], 0)["gpu_seconds"] == 1111
-    assert math.isnan(job_seconds(tmp_path, "a", ["gmm", "gmm20"], 0)["gpu_seconds"])
+    assert job_seconds(tmp_path, "a", MVG | GMM, ["inception"], 0)["gpu_seconds"] == 101_111
+    assert job_seconds(tmp_path, "a", MVG, ["inception"], 0)["gpu_seconds"] == 1111
+    several = MVG | GMM | {"gmm20": {"kind": "gmm"}}
+    assert math.isnan(job_seconds(tmp_path, "a", several, ["inception"], 0)["gpu_seconds"])
 
 
 def test_an_interrupted_training_cost_what_all_its_jobs_took(tmp_path):
     for index, name in enumerate(("train/a", "encode/a", "sample/a", "score/a/inception")):
         write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
-    seconds = job_seconds(tmp_path, "a", [], 5000)
+    seconds = job_seconds(tmp_path, "a", MVG, ["inception"], 5000)
     assert (seconds["train_seconds"], seconds["gpu_seconds"]) == (5001, 6111)
 
 
@@ -174,7 +181,7 @@ def test_an_unreadable_benchmark_is_no_error(tmp_path, text):
     path = tmp_path / "train" / "a" / "b.tsv"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
-    assert math.isnan(job_seconds(tmp_path, "a/b", [], 0)["train_seconds"])
+    assert math.isnan(job_seconds(tmp_path, "a/b", MVG, [], 0)["train_seconds"])
 
 
 def test_gpu_seconds_are_those_of_jobs_that_hold_a_gpu():

@@ -24,9 +24,8 @@ MEASURED = [
 ]
 # What the table of costs says of training itself.
 IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
-# The rules that compute a cell, and whether they have a benchmark file each or one a prior or extractor.
+# The rules that compute a cell.
 JOBS = ("train", "encode", "fit_prior", "sample", "score")
-SEVERAL_JOBS = ("fit_prior", "score")
 # Those that hold a GPU, apart from the fits of mixtures.
 GPU_JOBS = ("train", "encode", "sample", "score")
 # What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
@@ -147,22 +146,31 @@ def count_text(count: float) -> str:
     return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2g} M"
 
 
-def job_seconds(benchmarks: Path, cell: str, mixtures: Collection[str], earlier: float) -> dict[str, float]:
+def job_seconds(
+    benchmarks: Path, cell: str, priors: Mapping[str, Mapping], extractors: Collection[str], earlier: float
+) -> dict[str, float]:
     """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on, and
     gpu_seconds of those that hold a GPU.
 
-    ``cell`` is the cell's folder below <results>/cells, ``mixtures`` the names of the priors that are fitted on a GPU,
-    and ``earlier`` the seconds of training up to the checkpoint that the last job went on from, which alone has a
+    ``cell`` is the cell's folder below <results>/cells, ``priors`` the config's and ``extractors`` the dataset's, and
+    ``earlier`` the seconds of training up to the checkpoint that the last job went on from, which alone has a
     benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
     """
-    seconds = {}
-    for rule in JOBS:
-        path = benchmarks / rule / cell
-        files = list(path.glob("*.tsv")) if rule in SEVERAL_JOBS else [Path(f"{path}.tsv")]
-        seconds[f"{rule}_seconds"] = known_sum(pd.Series(map(read_seconds, files), dtype="float64"))
-    seconds["train_seconds"] += earlier
-    fits = [read_seconds(benchmarks / "fit_prior" / cell / f"{name}.tsv") for name in mixtures]
-    seconds["gpu_seconds"] = sum((seconds[f"{rule}_seconds"] for rule in GPU_JOBS), start=sum(fits))
+
+    def taken(rule: str, name: str = "") -> float:
+        return read_seconds(benchmarks / rule / f"{cell}{name}.tsv")
+
+    fits = {name: taken("fit_prior", f"/{name}") for name in priors}
+    seconds = {
+        "train_seconds": taken("train") + earlier,
+        "encode_seconds": taken("encode"),
+        "fit_prior_seconds": sum(fits.values()),
+        "sample_seconds": taken("sample"),
+        "score_seconds": sum(taken("score", f"/{name}") for name in extractors),
+    }
+    # Of the priors only mixtures are fitted on one.
+    on_gpu = [fits[name] for name, prior in priors.items() if prior["kind"] == "gmm"]
+    seconds["gpu_seconds"] = sum(on_gpu, start=sum(seconds[f"{rule}_seconds"] for rule in GPU_JOBS))
     return seconds
 
 
