@@ -35,7 +35,8 @@ onstart:
     # Snakemake 9.27's limit of submissions looks for jobs once more a second for every job that has ended, until that
     # takes a whole core. Local jobs need no such limit, and SLURM's are submitted two at a time anyway, unless somebody
     # has set another than the default.
-    limit = workflow.scheduler.job_rate_limiter
+    # No interface of Snakemake's, so that another version may have none.
+    limit = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # Imported here, since every dry run and every job reads this file.

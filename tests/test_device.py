@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import tempfile
 import warnings
 from types import SimpleNamespace
@@ -31,6 +32,33 @@ class Library:
     def nvmlDeviceGetTotalEnergyConsumption(self, handle, value) -> int:
         ctypes.cast(value, ctypes.POINTER(ctypes.c_ulonglong))[0] = 2_500_000
         return self.result
+
+
+def test_a_cpus_name_ends_in_its_kind():
+    """By which the table of costs knows it."""
+    assert re.fullmatch(r".+ \(\S+ CPU\)", device.describe(torch.device("cpu")))
+    assert device.cpu_name() in device.describe(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("text", "driver"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56\nGCC 12",
+            "550.54.15",
+        ),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build", "580.65.06"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_versions_are_pytorchs_build_and_the_drivers(monkeypatch, tmp_path, text, driver):
+    assert device.software(torch.device("cpu")) == {"torch": torch.__version__}
+    file = tmp_path / "version"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(device, "DRIVER", file)
+    assert device.software(GPU) == {"torch": torch.__version__, "nvidia driver": driver}
 
 
 @pytest.fixture(autouse=True)

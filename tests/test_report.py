@@ -355,6 +355,12 @@ RECORD = {
 }
 
 
+def test_asterisks_in_a_configs_patterns_are_not_bold():
+    rows = pd.DataFrame([["**1.50**", "a/**/b-*, c/**/d"]], columns=["Score", "Files"])
+    page = to_html("t", [Section("h", "", rows)])
+    assert "<b>1.50</b>" in page and page.count("<b>") == 1 and "a/**/b-*, c/**/d" in page
+
+
 def trained(device: str, code: str, torch: str) -> dict:
     return {"trained_on": device.split("; "), "code": code, "versions": {"python": "3.12.1", "torch": torch}}
 

@@ -3,27 +3,16 @@
 import datetime
 import importlib.metadata
 import os
-import platform
-from pathlib import Path
 
 import torch
 
+from autoencoders.device import cpu_name
 from autoencoders.provenance import code_version, package_versions
 
 
 def cpu_threads() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cpu_name() -> str:
-    """The processor's name for people, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def circumstances(gpu: int, threads: int) -> dict[str, str]:

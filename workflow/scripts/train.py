@@ -12,7 +12,7 @@ import torch
 
 from autoencoders.checkpoints import checkpoint_of, training_checkpoint
 from autoencoders.dataset import load_images
-from autoencoders.device import describe, peak_memory, setup
+from autoencoders.device import describe, peak_memory, setup, software
 from autoencoders.files import write_json
 from autoencoders.gpus import slots_per_gpu, training_slots
 from autoencoders.job import job
@@ -80,7 +80,7 @@ if __name__ == "__main__":
                 "images_per_second": result.images_per_second,
                 "peak_memory_bytes": peak_memory(device),
                 "energy_joules": result.energy_joules if alone else None,
-                "versions": package_versions(),
+                "versions": package_versions() | software(device),
                 "code": code_version(),
             },
         )

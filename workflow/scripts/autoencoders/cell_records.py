@@ -198,7 +198,7 @@ def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame
 
 def on_cpu(table: pd.DataFrame) -> pd.Series:
     """By the name that ``autoencoders.device.describe`` gives to a device."""
-    return table["device"].str.endswith("CPU")
+    return table["device"].str.contains(r"CPU\)?$")
 
 
 def costs_sections(table: pd.DataFrame) -> Iterator[Section]:

@@ -4,9 +4,11 @@ import ctypes
 import logging
 import os
 import platform
+import re
 import resource
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,8 @@ from autoencoders import gpus
 from autoencoders.errors import UserError
 
 logger = logging.getLogger(__name__)
+# NVIDIA's driver says its version here on Linux.
+DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
@@ -87,10 +91,32 @@ def setup(
 
 
 def describe(device: torch.device) -> str:
-    """The device's name for people: "NVIDIA H200", "mps", "x86_64 CPU"."""
+    """The device's name for people: "NVIDIA H200", "mps", "AMD EPYC 9654 96-Core Processor (x86_64 CPU)"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU" if device.type == "cpu" else str(device)
+    return f"{cpu_name()} ({platform.machine()} CPU)" if device.type == "cpu" else str(device)
+
+
+def cpu_name() -> str:
+    """The processor's name for people, where the system tells; else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def software(device: torch.device) -> dict[str, str]:
+    """Versions that no package of Python's tells: PyTorch's build, as in 2.14.1+cu130 for CUDA 13.0, and the driver."""
+    versions = {"torch": torch.__version__}
+    if device.type == "cuda":
+        try:
+            found = re.search(r"Kernel Module.*? (\d+\.[\d.]+)", DRIVER.read_text())
+        except OSError:
+            found = None
+        versions["nvidia driver"] = found[1] if found else "unknown"
+    return versions
 
 
 def peak_memory(device: torch.device) -> int:

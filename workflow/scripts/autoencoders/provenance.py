@@ -18,6 +18,8 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "seaborn",
+    "matplotlib",
+    "tabulate",
 )
 
 
@@ -33,9 +35,16 @@ def package_versions() -> dict[str, str]:
 
 
 def code_version() -> str:
-    """The commit of this checkout, with "-dirty" for changed files; "unknown" outside a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The commit of this checkout, with "-dirty" for changed files; "unknown" outside a git checkout, also where a copy
+    lies in somebody else's, whose commits do not hold this code.
+    """
+    file = Path(__file__)
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        _git(file.parent, "ls-files", "--error-unmatch", file.name)
+        return _git(file.parent, "describe", "--always", "--dirty", "--abbrev=12").strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout

@@ -25,13 +25,14 @@ NUMBER = re.compile(r"[-+]?\d+(\.\d+)?\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
 LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
 # Rows that fit on a page, and characters that fit into a column beside others.
 LONG_TABLE, LONG_TEXT = 40, 40
-BOLD = re.compile(r"\*\*(.+?)\*\*")
+# Of numbers alone: a config's pattern of files has asterisks too.
+BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 
 
 class Section(NamedTuple):
     """One table for people: its heading, lines of text that say what it shows, and its rows.
 
-    ``rows`` holds texts alone, its column names are the headers; ``**x**`` in a cell is bold. Without a row, the text
+    ``rows`` holds texts alone, its column names are the headers; a number ``**x**`` is bold. Without a row, the text
     says why.
     """
 
