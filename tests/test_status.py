@@ -16,11 +16,12 @@ import pytest
 from made_up_run import START, Results
 from running import copy_project, snakemake
 
-from autoencoders import run_record, run_status
+from autoencoders import run_progress, run_record
 from autoencoders.errors import UserError
 from autoencoders.job_logs import SILENT, read_log
 from autoencoders.progress import Point
-from autoencoders.run_status import DEAD, main, page, records
+from autoencoders.run_record import DEAD
+from autoencoders.run_status import main, page, records
 
 PROGRESS = "INFO training: epoch 3/100, loss 0.5821, 2%, 12,345 images/s, 0:12:00 left"
 
@@ -53,7 +54,7 @@ def test_a_runs_file_is_read_as_it_was_written(tmp_path, monkeypatch):
     Path("results").rename("moved")
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
-    found = run_record.read(Path("../moved/demo/logs/run.json"))
+    found = run_record.read(Path("../moved/demo") / run.path.relative_to("results/demo"))
     assert found.folder == Path("../moved/demo")
     assert found.jobs[0].cell == Path("../moved/demo/cells/digits/a")
     assert found.jobs[0].name == "train/digits/a"
@@ -79,7 +80,7 @@ def test_a_damaged_file_is_told_and_other_runs_are_shown(results, tmp_path, caps
     other = Results(tmp_path / "results" / "other")
     for made in (results, other):
         run_record.write(made.run(made.job("train")))
-    path = results.folder / "logs" / "run.json"
+    (path,) = run_record.run_files(results.folder)
     facts = json.loads(path.read_text())
     change(facts)
     path.write_text(json.dumps(facts))
@@ -94,10 +95,31 @@ def test_a_damaged_file_is_told_and_other_runs_are_shown(results, tmp_path, caps
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x1b[31m"])
 def test_what_is_no_json_object_is_told_too(tmp_path, capsys, text):
     results = Results(tmp_path / "\x1b[31mresults")
-    results.write(results.folder / "logs" / "run.json", text, START)
+    results.write(results.folder / run_record.FOLDER / "0-1.json", text, START)
     assert main(str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert not out and "does not say what a run is about" in err and "\x1b" not in err
+
+
+def test_runs_that_share_a_folder_are_all_shown_while_they_go_on(results, capsys, monkeypatch):
+    """Each touches its own file alone, so that no dead run is kept alive by another."""
+    job = results.job("train")
+    now = time.time()
+    long, dead, new = (results.run(job, started=now - age, pid=pid) for age, pid in ((9000, 1), (8000, 2), (5, 3)))
+    for run in (long, dead):
+        run_record.write(run)
+    os.utime(dead.path, (now - 2 * DEAD, now - 2 * DEAD))
+    monkeypatch.setattr(run_progress.time, "sleep", lambda _: None)
+    next(run_progress.pauses_of(long))
+    assert run_record.run_files(results.folder) == [long.path, dead.path]
+    assert main(str(results.folder)) == 0
+    out = capsys.readouterr().out
+    assert out.index("it goes on (process 1 on elsewhere)") < out.index("it has stopped (last sign of life 6 min ago")
+    # Nobody can read it.
+    broken = results.folder / run_record.FOLDER / "0-1.json"
+    broken.write_text("{")
+    run_record.write(new)
+    assert run_record.run_files(results.folder) == [long.path, new.path]
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path, capsys):
@@ -118,7 +140,7 @@ def test_runs_are_found_in_the_folder_and_below_it_but_not_among_cells(tmp_path)
     for place in ("", "demo", "a/b", "cells/a"):
         made = Results(tmp_path / place)
         run_record.write(made.run(made.job("train")))
-    assert sorted(path.parents[1] for path in records(tmp_path)) == [tmp_path, tmp_path / "a/b", tmp_path / "demo"]
+    assert sorted(path.parents[2] for path in records(tmp_path)) == [tmp_path, tmp_path / "a/b", tmp_path / "demo"]
 
 
 # ---- what logs say
@@ -333,7 +355,7 @@ def test_on_this_machine_the_process_is_looked_for(results, monkeypatch):
         raise PermissionError
 
     # Somebody else's.
-    monkeypatch.setattr(run_status.os, "kill", refuse)
+    monkeypatch.setattr(run_record.os, "kill", refuse)
     assert "it goes on" in told(mine)
 
 
@@ -401,7 +423,7 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
         run = subprocess.Popen(
             [*command, "--configfile", *configs], cwd=folder, stdout=output, stderr=output, start_new_session=True
         )
-    log, record = (folder / "results/demo/logs" / name for name in (f"{CELL}.log", "run.json"))
+    log, records_of_runs = (folder / "results/demo/logs" / name for name in (f"{CELL}.log", "runs"))
     # Snakemake writes it when the job has ended, a while after the scores themselves.
     diverged = folder / "results/demo/benchmarks/score/digits/vae-diverges/f2-d1-z4-s0/classifier.tsv"
     try:
@@ -425,7 +447,7 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
     os.utime(images, ns=(kept.st_atime_ns, kept.st_mtime_ns))
     for option in ("--dry-run", "--touch", "--unlock"):
         snakemake(folder, "all_models", option, "--rerun-incomplete", configs=configs)
-    assert json.loads(record.read_text())["pid"] == run.pid
+    assert [path.stem.split("-")[1] for path in records_of_runs.iterdir()] == [str(run.pid)]
     done = snakemake(folder, "all_models", "--rerun-incomplete", configs=configs, check=False)
     assert done.returncode != 0
     failed = status(folder)

@@ -1,4 +1,4 @@
-"""What a run is about, in a file of its results folder, from which others see how far it has come.
+"""What a run is about, in a file of its results folder, from which others see how far it has come and whether it lives.
 
 Snakemake's main process and `make status` import this module, so it needs the standard library only.
 """
@@ -6,6 +6,7 @@ Snakemake's main process and `make status` import this module, so it needs the s
 import json
 import math
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from autoencoders.errors import UserError
 from autoencoders.files import write_json
 from autoencoders.job import job_name
 
-# Below the results folder, beside the logs that it leads to.
-NAME = Path("logs", "run.json")
+# The runs' files, below the results folder, beside the logs that they lead to.
+FOLDER = Path("logs", "runs")
+# A run touches its file every half minute, and shared disks show that to others a while later.
+DEAD = 180
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,38 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Its file. The run's main process touches it again and again, as a sign of life."""
-        return self.folder / NAME
+        """Its file, which the run's main process touches again and again, as a sign of life.
+
+        Each run has one of its own: several may go on in a results folder that make different things.
+        """
+        return self.folder / FOLDER / f"{int(self.started)}-{self.pid}.json"
 
     @property
     def datasets(self) -> Path:
         """The folder of the prepared datasets."""
         return self.folder / "datasets"
 
+    def goes_on(self, now: float) -> bool:
+        """Whether the run's main process lives: it has given a sign of that a short while ago, and where it is this
+        machine's, there is a process of its number.
+        """
+        if now - written(self.path) > DEAD:
+            return False
+        if self.host != socket.gethostname():
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # Somebody else's.
+        return True
+
 
 def write(run: Run) -> None:
     """Write the run's file, in which all paths are relative to the results folder: it can be read from anywhere.
 
-    A run with the same results folder that began before is forgotten. Raises UserError where the disk is full or the
+    Runs in the same results folder that go on no more are forgotten. Raises UserError where the disk is full or the
     folder can't be written to.
     """
 
@@ -91,11 +113,26 @@ def write(run: Run) -> None:
 
     facts = {"started": run.started, "host": run.host, "pid": run.pid, "command": run.command}
     write_json(run.path, facts | {"jobs": [relative(job) for job in run.jobs]})
+    for path in run_files(run.folder):
+        if path != run.path and not _lives(path, run.started):
+            path.unlink(missing_ok=True)
+
+
+def _lives(path: Path, now: float) -> bool:
+    try:
+        return read(path).goes_on(now)
+    except UserError:
+        return False
+
+
+def run_files(folder: Path) -> list[Path]:
+    """The files of the runs with results in ``folder``."""
+    return sorted((folder / FOLDER).glob("*.json"))
 
 
 def read(path: Path) -> Run:
-    """The run of a file, which lies as NAME says. Raises UserError where that is damaged or can't be read."""
-    folder = path.parents[len(NAME.parts) - 1]
+    """The run of a file, one of ``run_files``. Raises UserError where that is damaged or can't be read."""
+    folder = path.parents[len(FOLDER.parts)]
     try:
         facts = json.loads(path.read_text())
         run = Run(
@@ -110,7 +147,7 @@ def read(path: Path) -> Run:
             raise ValueError(f"started {run.started}, pid {run.pid}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} does not say what a run is about ({reason}). The next run writes it anew.") from None
+        raise UserError(f"{path} does not say what a run is about ({reason}). The next run deletes it.") from None
     return run
 
 

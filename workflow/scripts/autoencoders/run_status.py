@@ -4,7 +4,6 @@ It starts at once, since it imports the standard library only.
 """
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,9 @@ from pathlib import Path
 from autoencoders import run_record
 from autoencoders.errors import UserError
 from autoencoders.job_logs import Log, read_logs
-from autoencoders.run_progress import INTERVAL, duration, ended_cells, line, printable, said, standing, time_left
+from autoencoders.run_progress import duration, ended_cells, line, printable, said, standing, time_left
 from autoencoders.run_record import Job, Run, written
 
-# A run touches its file every INTERVAL seconds, and shared disks show that to others a while later.
-DEAD = 6 * INTERVAL
 # So many jobs are listed under a heading.
 LISTED = 20
 
@@ -33,29 +30,10 @@ def records(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
-        path = Path(place, run_record.NAME)
-        if path.is_file():
-            found.append(path)
+        found += run_record.run_files(Path(place))
         # Where all the files are, and no other run's.
         folders[:] = sorted(set(folders) - {"cells", "logs", "benchmarks", "datasets"})
     return found
-
-
-def goes_on(run: Run, now: float) -> bool:
-    """Whether the run's main process lives: it has given a sign of that a short while ago, and where it is this
-    machine's, there is a process of its number.
-    """
-    if now - written(run.path) > DEAD:
-        return False
-    if run.host != socket.gethostname():
-        return True
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # Somebody else's.
-    return True
 
 
 def ago(seconds: float) -> str:
@@ -75,7 +53,7 @@ def cell_counts(run: Run, kinds: Mapping[str, Mapping[Job, Log]]) -> dict[str, i
 def page(run: Run, now: float) -> str:
     """What people are told of a run at the time ``now``."""
     logs = read_logs(run.jobs, run.started)
-    alive = goes_on(run, now)
+    alive = run.goes_on(now)
     finished = all(job.has_ended(run.started) for job in run.jobs)
     if finished:
         state = "it has finished"
