@@ -722,10 +722,19 @@ def test_sections_say_what_their_numbers_are(published):
         "CIFAR-10: the paper's own numbers",
         "digits: this run, FD (inception-other features), not the paper's setting",
     ]
-    assert "in the paper's setting" in sections["CIFAR-10: this run, FID"].text
+    assert "In the paper's setting." in sections["CIFAR-10: this run, FID"].text
     for heading, section in sections.items():
         assert "not measured" in section.text
         assert ("doubtful digits" in section.text) == (heading == "CIFAR-10: the paper's own numbers")
         assert list(section.rows) == ["Claim", "Verdict", "Numbers", "Source"]
         assert section.rows.map(lambda text: isinstance(text, str) and text != "" and "|" not in text).all(axis=None)
     assert len(sections["digits: this run, FD (inception-other features), not the paper's setting"].rows) == len(CLAIMS)
+
+
+def test_verdicts_of_one_seed_say_so(published):
+    (one,) = claims_sections(judged(published, score(1), score(2, model="vae")))
+    assert "One seed, whose luck" in one.text and "Means over" not in one.text
+    table = judged(published, score(1), score(2, seed=1), score(2, model="vae"))
+    assert set(table["seeds"]) == {2}
+    (several,) = claims_sections(table)
+    assert "Means over the seeds, whose spread no verdict" in several.text

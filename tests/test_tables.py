@@ -11,7 +11,7 @@ import yaml
 from autoencoders import settings
 from autoencoders.experiments import table1, table1_sections
 from autoencoders.published import CITED, merge_published, read_published, setting
-from autoencoders.rendering import to_markdown, write_table
+from autoencoders.rendering import to_html, to_latex, to_markdown, write_table
 from autoencoders.score_sections import all_scores_sections, table2_sections, table3_sections
 from autoencoders.tables import collect_scores, lowest, lowest_of_table3, table2, table3
 
@@ -45,9 +45,12 @@ def cell(
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
-            **{"setting": setting, "extractor": extractor, "metric": metric},
+            **{"setting": setting, "extractor": extractor},
+            "extractor_accuracy": 0.915 if extractor == "classifier" else np.nan,
+            "metric": metric,
             "frechet_distance": np.nan if value is None else float(value),
             "images": 0 if value is None else 10,
+            "reference_images": 12_000,
             "status": "diverged" if value is None else "ok",
         }
         for metric, value in values.items()
@@ -135,6 +138,29 @@ def test_table2_means_over_the_seeds_that_are_ok(published):
     assert table["status"].tolist() == ["ok", "diverged", "partly diverged"]
     assert not any("published" in name or "difference" in name for name in table)
     assert table["source"].tolist() == ["ours"] * 3
+    assert table["mvg_sd"].tolist() == pytest.approx([np.std([1, 2, 6], ddof=1), np.nan, np.sqrt(8)], nan_ok=True)
+    (section,) = table2_sections(table, scores)
+    assert section.rows["MVG"].tolist() == ["**3.000 ± 2.646**", "diverged", "6.000 ± 2.828"]
+    assert "Means over the seeds, ± their standard deviation." in section.text
+    for text in (to_markdown("T", [section]), to_html("T", [section])):
+        assert "3.000 ± 2.646" in text
+    assert "<b>3.000 ± 2.646</b>" in to_html("T", [section])
+    assert r"\textbf{3.000 ± 2.646}" in to_latex("T", [section], "t")
+    # One seed has no spread.
+    alone = table2(merged(published, cell(values=1)), published, LATENT)
+    assert not [name for name in alone if name.endswith("_sd")]
+
+
+def test_tables_say_what_was_compared(published):
+    scores = merged(published, cell(values=1), cell(model="vae", values=None), cell("celeba", extractor="inception"))
+    texts = {section.heading: section.text for section in all_scores_sections(scores)}
+    said = "Each is of 10 images against 12,000. The classifier is right on 91.5% of the test images."
+    assert said in texts["digits, classifier"]
+    # All diverged.
+    assert "images against" not in texts["CelebA, inception"]
+    scores.loc[(scores["model"] == "dae") & (scores["metric"] == "gmm"), "images"] = 2000
+    *_, digits = all_scores_sections(scores)
+    assert "Each is of 10 to 2,000 images against 12,000." in digits.text
 
 
 def test_table2_order_and_a_users_own_prior(published):
@@ -146,7 +172,7 @@ def test_table2_order_and_a_users_own_prior(published):
     assert table["filters"].tolist() == [8] * 5 + [16] * 5
     names = [name for name in table if name in values]
     assert names == [*SHOWN, "zeta"]
-    assert "zeta" in shown(table2_sections(table), "digits, classifier")[0]
+    assert "zeta" in shown(table2_sections(table, scores), "digits, classifier")[0]
 
 
 def test_table2_with_published_values_and_cited_rows(published):
@@ -182,7 +208,7 @@ def test_table2_with_published_values_and_cited_rows(published):
     mask = lowest(table)
     assert mask.shape == table.shape
     assert not mask[table["source"] == "cited"].any(axis=None)  # RAE's Test R is lower than ours
-    header, dae, vae, *_, rae, _ = shown(table2_sections(table), "CIFAR-10, inception")
+    header, dae, vae, *_, rae, _ = shown(table2_sections(table, scores), "CIFAR-10, inception")
     assert header == [
         *("Filters", "Model", "Latent units", "Train R", "Train R, paper", "Train R (train)"),
         *("Test R", "Test R, paper", "N(0,I)", "N(0,I), paper", "MVG", "MVG, paper", "GMM", "GMM, paper", "Seeds"),
@@ -195,12 +221,12 @@ def test_table2_with_published_values_and_cited_rows(published):
     assert rae == ["128", "RAE (cited)", "128", *"––––", "32.24", "–", "–", "–", "80.80", "–", "74.16", "–"]
     # Nothing of the paper's in sections that can't be compared with it.
     for heading in ("CIFAR-10, classifier", "digits, inception"):
-        assert not [name for name in shown(table2_sections(table), heading)[0] if "paper" in name]
+        assert not [name for name in shown(table2_sections(table, scores), heading)[0] if "paper" in name]
 
 
 def test_published_values_have_no_more_digits_than_the_paper(published):
     scores = merged(published, cell("cifar10", filters=256, latent=128, extractor="inception", values=9))
-    *_, row = shown(table2_sections(table2(scores, published, LATENT)), "CIFAR-10, inception")
+    *_, row = shown(table2_sections(table2(scores, published, LATENT), scores), "CIFAR-10, inception")
     assert {"8.07 (+0.93)", "402.7 (-393.70)"} < set(row)
 
 
@@ -242,6 +268,8 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals(published):
     table = table3(scores, published).set_index(["model", "prior"])
     assert table.loc[("dae", "mvg"), ["latent", "frechet_distance", "test_recon", "seeds"]].tolist() == [16, 16, 1.6, 2]
     assert table.loc[("dae", "gmm"), ["latent", "frechet_distance", "test_recon"]].tolist() == [4, 7, 0.4]
+    assert table.loc[("dae", "mvg"), "frechet_distance_sd"] == pytest.approx(np.sqrt(2))
+    assert table.loc[[("vae", "mvg"), ("vae", "gmm")], "frechet_distance_sd"].isna().all()
     # Every metric at the latent size that is best for the row's prior.
     assert table.loc[("dae", "mvg"), "gmm"] == 9
     assert table.loc[("dae", "gmm"), "mvg"] == 20
@@ -292,12 +320,12 @@ def test_table3_for_people_has_the_papers_best_beside_ours(published):
     table = table3(scores, published)
     assert "interpolation" not in table and set(table["prior"]) == {"mvg", "gmm"}
     # 98.00 at 160 latent units is doubtful in the source; 88.31 at 192 is not. A diverged one has no difference.
-    header, *rows = shown(table3_sections(table), "CIFAR-10, inception")
+    header, *rows = shown(table3_sections(table, scores), "CIFAR-10, inception")
     assert header == [
         *("Filters", "Model", "Prior", "Latent units", "Latent units, paper", "FID", "FID, paper"),
         *("Train R", "Train R (train)", "Test R", "MVG", "GMM", "Seeds", "Status"),
     ]
-    (section,) = table3_sections(table)
+    (section,) = table3_sections(table, scores)
     assert "the lowest value in the paper's Table 3" in section.text
     same = ["40.00", "30.00", "50.00"]
     assert rows == [
@@ -322,8 +350,8 @@ def test_table3_bold_compares_models_within_a_prior(published):
 def test_sections_say_what_the_numbers_are(published):
     scores = merged(published, cell(values=1), cell("cifar10", latent=128, extractor="inception", values=1))
     tables = (
-        table2_sections(table2(scores, published, LATENT)),
-        table3_sections(table3(scores, published)),
+        table2_sections(table2(scores, published, LATENT), scores),
+        table3_sections(table3(scores, published), scores),
         all_scores_sections(scores),
     )
     depths = ("Depth 1, at the dataset's comparison latent size.", "Depth 1 only.", "")
@@ -334,14 +362,14 @@ def test_sections_say_what_the_numbers_are(published):
         assert 'Columns "paper"' not in digits.text
         assert cifar10.heading == "CIFAR-10, inception" and cifar10.text.startswith("FID (pytorch-fid's Inception)")
         assert ('Columns "paper"' in cifar10.text) == any("paper" in name for name in cifar10.rows)
-    cifar10, digits = table3_sections(table3(scores, published))
+    cifar10, digits = table3_sections(table3(scores, published), scores)
     assert "FD" in digits.rows and "FID" not in digits.rows
     assert "FID" in cifar10.rows and "FD" not in cifar10.rows
 
 
 def test_distance_in_other_inception_features_is_no_fid(published):
     scores = merged(published, cell("cifar10", latent=128, extractor="inception-other", values=1))
-    (section,) = table3_sections(table3(scores, published))
+    (section,) = table3_sections(table3(scores, published), scores)
     assert "FD" in section.rows and "FID" not in section.rows and "not FID" in section.text
 
 
@@ -351,21 +379,22 @@ def test_all_diverged(published, tmp_path):
         table = make(scores, published)
         mine = table[table["model"] == "dae"]
         assert set(mine["status"]) == {"diverged"}
-        markdown = to_markdown("T", sections(table))
+        markdown = to_markdown("T", sections(table, scores))
         assert "diverged" in markdown and "**" not in markdown
         assert "nan" not in markdown.lower() and "NA" not in markdown
-        write_table(table, "T", paths(tmp_path), sections(table))
+        write_table(table, "T", paths(tmp_path), sections(table, scores))
     assert "diverged" in to_markdown("T", all_scores_sections(scores))
 
 
 def test_an_empty_table_says_why(published, tmp_path):
-    table = table2(merged(published, cell(latent=4, values=1)), published, LATENT)
+    scores = merged(published, cell(latent=4, values=1))
+    table = table2(scores, published, LATENT)
     assert table.empty
-    write_table(table, "T", paths(tmp_path), table2_sections(table))
+    write_table(table, "T", paths(tmp_path), table2_sections(table, scores))
     for suffix in ("md", "html", "tex"):
         assert "No cell belongs in this table: it shows depth 1" in (tmp_path / f"t.{suffix}").read_text()
     deep = table3(merged(published, cell(depth="2222", values=1)), published)
-    assert deep.empty and "No cell" in to_markdown("T", table3_sections(deep))
+    assert deep.empty and "No cell" in to_markdown("T", table3_sections(deep, scores))
 
 
 def test_the_table_of_all_scores_has_a_row_a_cell(published):
@@ -393,7 +422,7 @@ def test_the_table_of_all_scores_has_the_papers_values_beside_every_seed(publish
 def test_written_tables_agree(published, tmp_path):
     scores = merged(published, cell("cifar10", filters=32, latent=128, extractor="inception", values=1 / 3))
     table = table2(scores, published, LATENT)
-    write_table(table, "T", paths(tmp_path), table2_sections(table))
+    write_table(table, "T", paths(tmp_path), table2_sections(table, scores))
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)
     csv = pd.read_csv(tmp_path / "t.csv")
     assert list(csv) == list(table)

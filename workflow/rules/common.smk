@@ -108,7 +108,7 @@ def training_slots(wildcards):
 
 
 def training_images(wildcards):
-    """How many images the dataset trains on, or more than that before it is prepared."""
+    """How many images the dataset trains on, or about that before it is prepared."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
     return estimates.training_images(config["datasets"][wildcards.dataset], info)
 
@@ -211,6 +211,11 @@ def extractor_weights(wildcards):
     if weights:
         return local(os.path.expanduser(weights))
     return "<resources>/inception/pt_inception-2015-12-05-6726825d.pth"
+
+
+def classifier_record(wildcards):
+    """What the pipeline's own classifier is worth; nothing for another extractor."""
+    return [] if wildcards.extractor != "classifier" else "<results>/extractors/classifier-{dataset}.json"
 
 
 def dataset_source(wildcards):

@@ -95,6 +95,7 @@ rule score:
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
         references=expand("<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True),
         extractor=extractor_weights,
+        classifier=classifier_record,
         modules=modules("score"),
     output:
         "<results>/cells/<cell>/scores/{extractor}.parquet",

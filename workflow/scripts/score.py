@@ -3,6 +3,7 @@
 A cell that diverged gets its rows too, with that status and no distance.
 """
 
+import math
 from pathlib import Path
 
 from autoencoders.device import setup
@@ -45,5 +46,6 @@ if __name__ == "__main__":
             snakemake.params.cell,
             setting(snakemake.wildcards.dataset, **circumstances),
             recorded_name(extractor, weights_sha256),
+            read_json(snakemake.input.classifier)["test_accuracy"] if extractor == "classifier" else math.nan,
         )
         write_parquet(snakemake.output[0], scores)

@@ -9,9 +9,6 @@ from autoencoders.tables import table2
 
 if __name__ == "__main__":
     with job(snakemake):
-        table = table2(
-            read_parquet(snakemake.input.scores),
-            read_published(snakemake.input.published),
-            snakemake.params.comparison_latent,
-        )
-        write_table(table, "Table 2: models at one latent size", snakemake.output, table2_sections(table))
+        scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
+        table = table2(scores, published, snakemake.params.comparison_latent)
+        write_table(table, "Table 2: models at one latent size", snakemake.output, table2_sections(table, scores))

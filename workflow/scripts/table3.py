@@ -9,5 +9,8 @@ from autoencoders.tables import table3
 
 if __name__ == "__main__":
     with job(snakemake):
-        table = table3(read_parquet(snakemake.input.scores), read_published(snakemake.input.published))
-        write_table(table, "Table 3: models at their best latent size", snakemake.output, table3_sections(table))
+        scores = read_parquet(snakemake.input.scores)
+        table = table3(scores, read_published(snakemake.input.published))
+        write_table(
+            table, "Table 3: models at their best latent size", snakemake.output, table3_sections(table, scores)
+        )

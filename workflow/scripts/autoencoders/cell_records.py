@@ -40,9 +40,10 @@ LATENT_COLUMNS = {
     ),
     "mardia_skewness_ratio": (
         "Skewness ratio",
-        "Mardia's multivariate skewness over what Gaussian codes are expected to have: 1 for a Gaussian",
+        "Mardia's multivariate skewness, of at most 5,000 of the codes, over what as many Gaussian ones are expected "
+        "to have: 1 for a Gaussian",
     ),
-    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis; above 1 with heavier tails"),
+    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis, of the same codes; above 1 with heavier tails"),
     "mean_abs_skewness": ("Mean abs. skewness", "mean over the latent units, 0 for a Gaussian"),
     "mean_excess_kurtosis": ("Mean excess kurtosis", "mean over the latent units, 0 for a Gaussian"),
     "mvg_log_likelihood": (

@@ -18,10 +18,10 @@ FLOAT64_RATE = 0.5e12
 IMAGE_RATE = 5_000
 # Minutes for the starts of Snakemake, PyTorch and CUDA from a slow shared disk.
 START = 10
-# Iterations that are allowed for: an assumption, which later attempts multiply.
+# Iterations that are allowed for: an assumption; a second attempt has twice the minutes.
 ITERATIONS = 500
 # Training images of the official archives, of which copies from elsewhere have as many.
-OFFICIAL = {"CIFAR10": 50_000, "CelebA": 162_770, "digits": 1_797}
+OFFICIAL = {"CIFAR10": 50_000, "CIFAR100": 50_000, "CelebA": 162_770, "digits": 1_797}
 # Assumed of images that have not been counted yet.
 UNKNOWN = 200_000
 

@@ -29,7 +29,8 @@ CITED_MODELS = [cited(model) for model in CITED]
 
 
 def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.DataFrame:
-    """The means over the seeds that are "ok", with columns dataset, setting and extractor before those of values.
+    """The means over the seeds that are "ok", with columns dataset, setting and extractor before those of values, and
+    seeds, how many there are, behind them.
 
     ``scores`` is a table of ``autoencoders.tables.collect_scores``, ``latent_statistics`` has one row a cell. Its
     ``LATENT_STATISTICS`` become further metrics under every extractor that the cell is scored with.
@@ -43,7 +44,11 @@ def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.Data
     finished = values["status"] == "ok"
     values = values.assign(value=values["value"].where(finished), diverged=(~finished).astype("Int64"))
     keys = [*GROUP, "model", "filters", "depth", "latent", "metric"]
-    return values.groupby(keys, as_index=False).agg({"value": "mean", "diverged": "sum"})
+    return (
+        values.assign(seeds=values["seed"])
+        .groupby(keys, as_index=False)
+        .agg({"value": "mean", "diverged": "sum", "seeds": "nunique"})
+    )
 
 
 def published_values(published: pd.DataFrame) -> pd.DataFrame:

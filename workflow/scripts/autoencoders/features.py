@@ -104,7 +104,7 @@ def extract(network: nn.Module, images: np.ndarray, batch_size: int, device: tor
     in_batches(work, len(images), batch_size)
     # A GPU has only been given the batches so far. Reading from the last makes the last line's rate that of their work.
     features[-1].flatten()[0].item()
-    # A second's work needs no line, and a score takes seven of them.
+    # A few seconds' work needs no line, and a score does it once for each image set.
     if progress.seconds >= progress.interval:
         progress.line()
     return torch.cat(features)

@@ -20,13 +20,13 @@ from autoencoders.parquet import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"
-# 82.49, 98.00? (-0.40), 3.0 M: what stands right-aligned.
-NUMBER = re.compile(r"[-+]?\d+(\.\d+)?\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
+# 82.49, 82.49 ± 1.23, 98.00? (-0.40), 3.0 M: what stands right-aligned.
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?( ± [\d.]+)?\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
 LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
 # Rows that fit on a page, and characters that fit into a column beside others.
 LONG_TABLE, LONG_TEXT = 40, 40
 # Of numbers alone: a config's pattern of files has asterisks too.
-BOLD = re.compile(r"\*\*([\d.]+)\*\*")
+BOLD = re.compile(r"\*\*([\d.]+( ± [\d.]+)?)\*\*")
 
 
 class Section(NamedTuple):

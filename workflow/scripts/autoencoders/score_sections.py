@@ -11,34 +11,38 @@ from autoencoders.tables import by_cell, lowest, lowest_of_table3
 EMPTY = "No cell belongs in this table: it shows depth 1, and Table 2 each dataset's comparison_latent alone."
 # The columns that say which section a row is in, and those that are folded into others.
 NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
-FOLDED = ("_published", "_difference", "_confidence")
+FOLDED = ("_sd", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **METRICS}
 
 
-def table2_sections(table: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``autoencoders.tables.table2``."""
+def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``autoencoders.tables.table2``, which was made of ``scores``."""
     legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest of ours for each width."
-    return score_sections(table, lowest(table), legend)
+    return score_sections(table, scores, lowest(table), legend)
 
 
-def table3_sections(table: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``autoencoders.tables.table3``."""
+def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``autoencoders.tables.table3``, which was made of ``scores``."""
     legend = "Depth 1 only. Bold: the best model for each width and prior."
-    return score_sections(table, lowest_of_table3(table), legend)
+    return score_sections(table, scores, lowest_of_table3(table), legend)
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
     """All scores, ``merge_published`` included: a row a cell and a column a metric."""
     table = by_cell(scores)
-    return score_sections(table, bold=lowest(table, columns=[]))
+    return score_sections(table, scores, bold=lowest(table, columns=[]))
 
 
-def score_sections(table: pd.DataFrame, bold: pd.DataFrame, legend: str = "") -> Iterator[Section]:
+def score_sections(
+    table: pd.DataFrame, scores: pd.DataFrame, bold: pd.DataFrame, legend: str = ""
+) -> Iterator[Section]:
     """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks and what the rows are."""
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
-        text = " ".join(filter(None, [introduction(rows, extractor), legend, explanation_of_published(rows)]))
+        compared = scores[(scores["dataset"] == dataset) & (scores["extractor"] == extractor)]
+        texts = [introduction(rows, extractor), what_was_compared(compared), legend, explanation_of_published(rows)]
+        text = " ".join(filter(None, texts))
         yield Section(f"{dataset_label(dataset)}, {extractor}", text, row_texts(rows, bold.loc[rows.index], extractor))
 
 
@@ -51,7 +55,24 @@ def introduction(rows: pd.DataFrame, extractor: str) -> str:
     if "train_recon_vs_train" in rows:
         label = metric_label("train_recon_vs_train")
         against = f" {label} is against the training images, every other column against the test images."
-    return f"{what}; lower is better.{against}"
+    spread = " Means over the seeds, ± their standard deviation." if any(rows.columns.str.endswith("_sd")) else ""
+    return f"{what}; lower is better.{spread}{against}"
+
+
+def what_was_compared(scores: pd.DataFrame) -> str:
+    """How many images, on which a Fréchet distance depends, and how good the classifier is whose features they have."""
+    finished = scores[scores["status"] == "ok"]
+    if finished.empty:
+        return ""
+    images, references = (number_range(finished[name]) for name in ("images", "reference_images"))
+    text = f"Each is of {images} images against {references}."
+    accuracy = finished["extractor_accuracy"].min()
+    return text if pd.isna(accuracy) else f"{text} The classifier is right on {accuracy:.1%} of the test images."
+
+
+def number_range(numbers: pd.Series) -> str:
+    """10,000, or 500 to 10,000."""
+    return " to ".join(f"{number:,}" for number in sorted({numbers.min(), numbers.max()}))
 
 
 def explanation_of_published(rows: pd.DataFrame) -> str:
@@ -84,14 +105,18 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
     if name == "prior":
         return [metric_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
-        return [value_text(value, status) for value, status in zip(rows[name], rows["status"], strict=True)]
+        spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
+        return [value_text(*value) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
-def value_text(value: float, status: str) -> str:
+def value_text(value: float, status: str, spread: float) -> str:
+    """82.49, or 82.49 ± 1.23 where there are several seeds."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
-    return significant(value)
+    text = significant(value)
+    decimals = len(text.partition(".")[2])
+    return text if pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
 
 
 def published_text(row: Mapping, name: str) -> str:

@@ -15,7 +15,8 @@ from autoencoders.frechet import Statistics, covariance_root, float64_device, fr
 
 COLUMNS = [
     *("dataset", "model", "filters", "depth", "latent", "seed"),
-    *("setting", "extractor", "metric", "frechet_distance", "images", "status"),
+    *("setting", "extractor", "extractor_accuracy"),
+    *("metric", "frechet_distance", "images", "reference_images", "status"),
 ]
 
 
@@ -80,7 +81,8 @@ def score_cell(
     batch_size: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """One row a comparison, in their order: metric, frechet_distance (NaN unless status is "ok"), images, status.
+    """One row a comparison, in their order: metric, frechet_distance (NaN unless status is "ok"), images and
+    reference_images (how many were compared), status.
 
     ``comparisons`` maps metrics to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
     with which of ``references``, each the statistics of a split and the root of their covariance. A cell that is not
@@ -93,12 +95,18 @@ def score_cell(
     rows = []
     for metric, (name, split) in comparisons.items():
         distance = frechet_distance(*references[split], found[name]) if status == "ok" else np.nan
-        rows.append({"metric": metric, "frechet_distance": distance, "images": len(image_sets[name]), "status": status})
-    return pd.DataFrame(rows).astype({"frechet_distance": "float64", "images": "int64"})
+        rows.append((metric, distance, len(image_sets[name]), references[split][0].count, status))
+    table = pd.DataFrame(rows, columns=COLUMNS[COLUMNS.index("metric") :])
+    return table.astype({"frechet_distance": "float64", "images": "int64", "reference_images": "int64"})
 
 
-def identified(scores: pd.DataFrame, cell: Mapping[str, object], setting: str, extractor: str) -> pd.DataFrame:
-    """The rows of ``score_cell`` with the cell, setting and extractor in front, in the order of ``COLUMNS``."""
+def identified(
+    scores: pd.DataFrame, cell: Mapping[str, object], setting: str, extractor: str, accuracy: float
+) -> pd.DataFrame:
+    """The rows of ``score_cell`` with the cell, setting and extractor in front, in the order of ``COLUMNS``.
+
+    ``accuracy`` is the share of test images that a classifier whose features these are gets right; NaN of others.
+    """
     # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
     identity = {
         "dataset": str(cell["dataset"]),
@@ -109,5 +117,6 @@ def identified(scores: pd.DataFrame, cell: Mapping[str, object], setting: str, e
         "seed": int(cell["seed"]),
         "setting": setting,
         "extractor": extractor,
+        "extractor_accuracy": float(accuracy),
     }
     return scores.assign(**identity)[COLUMNS]

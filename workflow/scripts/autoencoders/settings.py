@@ -205,8 +205,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
     wrong_names = list(check_names(config))
     yield from wrong_names
     for name in config["priors"]:
-        # Beside a prior's column stand those of the paper's values.
-        if name.endswith(("_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
+        # Beside a prior's column stand those of its spread and of the paper's values.
+        if name.endswith(("_sd", "_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
         if name in KINDS and config["priors"][name]["kind"] != name:
             yield f"priors.{name}: this name is the paper's prior of that kind. Write kind: {name}, or another name."

@@ -33,9 +33,9 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
     """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, means over seeds.
 
     One row a dataset, extractor, filters and model, with columns latent, source ("ours" or "cited"), a column a
-    metric, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"). Where any row is
-    ``comparable`` with the paper: <metric>_published, <metric>_difference (ours minus it) and <metric>_confidence too,
-    and the rows that the paper cites.
+    metric, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"), and with several seeds
+    <metric>_sd. Where any row is ``comparable`` with the paper: <metric>_published, <metric>_difference (ours minus it)
+    and <metric>_confidence too, and the rows that the paper cites.
     """
     at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
     chosen = at_comparison & (scores["depth"] == "1") & (scores["metric"] != NOT_IN_PAPER)
@@ -50,8 +50,9 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
 def by_metric(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     """One row for each value of the columns ``index``, one column a metric: the mean over the seeds that are "ok".
 
-    Then seeds and status; where any row is ``comparable``, <metric>_published, <metric>_difference (that mean minus
-    the published value) and <metric>_confidence.
+    Then seeds and status; where any row has several of these seeds, <metric>_sd, the standard deviation over them (of a
+    sample, with n - 1); where any row is ``comparable``, <metric>_published, <metric>_difference (that mean minus the
+    published value) and <metric>_confidence.
     """
     if scores.empty:
         return pd.DataFrame(columns=[*index, "seeds", "status"])
@@ -63,6 +64,8 @@ def by_metric(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     seeds = scores.groupby(index)["finished"].nunique().rename("seeds")
     status = ok.groupby([scores[name] for name in index]).agg(describe_status).rename("status")
     parts = [means, seeds, status]
+    if seeds.max() > 1:
+        parts.append(cells["frechet_distance"].std().unstack("metric")[names].add_suffix("_sd"))
     if comparable(scores).any():
         published = cells["published"].first().unstack("metric")[names]
         confidence = cells["published_confidence"].first().unstack("metric")[names]
@@ -127,10 +130,10 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Table 3 of the paper: the best latent size of every width, model and prior at depth 1, found in our grid.
 
     One row a dataset, extractor, filters, model and prior: latent (Int64) with the lowest mean over the seeds that
-    are "ok" (the smaller one of equals), that frechet_distance, every metric at the same latent, seeds there, and
-    status, "diverged" where no cell has a value. Where any row is ``comparable`` with the paper:
-    frechet_distance_published, the lowest value in the paper's Table 3, frechet_distance_difference (ours minus it),
-    frechet_distance_confidence and latent_published.
+    are "ok" (the smaller one of equals), that frechet_distance, every metric at the same latent, seeds there, status,
+    "diverged" where no cell has a value, and with several seeds frechet_distance_sd. Where any row is ``comparable``
+    with the paper: frechet_distance_published, the lowest value in the paper's Table 3, frechet_distance_difference
+    (ours minus it), frechet_distance_confidence and latent_published.
     """
     chosen = (scores["depth"] == "1") & (scores["metric"] != NOT_IN_PAPER)
     cells = by_metric(scores[chosen], [*GROUP, "model", "latent"])
@@ -146,8 +149,10 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
                 continue
             best = finite.iloc[0]
             value = {"latent": best["latent"], "frechet_distance": best[prior], **best[metrics]}
-            rows.append(row | value | {"seeds": best["seeds"], "status": "ok"})
+            spread = {"frechet_distance_sd": best[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
+            rows.append(row | value | {"seeds": best["seeds"], "status": "ok"} | spread)
     columns = [*GROUP, "model", "prior", "latent", "frechet_distance", *metrics, "seeds", "status"]
+    columns += ["frechet_distance_sd"] * any("frechet_distance_sd" in row for row in rows)
     floats = dict.fromkeys(["frechet_distance", *metrics], "float64")
     table = pd.DataFrame(rows, columns=columns).astype({"latent": "Int64", **floats})
     if comparable(table).any():

@@ -107,8 +107,8 @@ def seconds_left(
         # A training is one work; others are several, and tell of the present one.
         if job.rule == "train" and log.point is not None and log.point.left is not None:
             told[job] = float(log.point.left)
-            # The percents count what an earlier job has done of it. Near the end they are too coarse: what this job has
-            # done and what is left are no less than the whole, nor is what is left by percents that are rounded down.
+            # The percents count what an earlier job has done of it. Near the end they are too coarse: they may be too
+            # high by half of one, and the whole is no less than what this job has done and what is left.
             rest = 1 - log.point.percent / 100
             least = max(spent[job] + told[job], told[job] / (rest + 0.005))
             seconds[job] = told[job] / rest if rest > 0.1 else least

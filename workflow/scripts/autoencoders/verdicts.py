@@ -12,7 +12,7 @@ from autoencoders.rendering import NO_VALUE, Section
 
 CURVE = ["model", "filters", "depth", "metric"]
 SECTION = ["dataset", "evidence", "setting", "extractor"]
-COLUMNS = [*SECTION, "claim", "statement", "source", "verdict", "numbers"]
+COLUMNS = [*SECTION, "seeds", "claim", "statement", "source", "verdict", "numbers"]
 # The latent sizes of the paper's Table 2.
 COMPARISON_LATENT = {"cifar10": 128, "celeba": 64}
 VERDICTS = {True: "holds", False: "fails", None: "not measured"}
@@ -26,8 +26,9 @@ def claims_table(our: pd.DataFrame, published: pd.DataFrame, comparison_latent: 
     """Every claim on every dataset and extractor of ``our_values``, and on the paper's values for its datasets.
 
     ``published`` is a table of ``read_published``. One row a dataset, evidence ("this run" or "published"), setting,
-    extractor and claim: statement, source (where the paper makes it), verdict (of ``VERDICTS``) and numbers, the
-    findings in one text. The results that the paper cites stand beside ours only where ours are ``comparable``.
+    extractor and claim: seeds (the most that a cell of this run has), statement, source (where the paper makes it),
+    verdict (of ``VERDICTS``) and numbers, the findings in one text. The results that the paper cites stand beside ours
+    only where ours are ``comparable``.
     """
     printed, table = published_values(published), []
     for dataset, of_dataset in our.groupby("dataset"):
@@ -36,11 +37,12 @@ def claims_table(our: pd.DataFrame, published: pd.DataFrame, comparison_latent: 
             if comparable(values).all():
                 values = pd.concat([values, of_paper[of_paper["model"].isin(CITED_MODELS)]], ignore_index=True)
             group = {"dataset": dataset, "evidence": "this run", "setting": setting, "extractor": extractor}
+            group["seeds"] = values["seeds"].max()
             table += [group | row for row in judge(values, dataset, comparison_latent[dataset], group["evidence"])]
         if dataset in DATASETS:
             group = {"dataset": dataset, "evidence": "published", "setting": "paper", "extractor": "inception"}
             table += [group | row for row in judge(of_paper, dataset, COMPARISON_LATENT[dataset], group["evidence"])]
-    return pd.DataFrame(table, columns=COLUMNS)
+    return pd.DataFrame(table, columns=COLUMNS).astype({"seeds": "Int64"})
 
 
 def judge(values: pd.DataFrame, dataset: str, comparison_latent: int, evidence: str) -> Iterator[dict[str, str]]:
@@ -83,9 +85,12 @@ def introduce_ours(part: pd.DataFrame) -> tuple[str, str]:
     """Heading and text of a section of this run."""
     dataset, extractor = part["dataset"].iloc[0], part["extractor"].iloc[0]
     heading = f"{dataset_label(dataset)}: this run, {distance_label(extractor)}"
+    text = "One seed, whose luck may make differences of a few per cent; lower is better."
+    if part["seeds"].iloc[0] > 1:
+        text = "Means over the seeds, whose spread no verdict takes into account; lower is better."
     if comparable(part).all():
-        return heading, "Means over seeds, in the paper's setting; lower is better."
-    text = "Means over seeds; lower is better. The paper makes its claims about other images or another distance."
+        return heading, f"In the paper's setting. {text}"
+    text += " The paper makes its claims about other images, another training or another distance."
     return f"{heading}, not the paper's setting", text
 
 
