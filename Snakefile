@@ -45,11 +45,12 @@ onstart:
     from snakemake.settings.enums import Quietness
 
     try:
-        files.require_writable(config["pathvars"]["results"])
+        started = files.require_writable(config["pathvars"]["results"])
         if not workflow.touch:
             run_progress.start(
                 Path(config["pathvars"]["results"]),
                 recorded_jobs(workflow.dag),
+                started,
                 lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
             )
     except UserError as error:

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from running import copy_project, snakemake
+from running import copy_project, snakemake, train_slowly
 from safetensors.numpy import load_file, save_file
 
 from autoencoders import training
@@ -323,8 +323,9 @@ CONFIGS = ("config/demo.yaml", "tiny.yaml", "long.yaml")
 
 @pytest.fixture(scope="module")
 def undisturbed(project, tmp_path_factory) -> Path:
-    """A project with one trained cell, which took some seconds."""
+    """A project with one trained cell."""
     folder = copy_project(project, tmp_path_factory.mktemp("undisturbed"))
+    train_slowly(folder)
     (folder / "long.yaml").write_text("training: {epochs: 12}\n")
     snakemake(folder, str(CELL / "weights.safetensors"), configs=CONFIGS)
     return folder
@@ -349,8 +350,9 @@ def wait_for(condition, what: str):
 
 @contextlib.contextmanager
 def training_run(folder: Path):
-    """A run of Snakemake and its training process, once that has begun to compute."""
+    """A run of Snakemake and its training process, which has begun to compute and gets no further inside the block."""
     (folder / LOG).unlink(missing_ok=True)
+    (folder / "hold").touch()
     command = [sys.executable, "-m", "snakemake", str(CELL / "weights.safetensors"), "--cores", "1"]
     command += ["--resources", "gpu=0", "--configfile", *CONFIGS, "--rerun-incomplete"]
     with (folder / "output.txt").open("w") as output:
@@ -358,6 +360,7 @@ def training_run(folder: Path):
     try:
         wait_for(lambda: (folder / LOG).exists() and "computing on" in (folder / LOG).read_text(), "the training")
         yield run, next(process for process in descendants(run) if ".train.py" in "".join(process.cmdline()))
+        (folder / "hold").unlink(missing_ok=True)
         run.wait(180)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -418,6 +421,7 @@ def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(fo
     """Snakemake alone is killed: it takes the files of its jobs that go on for incomplete."""
     with training_run(folder) as (run, script):
         run.kill()
+        (folder / "hold").unlink()
         script.wait(180)
     assert (folder / CELL / "weights.safetensors").exists()
     snakemake(folder, "--unlock", configs=CONFIGS)

@@ -212,7 +212,10 @@ def test_a_run_on_a_full_disk_keeps_what_is_finished_and_goes_on_once_there_is_r
     assert done.returncode == 1
     told = [line for line in done.stdout.splitlines() if "can't be written" in line]
     # A training that has no room for its checkpoint says so and goes on.
-    messages = sorted(line for line in told if "no checkpoint is kept" not in line)
+    # By job, whichever failed first: lines begin with the time.
+    messages = sorted(
+        (line for line in told if "no checkpoint is kept" not in line), key=lambda line: line.partition("] ")[2]
+    )
     assert (len(messages), len(told)) == (2, 3), done.stdout
     for message, file in zip(messages, (f"{CELL}/images/train_recon.npy", targets[1]), strict=True):
         assert f": {file} can't be written: the disk is full" in message

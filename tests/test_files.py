@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_a_missing_file_is_not_taken_for_a_damaged_one(tmp_path):
 def test_a_folder_that_can_be_written_to_is_accepted_before_it_is_there(tmp_path):
     files.require_writable(tmp_path / "a" / "b")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_time_is_told_by_the_disks_clock(tmp_path, monkeypatch):
+    """A file server's clock is another machine's, and some disks know whole seconds alone."""
+    (tmp_path / "earlier").touch()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    told = files.require_writable(tmp_path)
+    (tmp_path / "later").touch()
+    assert (tmp_path / "earlier").stat().st_mtime <= told <= (tmp_path / "later").stat().st_mtime
 
 
 def test_two_jobs_that_write_the_same_file_leave_one_whole_file(tmp_path):

@@ -166,6 +166,15 @@ def test_a_job_that_waits_says_so_at_once_and_every_minute(locks, monkeypatch, c
     assert len(waiting) == lines
 
 
+def test_a_lock_that_is_taken_is_new_to_those_who_remove_old_files(locks):
+    """As systemd does in folders for temporary files: the next job would take the same slot by a new file."""
+    file = gpus.lock_folder() / "0-0"
+    file.touch()
+    os.utime(file, (0, 0))
+    assert gpus.lock(file) is not None
+    assert file.stat().st_mtime > 0
+
+
 def test_the_folder_of_locks_is_its_users_alone(locks, monkeypatch):
     folder = locks / f"autoencoders-gpus-{os.getuid()}"
     umask = os.umask(0)

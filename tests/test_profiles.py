@@ -222,7 +222,11 @@ def test_what_follows_a_training_is_one_job_with_one_gpu(folder):
     """With two extractors, whose scores are independent of each other: one by one, and not on two GPUs."""
     cell = "results/demo/cells/digits/dae/f2-d1-z4-s0"
     references = [f"{extractor}-{split}" for extractor in ("classifier", "inception") for split in ("test", "train")]
-    touch(folder, "inception.pth", "results/demo/extractors/classifier-digits.safetensors")
+    touch(
+        folder,
+        "inception.pth",
+        *(f"results/demo/extractors/classifier-digits.{kind}" for kind in ("safetensors", "json")),
+    )
     touch(folder, *(f"results/demo/reference/digits/{name}.npz" for name in references))
     touch(folder, f"{cell}/weights.safetensors", f"{cell}/cell.json")
     targets = [f"{cell}/{name}" for name in ("scores/classifier.parquet", "scores/inception.parquet", "samples.png")]

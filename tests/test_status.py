@@ -16,7 +16,7 @@ import pytest
 from made_up_run import START, Results
 from running import copy_project, snakemake
 
-from autoencoders import run_progress, run_record
+from autoencoders import run_progress, run_record, run_status
 from autoencoders.errors import UserError
 from autoencoders.job_logs import SILENT, read_log
 from autoencoders.progress import Point
@@ -260,7 +260,7 @@ def test_what_was_tried_again_or_interrupted_has_not_failed(results):
     results.say(jobs[2], START + 9, "INFO computing")
     page = told(results.run(*jobs))
     assert "of the other 2: 1 running, 0 failed, 1 remaining\nrunning:\n  train/digits/c: " in page
-    assert "failed:" not in page and "/b" not in page
+    assert "failed:" not in page and "train/digits/b" not in page
     assert "of the other 1: 0 running, 0 failed, 1 remaining" in told(results.run(*jobs[:2]))
 
 
@@ -295,7 +295,7 @@ def test_a_job_that_told_how_far_it_is_and_no_longer_does_is_silent(results):
 def test_the_time_zone_of_a_jobs_machine_does_not_matter(results, monkeypatch):
     job = results.job("train")
     results.say(job, START + 600, "INFO computing", PROGRESS, begun=START)
-    for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
+    for zone in ("UTC0", "EST5EDT,M3.2.0,M11.1.0", "JST-9"):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
         assert read_log(job.log).begun == START
@@ -357,6 +357,40 @@ def test_on_this_machine_the_process_is_looked_for(results, monkeypatch):
     # Somebody else's.
     monkeypatch.setattr(run_record.os, "kill", refuse)
     assert "it goes on" in told(mine)
+
+
+def test_a_job_that_ends_while_it_is_looked_at_has_ended(results, monkeypatch):
+    jobs = [results.job("train", name) for name in "ab"]
+    results.end(jobs[0], START + 1)
+    results.say(jobs[1], START + 2, "INFO computing", PROGRESS)
+    read = run_status.read_logs
+
+    def meanwhile(*arguments):
+        found = read(*arguments)
+        results.end(jobs[1], START + 3)
+        return found
+
+    monkeypatch.setattr(run_status, "read_logs", meanwhile)
+    page = told(results.run(*jobs))
+    assert page.endswith("it has finished\n2 of 2 cells trained")
+
+
+def test_a_run_that_is_forgotten_while_it_is_looked_at_is_left_out(results, tmp_path, monkeypatch, capsys):
+    other = Results(tmp_path / "other")
+    for made in (results, other):
+        run_record.write(made.run(made.job("train")))
+    read = run_record.read
+
+    def meanwhile(path):
+        run = read(path)
+        if run.folder == results.folder:
+            path.unlink()
+        return run
+
+    monkeypatch.setattr(run_record, "read", meanwhile)
+    assert main(str(tmp_path)) == 0
+    out, err = capsys.readouterr()
+    assert str(other.folder) in out and str(results.folder) not in out and not err
 
 
 def test_many_failures_are_counted(results):

@@ -59,13 +59,17 @@ def explained(path: str | Path) -> Iterator[None]:
         raise
 
 
-def require_writable(folder: str | Path) -> None:
-    """Raise UserError where no file can be made in ``folder``, which need not be there yet."""
+def require_writable(folder: str | Path) -> float:
+    """The time by the clock of the disk (seconds since the epoch), where a file can be made in ``folder``.
+
+    It need not be there yet. Raises UserError where no file can be made.
+    """
     folder = Path(folder)
     with explained(folder):
         while not folder.exists():
             folder = folder.parent
-        tempfile.TemporaryFile(dir=folder).close()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
 
 
 @contextlib.contextmanager

@@ -75,6 +75,9 @@ def lock(file: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    # Else the file stays as old as it is, and what is old is removed from folders for temporary files: the next job
+    # would lock a new file beside this one.
+    os.utime(descriptor)
     return descriptor
 
 

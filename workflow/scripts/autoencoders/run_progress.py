@@ -162,15 +162,16 @@ def pauses_of(run: Run) -> Iterator[None]:
         yield
 
 
-def start(folder: Path, jobs: Iterable[Job], log: Callable[[str], None]) -> None:
+def start(folder: Path, jobs: Iterable[Job], started: float, log: Callable[[str], None]) -> None:
     """Write what this process's run with results in ``folder`` is about, for `make status`, and watch it in a thread
     that ends with the process.
 
+    ``started`` is by the clock of the disk that ``folder`` is on, since what jobs write there is compared with it.
     ``log`` prints a line: at most one every INTERVAL seconds, when a cell has ended or been trained, and else one every
     SILENCE seconds. All is read from the files that the jobs leave, their logs among them, since they may run on other
     machines. Raises UserError where the run's file can't be written.
     """
     command = shlex.join(["snakemake", *sys.argv[1:]])
-    run = Run(folder, tuple(jobs), time.time(), socket.gethostname(), os.getpid(), command)
+    run = Run(folder, tuple(jobs), started, socket.gethostname(), os.getpid(), command)
     run_record.write(run)
     threading.Thread(target=watch, args=(run, log, pauses_of(run)), name="progress", daemon=True).start()

@@ -59,8 +59,8 @@ PATHS = ("cell", "benchmark", "log")
 
 @dataclass(frozen=True)
 class Run:
-    """A run with results in ``folder`` that began at ``started`` (seconds since the epoch) as the process ``pid`` of
-    the machine ``host``, by ``command``.
+    """A run with results in ``folder`` that began at ``started`` (seconds since the epoch, by the disk's clock) as the
+    process ``pid`` of the machine ``host``, by ``command``.
     """
 
     folder: Path

@@ -3,6 +3,7 @@
 It starts at once, since it imports the standard library only.
 """
 
+import math
 import os
 import sys
 import time
@@ -51,18 +52,23 @@ def cell_counts(run: Run, kinds: Mapping[str, Mapping[Job, Log]]) -> dict[str, i
 
 
 def page(run: Run, now: float) -> str:
-    """What people are told of a run at the time ``now``."""
-    logs = read_logs(run.jobs, run.started)
+    """What people are told of a run at the time ``now``. Raises UserError where its file is there no more."""
+    seen = written(run.path)
+    if seen == -math.inf:
+        raise UserError(f"{run.path} is there no more")
+    # In this order, and what has ended meanwhile counts as that: else the last job's log would have no end.
     alive = run.goes_on(now)
-    finished = all(job.has_ended(run.started) for job in run.jobs)
+    logs = read_logs(run.jobs, run.started)
+    ended = {job for job in run.jobs if job.has_ended(run.started)}
+    logs = {job: log for job, log in logs.items() if job not in ended}
+    finished = len(ended) == len(run.jobs)
     if finished:
         state = "it has finished"
     elif alive:
         state = f"it goes on (process {run.pid} on {run.host})"
     else:
-        seen = ago(now - written(run.path))
-        state = f"it has stopped (last sign of life {seen}, on {run.host}); the same command does the rest, with "
-        state += "--rerun-incomplete after snakemake --unlock where Snakemake itself was killed"
+        state = f"it has stopped (last sign of life {ago(now - seen)}, on {run.host}); the same command does the rest, "
+        state += "with --rerun-incomplete after snakemake --unlock where Snakemake itself was killed"
     begun = datetime.fromtimestamp(run.started)
     lines = [
         f"{run.folder}: {run.command}",
@@ -106,7 +112,9 @@ def main(folder: str) -> int:
             run = run_record.read(path)
             pages.append((run.started, page(run, time.time())))
         except UserError as error:
-            damaged.append(str(error))
+            # A new run may have deleted it meanwhile.
+            if path.exists():
+                damaged.append(str(error))
     if not pages and not damaged:
         print(
             f"There is no run in {Path(folder)}/. Start one, as by `make demo`; where its results lie elsewhere, say "

@@ -92,9 +92,10 @@ def seconds_left(
     others what like jobs took but for the time that it has run. None where too little has ended to tell.
     """
     jobs = [job for job in jobs if job.due and job.cell is not None]
-    ends = {job: written(job.benchmark) for job in jobs}
     ended = {job: read_seconds(job.benchmark) for job in jobs if job.has_ended(since)}
     known = {job: seconds for job, seconds in ended.items() if math.isfinite(seconds)}
+    # After that: a job may end meanwhile, and its benchmark of an earlier run is older than this run.
+    ends = {job: written(job.benchmark) for job in known}
     running = {job: logs[job] for job in jobs if job in logs and job not in ended and logs[job].goes_on(now)}
     if not known and not running:
         return None
