@@ -58,6 +58,7 @@ onstart:
 
 
 rule all:
+    """Everything: tables and figures."""
     default_target: True
     input:
         rules.all_tables.input,

@@ -161,6 +161,15 @@ def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return found
 
 
+def test_every_rule_says_what_it_makes(project):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--list"], cwd=project, check=True, capture_output=True, text=True
+    )
+    rules = done.stdout.splitlines()
+    assert len(rules) > 30
+    assert not [rule for rule in rules if not re.fullmatch(r"\w+ \(.+\.\)", rule)]
+
+
 def test_the_version_is_the_same_everywhere(project):
     citation = yaml.safe_load((project / "CITATION.cff").read_text())
     newest = re.search(r"^## (\S+) \((\S+)\)$", (project / "CHANGELOG.md").read_text(), flags=re.MULTILINE)

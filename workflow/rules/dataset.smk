@@ -6,6 +6,7 @@ localrules:
 
 
 rule all_datasets:
+    """Every dataset of the run, prepared."""
     input:
         expand("<results>/datasets/{dataset}/{split}.npz", dataset=USED_DATASETS, split=["train", "test"]),
     message:
@@ -13,6 +14,7 @@ rule all_datasets:
 
 
 rule download_dataset:
+    """Download a dataset, and check it where it has an official checksum."""
     input:
         modules=modules("download_dataset"),
     output:
@@ -35,6 +37,7 @@ rule download_dataset:
 
 
 rule prepare_dataset:
+    """Crop and resize a dataset's images, and split them."""
     input:
         source=dataset_files,
         modules=modules("prepare_dataset"),

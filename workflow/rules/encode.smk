@@ -2,6 +2,7 @@
 
 
 rule all_codes:
+    """The codes of every cell's images."""
     input:
         for_cells("<results>/cells/<cell>/codes.npy"),
     message:
@@ -9,6 +10,7 @@ rule all_codes:
 
 
 rule encode:
+    """The codes of a cell's training and test images."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",

@@ -2,6 +2,7 @@
 
 
 rule all_figures:
+    """Every figure, and every cell's samples and reconstructions."""
     input:
         expand("<results>/figures/{figure}.{format}", figure=[*FIGURE_FILES, "contact_sheet"], format=["pdf", "png"]),
         expand("<results>/datasets/{dataset}/preview.png", dataset=USED_DATASETS),
@@ -12,6 +13,7 @@ rule all_figures:
 
 
 rule preview_dataset:
+    """A few of a dataset's prepared images as a picture."""
     input:
         test="<results>/datasets/{dataset}/test.npz",
         modules=modules("preview_dataset"),
@@ -38,6 +40,7 @@ rule preview_dataset:
 
 
 rule figure:
+    """One of the paper's figures of scores, or one alike for another experiment."""
     input:
         scores=figure_scores,
         published=PUBLISHED,
@@ -66,6 +69,7 @@ rule figure:
 
 
 rule scatter:
+    """The codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
     input:
         codes=scatter_codes,
         modules=modules("scatter"),
@@ -97,6 +101,7 @@ rule scatter:
 
 
 rule latent_figure:
+    """The measures of how Gaussian codes are, against width and depth."""
     input:
         statistics="<results>/tables/latent.parquet",
         modules=modules("latent_figure"),
@@ -126,6 +131,7 @@ rule latent_figure:
 
 
 rule contact_sheet:
+    """All figures on one page."""
     input:
         figures=expand("<results>/figures/{figure}.png", figure=FIGURE_FILES),
         modules=modules("contact_sheet"),
@@ -155,6 +161,7 @@ rule contact_sheet:
 
 
 rule grids:
+    """A cell's reconstructions and samples as pictures for people."""
     input:
         gallery="<results>/cells/<cell>/gallery.npz",
         modules=modules("grids"),

@@ -2,6 +2,7 @@
 
 
 rule all_priors:
+    """Every prior of every cell, fitted."""
     input:
         expand(for_cells("<results>/cells/<cell>/priors/{prior}.npz"), prior=config["priors"]),
     message:
@@ -9,6 +10,7 @@ rule all_priors:
 
 
 rule all_latent_statistics:
+    """How Gaussian every cell's codes are."""
     input:
         for_cells("<results>/cells/<cell>/latent.parquet"),
     message:
@@ -16,6 +18,7 @@ rule all_latent_statistics:
 
 
 rule fit_prior:
+    """Fit a prior to the codes of a cell's training images."""
     input:
         codes="<results>/cells/<cell>/codes.npy",
         modules=modules("fit_prior"),
@@ -42,6 +45,7 @@ rule fit_prior:
 
 
 rule latent_statistics:
+    """How Gaussian a cell's codes are."""
     input:
         train="<results>/cells/<cell>/codes.npy",
         test="<results>/cells/<cell>/test_codes.npy",

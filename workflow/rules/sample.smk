@@ -5,6 +5,7 @@
 
 
 rule all_samples:
+    """Every cell's image sets: reconstructions, midpoints, and samples from its priors."""
     input:
         expand(for_cells("<results>/cells/<cell>/images/{name}.npy"), name=IMAGE_SETS),
     message:
@@ -12,6 +13,7 @@ rule all_samples:
 
 
 rule sample:
+    """Decode a cell's reconstructions, its midpoints, and samples from its priors."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",

@@ -6,6 +6,7 @@ localrules:
 
 
 rule all_scores:
+    """Every cell's Fréchet distances."""
     input:
         SCORES,
     message:
@@ -13,6 +14,7 @@ rule all_scores:
 
 
 rule download_inception:
+    """Download pytorch-fid's Inception weights, and check them."""
     input:
         modules=modules("download_inception"),
     output:
@@ -33,6 +35,7 @@ rule download_inception:
 
 
 rule train_classifier:
+    """Train the classifier whose features a dataset is scored in, where that is asked for."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",
@@ -62,6 +65,7 @@ rule train_classifier:
 
 
 rule reference:
+    """The statistics of a dataset's images in an extractor's features."""
     input:
         images="<results>/datasets/{dataset}/{split}.npz",
         extractor=extractor_weights,
@@ -90,6 +94,7 @@ rule reference:
 
 
 rule score:
+    """The Fréchet distances between a cell's images and the dataset's."""
     input:
         cell="<results>/cells/<cell>/cell.json",
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),

@@ -6,6 +6,7 @@ localrules:
 
 
 rule all_tables:
+    """Every table, the claims, the costs and the provenance."""
     input:
         expand(
             "<results>/tables/{table}.{format}",
@@ -19,6 +20,7 @@ rule all_tables:
 
 
 rule provenance:
+    """Record the config, the code and the packages."""
     input:
         modules=modules("provenance"),
     output:
@@ -42,6 +44,7 @@ rule provenance:
 
 
 rule provenance_page:
+    """The same for people, with the machines that the networks were trained on."""
     input:
         record="<results>/provenance.json",
         cells=for_cells("<results>/cells/<cell>/cell.json"),
@@ -69,6 +72,7 @@ rule provenance_page:
 
 
 rule collect_scores:
+    """One table of all cells' scores, with the paper's beside those that compare."""
     input:
         scores=SCORES,
         published=PUBLISHED,
@@ -91,6 +95,7 @@ rule collect_scores:
 
 
 rule collect_latent_statistics:
+    """One table of how Gaussian all cells' codes are."""
     input:
         statistics=for_cells("<results>/cells/<cell>/latent.parquet"),
         modules=modules("collect_latent_statistics"),
@@ -112,6 +117,7 @@ rule collect_latent_statistics:
 
 
 rule table1:
+    """Table 1: the experiments."""
     input:
         modules=modules("table1"),
     output:
@@ -134,6 +140,7 @@ rule table1:
 
 
 rule table2:
+    """Table 2: models at one latent size."""
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
@@ -158,6 +165,7 @@ rule table2:
 
 
 rule table3:
+    """Table 3: models at their best latent size."""
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
@@ -180,6 +188,7 @@ rule table3:
 
 
 rule claims:
+    """Judge each claim of the paper by this run's numbers, and by the published ones."""
     input:
         scores="<results>/tables/scores.parquet",
         latent="<results>/tables/latent.parquet",
@@ -205,6 +214,7 @@ rule claims:
 
 
 rule parameters:
+    """How large every network is, against the size that smooth interpolation asks for (section 5)."""
     input:
         cells=for_cells("<results>/cells/<cell>/cell.json"),
         modules=modules("parameters"),
@@ -228,6 +238,7 @@ rule parameters:
 
 
 rule costs:
+    """Time, memory and energy of every cell."""
     input:
         cells=for_cells("<results>/cells/<cell>/cell.json"),
         # The jobs whose times are added up come before these.

@@ -5,6 +5,7 @@
 
 
 rule all_models:
+    """Every network, trained."""
     input:
         for_cells("<results>/cells/<cell>/weights.safetensors"),
     message:
@@ -12,6 +13,7 @@ rule all_models:
 
 
 rule train:
+    """Train a cell's network."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         modules=modules("train"),
