@@ -422,7 +422,7 @@ def test_all_cells_may_diverge_and_every_table_and_figure_is_there(project, tmp_
     folder = new_project(project, tmp_path / "project", experiments=experiments, run=["mine", "scatter"])
     run(folder)
     tables = ("scores", "table1", "table2", "table3", "claims", "latent", "parameters", "costs")
-    figures = ("mine-classifier", "scatter-digits", "latent_statistics", "contact_sheet")
+    figures = ("mine-classifier", "scatter-digits", "latent_statistics", "learning_curves-digits", "contact_sheet")
     made = {f"tables/{name}.{suffix}" for name in tables for suffix in ("parquet", "csv", "md", "tex", "html")}
     made |= {f"figures/{name}.{suffix}" for name in figures for suffix in ("pdf", "png")}
     assert all((folder / RESULTS / name).stat().st_size for name in made)

@@ -196,8 +196,7 @@ def run(cluster, project, tmp_path_factory):
     try:
         disturb(run, project)
         (folder / "hold").unlink()
-        run.wait(lambda: process.poll() is not None or "100%" in run.output, "all is done")
-        process.wait(60)
+        run.wait(lambda: process.poll() is not None, "all is done", 400)
         yield run
     finally:
         if process.poll() is None:
@@ -286,7 +285,7 @@ def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
         [
             "rule_prepare_dataset_wildcards_digits",
             "rule_extractors-digits_reference_train_classifier",
-            "rule_tables-and-figures_collect_latent_statistics_contact_sheet_figure_latent_figure_preview_dataset",
+            "rule_tables-and-figures_collect_latent_statistics_contact_sheet_figure_latent_figure_learning_curves_preview_dataset",
             *trainings,
             *tails,
         ]

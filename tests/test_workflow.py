@@ -93,7 +93,7 @@ def test_a_diverged_cell_keeps_its_rows_without_values(finished):
 
 TABLES = ("scores", "table1", "table2", "table3", "claims", "latent", "parameters", "costs")
 FIGURES = ("figure1-classifier", "figure2_5-classifier", "figure3-classifier", "figure4-classifier", "noise-classifier")
-OTHER_FIGURES = ("scatter-digits", "latent_statistics", "contact_sheet")
+OTHER_FIGURES = ("scatter-digits", "latent_statistics", "learning_curves-digits", "contact_sheet")
 
 
 def test_every_target_of_the_readme_is_made(finished):
@@ -280,7 +280,7 @@ def test_a_cell_that_can_not_be_is_refused(finished, cell):
 # What follows from a rule's outputs, wherever a change reruns it.
 AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
 FOLLOWING = {
-    "train": {"parameters", "costs", "provenance_page"},
+    "train": {"parameters", "costs", "provenance_page", "learning_curves", "contact_sheet"},
     "encode": {"scatter", "contact_sheet"},
     "sample": {"grids"},
     "latent_statistics": {"collect_latent_statistics", "latent_figure", "claims", "contact_sheet"},

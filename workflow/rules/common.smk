@@ -80,6 +80,18 @@ def for_cells(pattern):
     return [pattern.replace("<cell>", CELL.format(**cell)) for cell in CELLS]
 
 
+def for_dataset(pattern):
+    """An input function: the paths that ``pattern`` stands for, one for every cell that runs on the dataset."""
+
+    def found(wildcards):
+        cells = [cell for cell in CELLS if cell["dataset"] == wildcards.dataset]
+        if not cells:
+            raise WorkflowError(f"no experiment that runs has a cell on {wildcards.dataset}")
+        return [pattern.replace("<cell>", CELL.format(**cell)) for cell in cells]
+
+    return found
+
+
 def cell_identity(wildcards):
     """The cell's wildcards as table columns, numbers as numbers."""
     numbers = ("filters", "latent", "seed")
@@ -320,9 +332,11 @@ FIGURE_FILES = [
     *score_figures(),
     *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),
     "latent_statistics",
+    *(f"learning_curves-{dataset}" for dataset in USED_DATASETS),
 ]
 FIGURE_TITLES = {
     **{f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS},
+    **{f"learning_curves-{name}": f"Learning curves, {labels.dataset_label(name)}" for name in USED_DATASETS},
     "figure1": "Figure 1: width",
     "figure2_5": "Figure 2 (and 5): depth",
     "figure3": "Figure 3: frozen latent layer",
@@ -355,6 +369,10 @@ def score_figure_label(wildcards):
 
 def scatter_label(wildcards):
     return {"figure": figure_title(f"scatter-{wildcards.dataset}")}
+
+
+def learning_curves_label(wildcards):
+    return {"figure": figure_title(f"learning_curves-{wildcards.dataset}")}
 
 
 def samples_label(wildcards):

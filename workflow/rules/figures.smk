@@ -130,6 +130,37 @@ rule latent_figure:
         "../scripts/latent_figure.py"
 
 
+rule learning_curves:
+    """The losses of every epoch of a dataset's cells, as curves."""
+    input:
+        cells=for_dataset("<results>/cells/<cell>/cell.json"),
+        histories=for_dataset("<results>/cells/<cell>/history.parquet"),
+        modules=modules("learning_curves"),
+    output:
+        pdf="<results>/figures/learning_curves-{dataset}.pdf",
+        png=report(
+            "<results>/figures/learning_curves-{dataset}.png",
+            caption="../report/learning_curves.rst",
+            category=CATEGORIES["figures"],
+            labels=learning_curves_label,
+        ),
+    log:
+        "<logs>/learning_curves/{dataset}.log",
+    benchmark:
+        "<benchmarks>/learning_curves/{dataset}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    params:
+        comparison_latent=lambda wildcards: COMPARISON_LATENT[wildcards.dataset],
+    message:
+        "drawing how training went on {wildcards.dataset}"
+    script:
+        "../scripts/learning_curves.py"
+
+
 rule contact_sheet:
     """All figures on one page."""
     input:

@@ -1,0 +1,14 @@
+"""The losses of every epoch of a dataset's cells, as curves (rule learning_curves)."""
+
+from autoencoders.files import read_json
+from autoencoders.job import job
+from autoencoders.learning_curves import learning_curves, learning_curves_figure
+from autoencoders.parquet import read_parquet
+from autoencoders.style import save
+
+if __name__ == "__main__":
+    with job(snakemake):
+        cells = zip(snakemake.input.cells, snakemake.input.histories, strict=True)
+        curves = learning_curves((read_json(cell), read_parquet(history)) for cell, history in cells)
+        figure = learning_curves_figure(curves, snakemake.params.comparison_latent)
+        save(figure, snakemake.output.pdf, snakemake.output.png)
