@@ -46,10 +46,12 @@ report: setup
 	@for file in $(CONFIG); do test -e "$$file" || { echo "There is no config $$file."; exit 1; }; done
 	@plan=$$($(BIN)/snakemake all --dry-run --configfile $(CONFIG) 2>&1) || { echo "$$plan"; exit 1; }; \
 	case "$$plan" in *"Nothing to be done"*) ;; *) echo "$$plan" | sed -n '/^Job stats:/,/^total/p'; \
-	  echo "These are missing, or would be made anew since config or code have changed: \`snakemake all -n\` says which."; \
+	  echo "These are missing, or would be made anew since config or code have changed; for each of them:"; \
+	  echo "  snakemake all -n --configfile $(CONFIG)"; \
 	  echo "A report can have the old ones, but none may be missing."; esac
 	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG) || { \
-	  echo "Is all of it made? If not, first: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; exit 1; }
+	  echo "Is all of it made? If not, first: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; \
+	  echo "Where a run goes on (\`make status\`), wait for it, and leave files that seem incomplete to it."; exit 1; }
 	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the page in it)."
 
 # At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.

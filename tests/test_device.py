@@ -52,13 +52,13 @@ def test_a_cpus_name_ends_in_its_kind():
         (None, "unknown"),
     ],
 )
-def test_versions_are_pytorchs_build_and_the_drivers(monkeypatch, tmp_path, text, driver):
-    assert device.software(torch.device("cpu")) == {"torch": torch.__version__}
+def test_versions_are_cudas_and_the_drivers(monkeypatch, tmp_path, text, driver):
+    assert device.software(torch.device("cpu")) == {"cuda": torch.version.cuda or "none"}
     file = tmp_path / "version"
     if text is not None:
         file.write_text(text)
     monkeypatch.setattr(device, "DRIVER", file)
-    assert device.software(GPU) == {"torch": torch.__version__, "nvidia driver": driver}
+    assert device.software(GPU) == {"cuda": torch.version.cuda or "none", "nvidia driver": driver}
 
 
 @pytest.fixture(autouse=True)

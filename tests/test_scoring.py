@@ -100,7 +100,7 @@ def test_features_that_are_not_finite_are_refused_by_the_name_of_their_metric(re
 @pytest.mark.parametrize("status", ["ok", "diverged"])
 def test_columns_and_types_do_not_depend_on_the_cell(reference, status):
     scores = score_cell(status, {"mvg": flat(1, 2)}, own("mvg"), {"test": reference}, OneFeature(), 3, CPU)
-    table = identified(scores, {**CELL, "depth": 3321, "filters": "8"}, "own", "classifier", 0.9)
+    table = identified(scores, {**CELL, "depth": 3321, "filters": "8"}, "own", "classifier", 0.9, 0.1)
     assert list(table.columns) == COLUMNS
     assert table.loc[0, ["dataset", "model", "filters", "depth", "latent", "seed", "extractor"]].to_dict() == {
         **CELL,

@@ -372,7 +372,6 @@ def test_links_in_a_folder_of_images_neither_hang_nor_repeat_images(tmp_path):
     Image.new("RGB", (40, 40)).save(images / "cats" / "a.png")
     (images / "cats" / "up").symlink_to("..")
     (images / "cats" / "self").symlink_to(".")
-    (images / "cats" / "gone.png").symlink_to("nowhere")
     (images / "cats" / "zero.png").symlink_to("/dev/zero")
     os.mkfifo(images / "cats" / "pipe.png")
     (images / "dogs").symlink_to("cats")
@@ -380,6 +379,10 @@ def test_links_in_a_folder_of_images_neither_hang_nor_repeat_images(tmp_path):
         source = load(folder_source(images), tmp_path)["train"]
         assert (len(source), source.labels.tolist()) == (2, [0, 1])
         assert prepare_split(source, None, 32)[0].shape == (2, 3, 32, 32)
+    (images / "cats" / "gone.png").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"gone\.png is a link to nowhere, which is not there"):
+        load(folder_source(images), tmp_path)
+    (images / "cats" / "gone.png").unlink()
     (images / "cats" / "secret.png").symlink_to("/etc/passwd")
     with pytest.raises(UserError, match=r"secret\.png cannot be read as an image"):
         prepare_split(load(folder_source(images), tmp_path)["train"], None, 32)

@@ -741,9 +741,11 @@ def test_a_flat_folder_has_no_labels_for_a_classifier(paper, tmp_path):
     (fault,) = first_look.find_misfits(settings.resolve(own_images(paper, tmp_path, extractors=["classifier"])))
     assert "holds no images" in fault
     (tmp_path / "a.png").touch()
+    # A folder without an image is no class.
+    (tmp_path / "cats").mkdir()
     with pytest.raises(UserError, match="a classifier needs labels"):
         settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
-    (tmp_path / "cats").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "cats" / "a.png")
     settings.resolve(own_images(paper, tmp_path, extractors=["classifier"]))
 
 

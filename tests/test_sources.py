@@ -208,9 +208,13 @@ def test_class_folders_may_be_links(tmp_path):
     assert before == locations.fingerprints(folder(images))
     save(images / "b/1.png")
     assert locations.fingerprints(folder(classes)) == locations.fingerprints(folder(images)) != before
+    # One to nothing may be a class on a disk that is not there.
+    (classes / "c").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=rf"{classes / 'c'} is a link to {tmp_path / 'nowhere'}, which is not there"):
+        load(folder(classes), tmp_path)
     # A link back does not lead in circles.
     (images / "b" / "all").symlink_to(images)
-    assert sorted(locations.find_images(images)) == sorted(images.rglob("?.png"))
+    assert sorted(locations.find_images(images, links=True)) == sorted(images.rglob("?.png"))
 
 
 def test_a_sub_folder_that_cannot_be_read_is_told_of(tmp_path, monkeypatch):
@@ -222,7 +226,7 @@ def test_a_sub_folder_that_cannot_be_read_is_told_of(tmp_path, monkeypatch):
     # The superuser may read everything.
     monkeypatch.setattr(locations.os, "scandir", refuse)
     with pytest.raises(UserError, match=f"folder '{tmp_path}' can't be read: Permission denied"):
-        list(locations.find_images(tmp_path))
+        list(locations.find_images(tmp_path, links=True))
 
 
 def test_flat_folder_has_no_labels(tmp_path):

@@ -230,7 +230,7 @@ def test_a_page_counts_every_cell_once_and_names_what_runs_and_what_failed(resul
             f"{results.folder}: snakemake all",
             f"begun {begun:%a} {begun.day} {begun:%b %H:%M}; it goes on (process 1234 on a-node)",
             "2 of 5 cells scored (1 diverged), 1 more trained",
-            "of the other 3: 1 running, 1 failed, 1 remaining",
+            "of the other 3 cells: 1 running, 1 failed, 1 remaining",
             "running:",
             "  fit_prior/digits/failed: fitting (30 s ago)",
             "  train/digits/running: epoch 3/100, loss 0.5821, 2%, 12,345 images/s, 12 min left (8 s ago)",
@@ -246,7 +246,7 @@ def test_a_silent_job_tells_its_last_line_and_for_how_long(results):
     results.say(job, START + 1, "INFO fitting 10 components")
     page = told(results.run(job), now=START + 3 * 3600)
     assert "\n  fit_prior/digits/a/gmm: fitting 10 components (3 h 0 min ago)" in page
-    assert "\n0 of 1 cells done\nof the other 1: 1 running, 0 failed, 0 remaining\n" in page
+    assert "\n0 of 1 cells done\nof the other 1 cell: 1 running, 0 failed, 0 remaining\n" in page
     # Most jobs have nothing to say.
     results.write(job.log, "", START + 1)
     assert "\n  fit_prior/digits/a/gmm: nothing in its log (4 s ago)" in told(results.run(job), now=START + 5)
@@ -259,9 +259,9 @@ def test_what_was_tried_again_or_interrupted_has_not_failed(results):
     results.say(jobs[1], START + 9, PROGRESS, "ERROR interrupted by SIGINT; the next run goes on from here")
     results.say(jobs[2], START + 9, "INFO computing")
     page = told(results.run(*jobs))
-    assert "of the other 2: 1 running, 0 failed, 1 remaining\nrunning:\n  train/digits/c: " in page
+    assert "of the other 2 cells: 1 running, 0 failed, 1 remaining\nrunning:\n  train/digits/c: " in page
     assert "failed:" not in page and "train/digits/b" not in page
-    assert "of the other 1: 0 running, 0 failed, 1 remaining" in told(results.run(*jobs[:2]))
+    assert "of the other 1 cell: 0 running, 0 failed, 1 remaining" in told(results.run(*jobs[:2]))
 
 
 def test_what_a_group_does_again_runs_until_its_benchmark_is_newer_than_its_log(results):
@@ -273,11 +273,11 @@ def test_what_a_group_does_again_runs_until_its_benchmark_is_newer_than_its_log(
     encode.log.unlink()
     assert not encode.has_ended(START)
     run = results.run(train, encode, score)
-    assert "0 of 1 cells scored, 1 more trained\nof the other 1: 0 running, 0 failed, 1 remaining" in told(run)
+    assert "0 of 1 cells scored, 1 more trained\nof the other 1 cell: 0 running, 0 failed, 1 remaining" in told(run)
     results.say(encode, START + 50, "INFO computing")
-    assert "of the other 1: 1 running, 0 failed, 0 remaining\nrunning:\n  encode/digits/a: computing" in told(run)
+    assert "of the other 1 cell: 1 running, 0 failed, 0 remaining\nrunning:\n  encode/digits/a: computing" in told(run)
     results.say(encode, START + 51, "ERROR no")
-    assert "of the other 1: 0 running, 1 failed, 0 remaining\nfailed:\n  encode/digits/a: no" in told(run)
+    assert "of the other 1 cell: 0 running, 1 failed, 0 remaining\nfailed:\n  encode/digits/a: no" in told(run)
     results.end(encode, START + 52)
     assert "0 failed, 1 remaining" in told(run) and "encode" not in told(run)
 
@@ -287,9 +287,14 @@ def test_a_job_that_told_how_far_it_is_and_no_longer_does_is_silent(results):
     results.say(jobs[0], START + 10, "INFO computing", PROGRESS)
     results.say(jobs[1], START + 9, "INFO computing")
     page = told(results.run(*jobs), now=START + 10 + SILENT)
-    assert "of the other 2: 1 running, 1 silent, 0 failed, 0 remaining\nrunning:\n  train/digits/b: computing" in page
+    assert (
+        "of the other 2 cells: 1 running, 1 silent, 0 failed, 0 remaining\nrunning:\n  train/digits/b: computing"
+        in page
+    )
     assert "\nsilent:\n  train/digits/a: epoch 3/100" in page and " left, until" not in page
-    assert "of the other 2: 2 running, 0 failed, 0 remaining\n" in told(results.run(*jobs), now=START + 9 + SILENT)
+    assert "of the other 2 cells: 2 running, 0 failed, 0 remaining\n" in told(
+        results.run(*jobs), now=START + 9 + SILENT
+    )
 
 
 def test_the_time_zone_of_a_jobs_machine_does_not_matter(results, monkeypatch):
@@ -334,7 +339,10 @@ def test_a_run_that_has_stopped_says_so_and_no_job_of_it_runs_for_ever(results):
     page = told(run, alive=False)
     assert f"it has stopped (last sign of life {2 * DEAD // 60} min ago, on elsewhere); the same command" in page
     assert "running" not in page and " left, until" not in page
-    assert "of the other 2: 1 without an end, 0 failed, 1 remaining\nwithout an end:\n  train/digits/a: epoch 3" in page
+    assert (
+        "of the other 2 cells: 1 without an end, 0 failed, 1 remaining\nwithout an end:\n  train/digits/a: epoch 3"
+        in page
+    )
     for job in jobs:
         results.end(job, START + 55)
     assert "it has finished\n2 of 2 cells trained" in told(run, alive=False)
@@ -468,12 +476,12 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
         run.wait(120)
     assert f"results/demo: snakemake {' '.join(command[3:])} --configfile {' '.join(configs)}\n" in during
     assert f"it goes on (process {run.pid} on {socket.gethostname()})" in during
-    assert "\n1 of 2 cells scored (1 diverged)\nof the other 1: 1 running, 0 failed, 0 remaining\n" in during
+    assert "\n1 of 2 cells scored (1 diverged)\nof the other 1 cell: 1 running, 0 failed, 0 remaining\n" in during
     at = rf"{CELL}: epoch \d+/100000, loss 0\.\d+, 0%, [\d,]+ images/s, [\dhdmin ]+ left \(\d+ s ago\)"
     assert re.search(at, during)
     after = status(folder, "RESULTS=results/demo")
     assert "it has stopped" in after
-    assert "1 of 2 cells scored (1 diverged)\nof the other 1: 0 without an end, 0 failed, 1 remaining" in after
+    assert "1 of 2 cells scored (1 diverged)\nof the other 1 cell: 0 without an end, 0 failed, 1 remaining" in after
     # A failure: images that cannot be read. What only plans or touches leaves the record as it is.
     images = folder / "results/demo/datasets/digits/train.npz"
     kept = images.stat()
@@ -485,7 +493,10 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
     done = snakemake(folder, "all_models", "--rerun-incomplete", configs=configs, check=False)
     assert done.returncode != 0
     failed = status(folder)
-    assert "it has stopped" in failed and "of the other 1: 0 without an end, 1 failed, 0 remaining\nfailed:\n" in failed
+    assert (
+        "it has stopped" in failed
+        and "of the other 1 cell: 0 without an end, 1 failed, 0 remaining\nfailed:\n" in failed
+    )
     said = r"results/demo/datasets/digits/train\.npz is not a readable npz file"
     assert re.search(rf"  {CELL}: {said}.* \(\d+ s ago\)\n    results/demo/logs/{CELL}\.log\n", failed)
 

@@ -1,6 +1,7 @@
 """The tables, on scores that are made up so that every answer is known."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def cell(
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
             **{"setting": setting, "extractor": extractor},
             "extractor_accuracy": 0.915 if extractor == "classifier" else np.nan,
+            "extractor_chance": 0.1 if extractor == "classifier" else np.nan,
             "metric": metric,
             "frechet_distance": np.nan if value is None else float(value),
             "images": 0 if value is None else 10,
@@ -141,7 +143,7 @@ def test_table2_means_over_the_seeds_that_are_ok(published):
     assert table["mvg_sd"].tolist() == pytest.approx([np.std([1, 2, 6], ddof=1), np.nan, np.sqrt(8)], nan_ok=True)
     (section,) = table2_sections(table, scores)
     assert section.rows["MVG"].tolist() == ["**3.000 ± 2.646**", "diverged", "6.000 ± 2.828"]
-    assert "Means over the seeds, ± their standard deviation." in section.text
+    assert "Means over the seeds, ± their standard deviation (of a sample)." in section.text
     for text in (to_markdown("T", [section]), to_html("T", [section])):
         assert "3.000 ± 2.646" in text
     assert "<b>3.000 ± 2.646</b>" in to_html("T", [section])
@@ -154,13 +156,16 @@ def test_table2_means_over_the_seeds_that_are_ok(published):
 def test_tables_say_what_was_compared(published):
     scores = merged(published, cell(values=1), cell(model="vae", values=None), cell("celeba", extractor="inception"))
     texts = {section.heading: section.text for section in all_scores_sections(scores)}
-    said = "Each is of 10 images against 12,000. The classifier is right on 91.5% of the test images."
-    assert said in texts["digits, classifier"]
+    said = "Each is of 10 images against 12,000. The classifier is right on 91.5% of the test images (naming one class "
+    assert f"{said}always: 10.0%)." in texts["digits, classifier"] and "guessing" not in texts["digits, classifier"]
     # All diverged.
     assert "images against" not in texts["CelebA, inception"]
-    scores.loc[(scores["model"] == "dae") & (scores["metric"] == "gmm"), "images"] = 2000
+    of_dae = scores["model"] == "dae"
+    scores.loc[of_dae & (scores["metric"] == "gmm"), "images"] = 2000
+    scores["extractor_chance"] = 0.92
     *_, digits = all_scores_sections(scores)
-    assert "Each is of 10 to 2,000 images against 12,000." in digits.text
+    assert re.search(r"(?<!Each is of) MVG: 10 images|, MVG: 10 images against 12,000; GMM: 2,000 images", digits.text)
+    assert "Each is of" not in digits.text and "That is no better than guessing" in digits.text
 
 
 def test_table2_order_and_a_users_own_prior(published):

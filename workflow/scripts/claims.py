@@ -12,4 +12,4 @@ if __name__ == "__main__":
         scores, latent = read_parquet(snakemake.input.scores), read_parquet(snakemake.input.latent)
         published = read_published(snakemake.input.published)
         table = claims_table(our_values(scores, latent), published, snakemake.params.comparison_latent)
-        write_table(table, "The paper's claims", snakemake.output, claims_sections(table))
+        write_table(table, "The paper's claims", snakemake.output, claims_sections(table, scores))

@@ -32,6 +32,8 @@ if __name__ == "__main__":
         batch_size = snakemake.config["scoring"]["batch_size"]
         comparisons = snakemake.params.comparisons
         scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
+        unknown = {"test_accuracy": math.nan, "commonest_class": math.nan}
+        classifier = read_json(snakemake.input.classifier) if extractor == "classifier" else unknown
         circumstances = {
             "prepared": (record["dataset"]["size"], record["dataset"]["crop"]),
             "training": record["training"],
@@ -46,6 +48,6 @@ if __name__ == "__main__":
             snakemake.params.cell,
             setting(snakemake.wildcards.dataset, **circumstances),
             recorded_name(extractor, weights_sha256),
-            read_json(snakemake.input.classifier)["test_accuracy"] if extractor == "classifier" else math.nan,
+            *(classifier[key] for key in ("test_accuracy", "commonest_class")),
         )
         write_parquet(snakemake.output[0], scores)

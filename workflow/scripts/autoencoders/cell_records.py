@@ -51,7 +51,10 @@ LATENT_COLUMNS = {
         "mean log density of the test images' codes under one Gaussian, in nats",
     ),
     "gmm_log_likelihood": ("GMM log-likelihood", "the same under the mixture"),
-    "log_likelihood_gap": ("Gap", "GMM minus MVG: what one Gaussian misses, in nats a code"),
+    "log_likelihood_gap": (
+        "Gap",
+        "GMM minus MVG, in nats a code: what one Gaussian misses; below 0 where the mixture fits test codes worse",
+    ),
 }
 
 
@@ -213,11 +216,13 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
         rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
         shown = pd.DataFrame(rows)
         text = (
-            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training, images/s and TFLOP/s: means over "
-            "the cells; TFLOP/s: floating point operations of training (forward and backward, of convolutions and "
-            "dense layers) a second, in millions of millions; hours: wall time of the jobs train, encode, fit_prior, "
-            "sample and score, all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: "
-            "the highest, in training; energy: of the device in training. No sum where a part of it is not known."
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job, beside others "
+            "perhaps, its start included; images/s and TFLOP/s: of its loop alone (floating point operations of "
+            "training, forward and backward, of convolutions and dense layers, in millions of millions a second); all "
+            "three are means over the cells; hours: wall time of the jobs train, encode, fit_prior, sample and score, "
+            "all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: the highest, in "
+            "training, of the GPU or else of the process; energy: of the device in training. No sum where a part of it "
+            "is not known."
         )
         yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
 

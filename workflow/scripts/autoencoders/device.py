@@ -108,8 +108,8 @@ def cpu_name() -> str:
 
 
 def software(device: torch.device) -> dict[str, str]:
-    """Versions that no package of Python's tells: PyTorch's build, as in 2.14.1+cu130 for CUDA 13.0, and the driver."""
-    versions = {"torch": torch.__version__}
+    """Versions that no package of Python's tells: of CUDA, which PyTorch was built for, and of the driver."""
+    versions = {"cuda": torch.version.cuda or "none"}
     if device.type == "cuda":
         try:
             found = re.search(r"Kernel Module.*? (\d+\.[\d.]+)", DRIVER.read_text())

@@ -75,7 +75,7 @@ def look_at_folders(dataset: dict, info: Path) -> None:
     folders = [Path(folder).expanduser() for folder in dataset["folder"].values() if folder is not None]
     for folder in folders:
         # Not the first by name: to list a folder of many images takes seconds.
-        found = list(itertools.islice(locations.find_images(folder), 1))
+        found = list(itertools.islice(locations.find_images(folder, links=True), 1))
         if not found:
             raise UserError(f"{str(folder)!r} holds no images ({', '.join(sorted(locations.EXTENSIONS))}).")
         if dataset["crop"] is not None:

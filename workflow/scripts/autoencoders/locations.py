@@ -36,24 +36,26 @@ def local_files(pattern: str) -> list[Path]:
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
 
 
-def find_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+def find_files(folder: Path, links: bool) -> Iterator[Path]:
     """All files in ``folder`` and below, in any order; hidden files and folders are left out.
 
-    Links to folders are followed, since classes of large datasets often are such links, but for those that lead back
-    to a folder ``above``. Raises UserError for a folder that can't be read.
+    ``links`` follows links to folders right in ``folder``, where they stand for classes; none is followed below, where
+    it may lead in circles. Raises UserError for a folder that can't be read, and for a link to nothing: a class would
+    be missing without a word.
     """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(f"The folder '{folder}' can't be read: {error.strerror}.") from error
     for entry in entries:
-        if entry.is_dir():
-            yield from find_files(Path(entry), (*above, real))
+        if entry.is_dir(follow_symlinks=links):
+            yield from find_files(Path(entry), links=False)
         elif entry.is_file():
             yield Path(entry)
+        elif entry.is_symlink() and not os.path.exists(entry):
+            raise UserError(
+                f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend it, or remove it."
+            )
 
 
 def is_image(path: Path) -> bool:
@@ -61,14 +63,14 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS
 
 
-def find_images(folder: Path) -> Iterator[Path]:
+def find_images(folder: Path, links: bool) -> Iterator[Path]:
     """The images among ``find_files``."""
-    return filter(is_image, find_files(folder))
+    return filter(is_image, find_files(folder, links))
 
 
-def images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path, links: bool) -> list[Path]:
     """The images of ``find_images``, sorted by path."""
-    return sorted(find_images(folder), key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(find_images(folder, links), key=lambda path: path.relative_to(folder).as_posix())
 
 
 def fingerprints(dataset: dict) -> list[str] | None:
@@ -85,5 +87,5 @@ def fingerprint(folder: str) -> str:
     as preparing the dataset, so that an image replaced by one of as many bytes goes unnoticed.
     """
     root = Path(folder).expanduser()
-    names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root)]
+    names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root, links=True)]
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

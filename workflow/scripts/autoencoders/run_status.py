@@ -68,6 +68,7 @@ def page(run: Run, now: float) -> str:
         state = f"it goes on (process {run.pid} on {run.host})"
     else:
         state = f"it has stopped (last sign of life {ago(now - seen)}, on {run.host}); the same command does the rest, "
+        state += "once what failed is mended, " if any(log.failed for log in logs.values()) else ""
         state += "with --rerun-incomplete after snakemake --unlock where Snakemake itself was killed"
     begun = datetime.fromtimestamp(run.started)
     lines = [
@@ -84,7 +85,12 @@ def page(run: Run, now: float) -> str:
     shown = [(kind, count) for kind, count in counts.items() if count or kind != "silent"]
     if any(counts.values()):
         told = ", ".join(f"{count} {kind}" for kind, count in shown)
-        lines.append(f"of the other {sum(counts.values())}: {told}")
+        waiting = counts.get("running") == 0 and counts["remaining"]
+        starting = " (a job that starts has no log for some seconds)" if waiting else ""
+        others = sum(counts.values())
+        lines.append(f"of the other {others} cell{'s' * (others > 1)}: {told}{starting}")
+    elif not finished:
+        lines.append(f"{len(ended)} of {len(run.jobs)} jobs done: tables and figures are left")
     for kind, found in kinds.items():
         lines += listed(f"{kind}:", found, now)
     return "\n".join(map(printable, lines))

@@ -17,13 +17,16 @@ HEADERS = {"latent": "Latent units", **METRICS}
 
 def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``autoencoders.tables.table2``, which was made of ``scores``."""
-    legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest of ours for each width."
+    legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest mean of ours for each width."
     return score_sections(table, scores, lowest(table), legend)
 
 
 def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``autoencoders.tables.table3``, which was made of ``scores``."""
-    legend = "Depth 1 only. Bold: the best model for each width and prior."
+    legend = (
+        "Depth 1 only. Of the latent sizes that ran, the one with the lowest mean, chosen by the very score that comes "
+        "first. Bold: the model with the lowest one for each width and prior."
+    )
     return score_sections(table, scores, lowest_of_table3(table), legend)
 
 
@@ -55,8 +58,10 @@ def introduction(rows: pd.DataFrame, extractor: str) -> str:
     if "train_recon_vs_train" in rows:
         label = metric_label("train_recon_vs_train")
         against = f" {label} is against the training images, every other column against the test images."
-    spread = " Means over the seeds, ± their standard deviation." if any(rows.columns.str.endswith("_sd")) else ""
-    return f"{what}; lower is better.{spread}{against}"
+    spread = any(rows.columns.str.endswith("_sd"))
+    means = " Means over the seeds, ± their standard deviation (of a sample)." if spread else ""
+    midpoints = f" {metric_label('interpolation')}: decoded from halfway between the codes of two test images."
+    return f"{what}; lower is better.{means}{against}{midpoints if 'interpolation' in rows else ''}"
 
 
 def what_was_compared(scores: pd.DataFrame) -> str:
@@ -64,10 +69,19 @@ def what_was_compared(scores: pd.DataFrame) -> str:
     finished = scores[scores["status"] == "ok"]
     if finished.empty:
         return ""
-    images, references = (number_range(finished[name]) for name in ("images", "reference_images"))
-    text = f"Each is of {images} images against {references}."
-    accuracy = finished["extractor_accuracy"].min()
-    return text if pd.isna(accuracy) else f"{text} The classifier is right on {accuracy:.1%} of the test images."
+    metrics = finished.groupby("metric", sort=False)[["images", "reference_images"]].agg(number_range)
+    numbers = metrics.groupby(["images", "reference_images"], sort=False).groups
+    counts = [
+        (", ".join(map(metric_label, names)), f"{images} images against {references}")
+        for (images, references), names in numbers.items()
+    ]
+    several = len(counts) > 1
+    text = "; ".join(f"{names}: {count}" if several else f"Each is of {count}" for names, count in counts) + "."
+    accuracy, chance = finished[["extractor_accuracy", "extractor_chance"]].min()
+    if pd.isna(accuracy):
+        return text
+    text += f" The classifier is right on {accuracy:.1%} of the test images (naming one class always: {chance:.1%})."
+    return text if accuracy > chance else f"{text} That is no better than guessing: these distances rank nothing."
 
 
 def number_range(numbers: pd.Series) -> str:

@@ -15,7 +15,7 @@ from autoencoders.frechet import Statistics, covariance_root, float64_device, fr
 
 COLUMNS = [
     *("dataset", "model", "filters", "depth", "latent", "seed"),
-    *("setting", "extractor", "extractor_accuracy"),
+    *("setting", "extractor", "extractor_accuracy", "extractor_chance"),
     *("metric", "frechet_distance", "images", "reference_images", "status"),
 ]
 
@@ -101,11 +101,12 @@ def score_cell(
 
 
 def identified(
-    scores: pd.DataFrame, cell: Mapping[str, object], setting: str, extractor: str, accuracy: float
+    scores: pd.DataFrame, cell: Mapping[str, object], setting: str, extractor: str, accuracy: float, chance: float
 ) -> pd.DataFrame:
     """The rows of ``score_cell`` with the cell, setting and extractor in front, in the order of ``COLUMNS``.
 
-    ``accuracy`` is the share of test images that a classifier whose features these are gets right; NaN of others.
+    ``accuracy`` is the share of test images that a classifier whose features these are gets right, ``chance`` what it
+    would get right by always naming the commonest class; NaN of others.
     """
     # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
     identity = {
@@ -118,5 +119,6 @@ def identified(
         "setting": setting,
         "extractor": extractor,
         "extractor_accuracy": float(accuracy),
+        "extractor_chance": float(chance),
     }
     return scores.assign(**identity)[COLUMNS]

@@ -18,7 +18,7 @@ import yaml
 from autoencoders.errors import UserError
 from autoencoders.grid import as_list, cells, experiment_cells
 from autoencoders.labels import CELL_KEYS, NOT_PRIORS
-from autoencoders.locations import is_hub, local_files, patterns
+from autoencoders.locations import find_images, is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 # Priors of these names are the paper's, in tables and claims alike.
@@ -363,9 +363,9 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
                 yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
             elif "classifier" in dataset["extractors"]:
                 # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
-                entries = list(os.scandir(folder))
-                labelled = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-                if not entries:
+                classes = [Path(entry) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
+                labelled = any(next(find_images(name, links=False), None) for name in classes)
+                if not labelled and next(find_images(folder, links=False), None) is None:
                     labelled = None  # That it is empty is said by those who look for images.
     if labelled is False and "classifier" in dataset["extractors"]:
         yield (

@@ -332,7 +332,7 @@ def _folder(settings: dict) -> dict[str, Source]:
 
 def _warn_of_others(folder: Path) -> None:
     """Files that are no images by their names are left out, and that should not happen in silence."""
-    others = Counter(path.suffix or path.name for path in find_files(folder) if not is_image(path))
+    others = Counter(path.suffix or path.name for path in find_files(folder, links=True) if not is_image(path))
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
         logger.warning("%s: files of other formats are left out: %s", folder, counts)
@@ -347,7 +347,7 @@ def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
     _warn_of_others(folder)
     entries = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     flat = [item for item in entries if is_image(item) and item.is_file()]
-    nested = {item.name: images_below(item) for item in entries if item.is_dir()}
+    nested = {item.name: images_below(item, links=False) for item in entries if item.is_dir()}
     nested = {name: images for name, images in nested.items() if images}
     if flat and nested:
         raise UserError(

@@ -9,6 +9,7 @@ from autoencoders.evidence import CITED_MODELS, GROUP, published_values, select
 from autoencoders.labels import dataset_label, distance_label
 from autoencoders.published import DATASETS, comparable
 from autoencoders.rendering import NO_VALUE, Section
+from autoencoders.score_sections import what_was_compared
 
 CURVE = ["model", "filters", "depth", "metric"]
 SECTION = ["dataset", "evidence", "setting", "extractor"]
@@ -70,24 +71,26 @@ def evaluate(made: Claim, values: pd.DataFrame, comparison_latent: int, evidence
     return sorted(findings, key=lambda finding: finding.holds is not False)
 
 
-def claims_sections(table: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``claims_table``, a section a dataset and evidence."""
+def claims_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``claims_table``, which was made of ``scores``: a section a dataset and evidence."""
     for (_, evidence, _, _), part in table.groupby(SECTION, sort=False):
         cells = part[["statement", "verdict", "numbers", "source"]].reset_index(drop=True)
         cells.columns = ["Claim", "Verdict", "Numbers", "Source"]
-        introduce = introduce_ours if evidence == "this run" else introduce_published
-        heading, text = introduce(part)
+        heading, text = introduce_ours(part, scores) if evidence == "this run" else introduce_published(part)
         counts = ", ".join(f"{verdict} {(part['verdict'] == verdict).sum()}" for verdict in VERDICTS.values())
         yield Section(heading, f"{len(part)} claims: {counts}.\n{text} {MEANING}", cells)
 
 
-def introduce_ours(part: pd.DataFrame) -> tuple[str, str]:
+def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, str]:
     """Heading and text of a section of this run."""
     dataset, extractor = part["dataset"].iloc[0], part["extractor"].iloc[0]
     heading = f"{dataset_label(dataset)}: this run, {distance_label(extractor)}"
-    text = "One seed, whose luck may make differences of a few per cent; lower is better."
-    if part["seeds"].iloc[0] > 1:
-        text = "Means over the seeds, whose spread no verdict takes into account; lower is better."
+    seeds = part["seeds"].iloc[0]
+    text = "Lower is better. Of one seed: another one may turn a verdict; `seeds: [0, 1, 2]` shows how far they spread."
+    if seeds > 1:
+        text = f"Lower is better. Means over {seeds} seeds, whose spread (Table 2) no verdict takes into account."
+    compared = scores[(scores["dataset"] == dataset) & (scores["extractor"] == extractor)]
+    text = " ".join(filter(None, [text, what_was_compared(compared)]))
     if comparable(part).all():
         return heading, f"In the paper's setting. {text}"
     text += " The paper makes its claims about other images, another training or another distance."
