@@ -52,7 +52,7 @@ report: setup
 	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG) || { \
 	  echo "Is all of it made? If not, first: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; \
 	  echo "Where a run goes on (\`make status\`), wait for it, and leave files that seem incomplete to it."; exit 1; }
-	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the page in it)."
+	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the report.html in it)."
 
 # At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.
 status: export RESULTS ?= results
