@@ -738,7 +738,9 @@ def test_sections_say_what_their_numbers_are(published):
 def test_verdicts_of_one_seed_say_so(published):
     (one,) = claims_sections(judged(published, score(1), score(2, model="vae")), NO_SCORES)
     assert "Of one seed: another one may turn a verdict" in one.text and "Means over" not in one.text
-    table = judged(published, score(1), score(2, seed=1), score(2, model="vae"))
+    table = judged(published, score(1), score(None, seed=1), score(None, seed=2))
+    assert set(table["seeds"]) == {1}
+    table = judged(published, score(1), score(2, seed=1), score(None, seed=2), score(2, model="vae"))
     assert set(table["seeds"]) == {2}
     (several,) = claims_sections(table, NO_SCORES)
     assert "Means over 2 seeds, whose spread (Table 2) no verdict" in several.text

@@ -12,7 +12,7 @@ from made_up_run import START, Results, no_pauses
 from running import copy_project, snakemake
 from scipy.optimize import nnls
 
-from autoencoders import run_progress, time_left
+from autoencoders import run_progress, run_record, time_left
 from autoencoders.job_logs import read_logs
 from autoencoders.run_progress import Standing, doing, duration, line, standing, watch
 from autoencoders.time_left import expected_seconds, fit_line, seconds_left
@@ -383,9 +383,15 @@ def test_a_run_gives_signs_of_life_whatever_happens_to_its_file(results, monkeyp
     pauses = run_progress.pauses_of(run)
     next(pauses)
     assert time.time() - run.path.stat().st_mtime < 60
+    # A run that was suspended looks dead to another, which deletes its file.
     run.path.unlink()
     next(pauses)
-    assert slept == [run_progress.INTERVAL] * 2 and not run.path.exists()
+    assert slept == [run_progress.INTERVAL] * 2 and run_record.read(run.path) == run
+    # A disk that fails ends nothing.
+    shutil.rmtree(run.folder)
+    run.folder.write_text("")
+    next(pauses)
+    assert len(slept) == 3
 
 
 def test_what_was_there_before_counts_as_done_and_not_as_measured(results):

@@ -212,6 +212,11 @@ def test_class_folders_may_be_links(tmp_path):
     (classes / "c").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match=rf"{classes / 'c'} is a link to {tmp_path / 'nowhere'}, which is not there"):
         load(folder(classes), tmp_path)
+    (classes / "c").unlink()
+    (classes / "c").symlink_to("c")
+    for look in (lambda: load(folder(classes), tmp_path), lambda: locations.fingerprints(folder(classes))):
+        with pytest.raises(UserError, match=r"can't be read: Too many levels of symbolic links \(.*/c\)"):
+            look()
     # A link back does not lead in circles.
     (images / "b" / "all").symlink_to(images)
     assert sorted(locations.find_images(images, links=True)) == sorted(images.rglob("?.png"))

@@ -115,11 +115,17 @@ def test_runs_that_share_a_folder_are_all_shown_while_they_go_on(results, capsys
     assert main(str(results.folder)) == 0
     out = capsys.readouterr().out
     assert out.index("it goes on (process 1 on elsewhere)") < out.index("it has stopped (last sign of life 6 min ago")
-    # Nobody can read it.
-    broken = results.folder / run_record.FOLDER / "0-1.json"
-    broken.write_text("{")
+    # Nobody can read it, and has not for long.
+    broken, writing = (results.folder / run_record.FOLDER / name for name in ("0-1.json", ".writing-0-2.json.x.json"))
+    for path in (broken, writing):
+        path.write_text("{")
     run_record.write(new)
-    assert run_record.run_files(results.folder) == [long.path, new.path]
+    assert run_record.run_files(results.folder) == [broken, long.path, new.path]
+    os.utime(broken, (now - 2 * DEAD, now - 2 * DEAD))
+    run_record.write(new)
+    # What another run is still writing is left alone.
+    assert run_record.run_files(results.folder) == [long.path, new.path] and writing.exists()
+    assert main(str(results.folder)) == 0
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path, capsys):

@@ -1,7 +1,6 @@
 """The tables, on scores that are made up so that every answer is known."""
 
 import itertools
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import yaml
 
 from autoencoders import settings
 from autoencoders.experiments import table1, table1_sections
-from autoencoders.published import CITED, merge_published, read_published, setting
+from autoencoders.published import CITED, RECIPE, RECIPES, merge_published, read_published, setting
 from autoencoders.rendering import to_html, to_latex, to_markdown, write_table
 from autoencoders.score_sections import all_scores_sections, table2_sections, table3_sections
 from autoencoders.tables import collect_scores, lowest, lowest_of_table3, table2, table3
@@ -156,16 +155,20 @@ def test_table2_means_over_the_seeds_that_are_ok(published):
 def test_tables_say_what_was_compared(published):
     scores = merged(published, cell(values=1), cell(model="vae", values=None), cell("celeba", extractor="inception"))
     texts = {section.heading: section.text for section in all_scores_sections(scores)}
-    said = "Each is of 10 images against 12,000. The classifier is right on 91.5% of the test images (naming one class "
-    assert f"{said}always: 10.0%)." in texts["digits, classifier"] and "guessing" not in texts["digits, classifier"]
+    said = "Every score compares 10 images with 12,000. The classifier is right on 91.5% of the test images "
+    said += "(always naming the commonest class: 10.0%)."
+    assert said in texts["digits, classifier"] and "guessing" not in texts["digits, classifier"]
     # All diverged.
-    assert "images against" not in texts["CelebA, inception"]
+    assert "compares" not in texts["CelebA, inception"]
     of_dae = scores["model"] == "dae"
     scores.loc[of_dae & (scores["metric"] == "gmm"), "images"] = 2000
     scores["extractor_chance"] = 0.92
     *_, digits = all_scores_sections(scores)
-    assert re.search(r"(?<!Each is of) MVG: 10 images|, MVG: 10 images against 12,000; GMM: 2,000 images", digits.text)
-    assert "Each is of" not in digits.text and "That is no better than guessing" in digits.text
+    assert ", MVG: 10 images with 12,000; GMM: 2,000 images with 12,000." in digits.text
+    assert "Every score" not in digits.text and "That is no better than guessing" in digits.text
+    # A table without midpoints says nothing of them.
+    *_, second = table2_sections(table2(scores, published, LATENT), scores)
+    assert "Midpoints" in digits.text and "Midpoints" not in second.text
 
 
 def test_table2_order_and_a_users_own_prior(published):
@@ -442,7 +445,11 @@ def test_only_the_papers_images_training_and_priors_make_its_setting(project):
     """Those of the config that comes along, which is the paper's."""
     config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
     training, priors = config["training"], config["priors"]
+    models = config["models"]
+    assert {name: {key: model[key] for key in RECIPE} for name, model in models.items()} == RECIPES
     cifar10 = {
+        "model": "vae",
+        "options": models["vae"],
         "prepared": (32, None),
         "training": training,
         "priors": priors,
@@ -467,6 +474,9 @@ def test_only_the_papers_images_training_and_priors_make_its_setting(project):
         {"priors": priors | {"gmm": priors["gmm"] | {"components": 2}}},
         {"priors": priors | {"mvg": priors["gmm"]}},
     ]
+    changes += [{"options": models["vae"] | {"beta": 50.0}}, {"options": models["dae"]}, {"model": "dae"}]
+    opened = {"model": "my-vae"}, {"options": models["vae"] | {"kl_reduction": "sum"}}
+    assert [setting("cifar10", **cifar10 | change) for change in opened] == ["paper", "paper"]
     for change in changes:
         assert setting("cifar10", **cifar10 | change) == "own"
     assert setting("celeba", **celeba | {"prepared": (64, None)}) == "own"

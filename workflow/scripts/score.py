@@ -32,9 +32,10 @@ if __name__ == "__main__":
         batch_size = snakemake.config["scoring"]["batch_size"]
         comparisons = snakemake.params.comparisons
         scores = score_cell(record["status"], image_sets, comparisons, references, network, batch_size, device)
-        unknown = {"test_accuracy": math.nan, "commonest_class": math.nan}
-        classifier = read_json(snakemake.input.classifier) if extractor == "classifier" else unknown
+        classifier = read_json(snakemake.input.classifier) if extractor == "classifier" else {}
         circumstances = {
+            "model": snakemake.wildcards.model,
+            "options": record["network"] | record["objective"] | {"frozen_latent": record["frozen_latent"]},
             "prepared": (record["dataset"]["size"], record["dataset"]["crop"]),
             "training": record["training"],
             # No param: a prior that changes has its images made again, and scored.
@@ -48,6 +49,6 @@ if __name__ == "__main__":
             snakemake.params.cell,
             setting(snakemake.wildcards.dataset, **circumstances),
             recorded_name(extractor, weights_sha256),
-            *(classifier[key] for key in ("test_accuracy", "commonest_class")),
+            *(classifier.get(key, math.nan) for key in ("test_accuracy", "commonest_class")),
         )
         write_parquet(snakemake.output[0], scores)

@@ -216,8 +216,8 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
         rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
         shown = pd.DataFrame(rows)
         text = (
-            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job, beside others "
-            "perhaps, its start included; images/s and TFLOP/s: of its loop alone (floating point operations of "
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job, its start "
+            "included, perhaps beside others; images/s and TFLOP/s: of its loop alone (floating point operations of "
             "training, forward and backward, of convolutions and dense layers, in millions of millions a second); all "
             "three are means over the cells; hours: wall time of the jobs train, encode, fit_prior, sample and score, "
             "all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: the highest, in "

@@ -30,7 +30,7 @@ CITED_MODELS = [cited(model) for model in CITED]
 
 def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.DataFrame:
     """The means over the seeds that are "ok", with columns dataset, setting and extractor before those of values, and
-    seeds, how many there are, behind them.
+    seeds, how many these are, behind them.
 
     ``scores`` is a table of ``autoencoders.tables.collect_scores``, ``latent_statistics`` has one row a cell. Its
     ``LATENT_STATISTICS`` become further metrics under every extractor that the cell is scored with.
@@ -45,7 +45,7 @@ def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.Data
     values = values.assign(value=values["value"].where(finished), diverged=(~finished).astype("Int64"))
     keys = [*GROUP, "model", "filters", "depth", "latent", "metric"]
     return (
-        values.assign(seeds=values["seed"])
+        values.assign(seeds=values["seed"].where(finished))
         .groupby(keys, as_index=False)
         .agg({"value": "mean", "diverged": "sum", "seeds": "nunique"})
     )

@@ -113,7 +113,7 @@ def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Chann
                 epochs.iloc[-1], min(losses.iloc[-1], high), color=colour, clip_on=False, zorder=4, **DIVERGED_MARK
             )
         if not cell["compared"].all():
-            axes.plot(epochs, losses, color=colour, **PALE)
+            axes.plot(epochs, losses, color=colour, linestyle=style, **PALE)
             continue
         axes.plot(epochs, losses, color=colour, linestyle=style, linewidth=1.1)
         if (cell["status"] != DIVERGED).all():

@@ -43,19 +43,31 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
     it may lead in circles. Raises UserError for a folder that can't be read, and for a link to nothing: a class would
     be missing without a word.
     """
+    folders = []
     try:
-        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+        for entry in os.scandir(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=links):
+                folders.append(Path(entry))
+            elif entry.is_file():
+                yield Path(entry)
+            elif entry.is_symlink() and not os.path.exists(entry):
+                raise UserError(
+                    f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend it, or remove it."
+                )
     except OSError as error:
-        raise UserError(f"The folder '{folder}' can't be read: {error.strerror}.") from error
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=links):
-            yield from find_files(Path(entry), links=False)
-        elif entry.is_file():
-            yield Path(entry)
-        elif entry.is_symlink() and not os.path.exists(entry):
-            raise UserError(
-                f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend it, or remove it."
-            )
+        raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
+    for below in folders:
+        yield from find_files(below, links=False)
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The sub-folders that stand for classes, or links to such, sorted. Raises UserError as ``find_files`` does."""
+    try:
+        return sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
 
 
 def is_image(path: Path) -> bool:

@@ -33,6 +33,21 @@ PRIORS = {
 CITED = ("wae", "rae", "eae", "gmm-dae")
 
 
+# What its models are, in the config's keys, beside what the paper leaves open.
+RECIPE = {"variational": False, "beta": 0, "latent_norm": "none", "noise": 0, "frozen_latent": False}
+RECIPES = {
+    "dae": RECIPE,
+    "vae": RECIPE | {"variational": True, "beta": 0.01},
+    "dae-bn": RECIPE | {"latent_norm": "batch"},
+    "dae-ln": RECIPE | {"latent_norm": "layer"},
+    "dae-sn": RECIPE | {"latent_norm": "spectral"},
+    "dae-noise0.1": RECIPE | {"noise": 0.1},
+    "dae-noise0.5": RECIPE | {"noise": 0.5},
+    "dae-noise1": RECIPE | {"noise": 1},
+    "dae-frozen": RECIPE | {"frozen_latent": True},
+}
+
+
 def read_published(path: str | Path) -> pd.DataFrame:
     """config/published_fid.csv: a row a value, with columns source, KEYS, fid, confidence and note."""
     return pd.read_csv(path, dtype={"depth": str})
@@ -40,6 +55,8 @@ def read_published(path: str | Path) -> pd.DataFrame:
 
 def setting(
     dataset: str,
+    model: str,
+    options: Mapping,
     prepared: tuple,
     training: Mapping,
     priors: Mapping[str, Mapping],
@@ -47,17 +64,18 @@ def setting(
     reference: int,
     scored: int,
 ) -> str:
-    """ "paper" for a score on the paper's dataset, prepared and trained on as there, with its priors under their names
-    and as many images; else "own".
+    """ "paper" for a score on the paper's dataset, prepared and trained on as there, with its models and priors under
+    their names and as many images; else "own".
 
-    ``prepared`` is (size, crop), ``training`` and ``priors`` are the config's; ``trained_on``, ``reference`` and
-    ``scored`` (0 for a cell that diverged) count images. A Fréchet distance depends on all of these, and a reduced run
-    must not look like the paper's.
+    ``options`` are at least those of ``RECIPE``, ``prepared`` is (size, crop), ``training`` and ``priors`` are the
+    config's; ``trained_on``, ``reference`` and ``scored`` (0 for a cell that diverged) count images. A Fréchet distance
+    depends on all of these, and a reduced run must not look like the paper's.
     """
     same = (
         (prepared, trained_on) == (PREPARED.get(dataset), TRAINING_IMAGES.get(dataset))
         and training == TRAINING
-        # Priors of other names are nobody's but the run's own.
+        # Models and priors of other names are nobody's but the run's own.
+        and RECIPES.get(model, {}).items() <= options.items()
         and all(options.items() <= priors.get(name, options).items() for name, options in PRIORS.items())
     )
     return "paper" if same and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"

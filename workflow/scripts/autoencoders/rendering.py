@@ -26,7 +26,7 @@ LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
 # Rows that fit on a page, and characters that fit into a column beside others.
 LONG_TABLE, LONG_TEXT = 40, 40
 # Of numbers alone: a config's pattern of files has asterisks too.
-BOLD = re.compile(r"\*\*([\d.]+( ± [\d.]+)?)\*\*")
+BOLD = re.compile(r"\*\*(-?[\d.]+( ± [\d.]+)?)\*\*")
 
 
 class Section(NamedTuple):

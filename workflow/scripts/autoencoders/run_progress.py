@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from autoencoders import run_record
+from autoencoders.errors import UserError
 from autoencoders.job_logs import Log, read_logs
 from autoencoders.progress import Point
 from autoencoders.run_record import Job, Run
@@ -156,8 +157,12 @@ def pauses_of(run: Run) -> Iterator[None]:
     """Without an end: a sign of the run's life, and a pause, again and again."""
     while True:
         # A shared disk may fail for a moment; the next sign is soon.
-        with contextlib.suppress(OSError):
-            os.utime(run.path)
+        with contextlib.suppress(OSError, UserError):
+            try:
+                os.utime(run.path)
+            except FileNotFoundError:
+                # Another run took this one for dead, as one that was suspended looks.
+                run_record.write(run)
         time.sleep(INTERVAL)
         yield
 

@@ -3,6 +3,7 @@
 Snakemake's main process and `make status` import this module, so it needs the standard library only.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -115,19 +116,22 @@ def write(run: Run) -> None:
     write_json(run.path, facts | {"jobs": [relative(job) for job in run.jobs]})
     for path in run_files(run.folder):
         if path != run.path and not _lives(path, run.started):
-            path.unlink(missing_ok=True)
+            # Another may do so too, and it may be somebody else's.
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _lives(path: Path, now: float) -> bool:
     try:
         return read(path).goes_on(now)
     except UserError:
-        return False
+        # A shared disk may fail for a moment.
+        return now - written(path) <= DEAD
 
 
 def run_files(folder: Path) -> list[Path]:
-    """The files of the runs with results in ``folder``."""
-    return sorted((folder / FOLDER).glob("*.json"))
+    """The files of the runs with results in ``folder``; hidden ones are still being written."""
+    return sorted(path for path in (folder / FOLDER).glob("*.json") if not path.name.startswith("."))
 
 
 def read(path: Path) -> Run:

@@ -85,11 +85,11 @@ def page(run: Run, now: float) -> str:
     shown = [(kind, count) for kind, count in counts.items() if count or kind != "silent"]
     if any(counts.values()):
         told = ", ".join(f"{count} {kind}" for kind, count in shown)
-        waiting = counts.get("running") == 0 and counts["remaining"]
+        waiting = alive and not any(kinds.values()) and counts["remaining"]
         starting = " (a job that starts has no log for some seconds)" if waiting else ""
         others = sum(counts.values())
         lines.append(f"of the other {others} cell{'s' * (others > 1)}: {told}{starting}")
-    elif not finished:
+    elif not finished and any(job.cell for job in run.jobs):
         lines.append(f"{len(ended)} of {len(run.jobs)} jobs done: tables and figures are left")
     for kind, found in kinds.items():
         lines += listed(f"{kind}:", found, now)

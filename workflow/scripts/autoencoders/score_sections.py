@@ -24,8 +24,8 @@ def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Secti
 def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``autoencoders.tables.table3``, which was made of ``scores``."""
     legend = (
-        "Depth 1 only. Of the latent sizes that ran, the one with the lowest mean, chosen by the very score that comes "
-        "first. Bold: the model with the lowest one for each width and prior."
+        "Depth 1 only. Of the latent sizes that ran, the one with the lowest mean, chosen by the score in the first "
+        "column, which alone has ± where there are seeds. Bold: the best model for each width and prior."
     )
     return score_sections(table, scores, lowest_of_table3(table), legend)
 
@@ -43,7 +43,10 @@ def score_sections(
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
-        compared = scores[(scores["dataset"] == dataset) & (scores["extractor"] == extractor)]
+        shown = (
+            (scores["dataset"] == dataset) & (scores["extractor"] == extractor) & scores["metric"].isin(rows.columns)
+        )
+        compared = scores[shown]
         texts = [introduction(rows, extractor), what_was_compared(compared), legend, explanation_of_published(rows)]
         text = " ".join(filter(None, texts))
         yield Section(f"{dataset_label(dataset)}, {extractor}", text, row_texts(rows, bold.loc[rows.index], extractor))
@@ -58,7 +61,7 @@ def introduction(rows: pd.DataFrame, extractor: str) -> str:
     if "train_recon_vs_train" in rows:
         label = metric_label("train_recon_vs_train")
         against = f" {label} is against the training images, every other column against the test images."
-    spread = any(rows.columns.str.endswith("_sd"))
+    spread = rows.filter(regex="_sd$").notna().any(axis=None)
     means = " Means over the seeds, ± their standard deviation (of a sample)." if spread else ""
     midpoints = f" {metric_label('interpolation')}: decoded from halfway between the codes of two test images."
     return f"{what}; lower is better.{means}{against}{midpoints if 'interpolation' in rows else ''}"
@@ -72,16 +75,19 @@ def what_was_compared(scores: pd.DataFrame) -> str:
     metrics = finished.groupby("metric", sort=False)[["images", "reference_images"]].agg(number_range)
     numbers = metrics.groupby(["images", "reference_images"], sort=False).groups
     counts = [
-        (", ".join(map(metric_label, names)), f"{images} images against {references}")
+        (", ".join(map(metric_label, names)), f"{images} images with {references}")
         for (images, references), names in numbers.items()
     ]
     several = len(counts) > 1
-    text = "; ".join(f"{names}: {count}" if several else f"Each is of {count}" for names, count in counts) + "."
+    text = (
+        "; ".join(f"{names}: {count}" if several else f"Every score compares {count}" for names, count in counts) + "."
+    )
     accuracy, chance = finished[["extractor_accuracy", "extractor_chance"]].min()
     if pd.isna(accuracy):
         return text
-    text += f" The classifier is right on {accuracy:.1%} of the test images (naming one class always: {chance:.1%})."
-    return text if accuracy > chance else f"{text} That is no better than guessing: these distances rank nothing."
+    text += f" The classifier is right on {accuracy:.1%} of the test images "
+    text += f"(always naming the commonest class: {chance:.1%})."
+    return text if not accuracy <= chance else f"{text} That is no better than guessing: these distances rank nothing."
 
 
 def number_range(numbers: pd.Series) -> str:

@@ -8,7 +8,6 @@ import difflib
 import functools
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import yaml
 from autoencoders.errors import UserError
 from autoencoders.grid import as_list, cells, experiment_cells
 from autoencoders.labels import CELL_KEYS, NOT_PRIORS
-from autoencoders.locations import find_images, is_hub, local_files, patterns
+from autoencoders.locations import class_folders, find_images, is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 # Priors of these names are the paper's, in tables and claims alike.
@@ -255,7 +254,7 @@ def check_names(config: dict) -> Iterator[str]:
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
-        if experiment in PAPER_FIGURES.values() or experiment.startswith(f"{SCATTER}-"):
+        if experiment in PAPER_FIGURES.values() or experiment.startswith((f"{SCATTER}-", "learning_curves")):
             yield f"experiments.{experiment}: another experiment's figure has this name. Write another name."
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"
@@ -363,8 +362,7 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
                 yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
             elif "classifier" in dataset["extractors"]:
                 # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
-                classes = [Path(entry) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
-                labelled = any(next(find_images(name, links=False), None) for name in classes)
+                labelled = any(next(find_images(name, links=False), None) for name in class_folders(folder))
                 if not labelled and next(find_images(folder, links=False), None) is None:
                     labelled = None  # That it is empty is said by those who look for images.
     if labelled is False and "classifier" in dataset["extractors"]:

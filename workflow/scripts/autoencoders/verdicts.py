@@ -86,7 +86,9 @@ def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, str]:
     dataset, extractor = part["dataset"].iloc[0], part["extractor"].iloc[0]
     heading = f"{dataset_label(dataset)}: this run, {distance_label(extractor)}"
     seeds = part["seeds"].iloc[0]
-    text = "Lower is better. Of one seed: another one may turn a verdict; `seeds: [0, 1, 2]` shows how far they spread."
+    text = (
+        "Lower is better. Of one seed: another one may turn a verdict; `seeds: [0, 1, 2]` shows how far scores spread."
+    )
     if seeds > 1:
         text = f"Lower is better. Means over {seeds} seeds, whose spread (Table 2) no verdict takes into account."
     compared = scores[(scores["dataset"] == dataset) & (scores["extractor"] == extractor)]
