@@ -39,7 +39,9 @@ def leftovers(results: Path) -> list[str]:
 
 
 def files(folder: Path) -> set[str]:
-    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    # Of each run there is a record of its own.
+    found = (file for file in folder.rglob("*") if file.is_file() and not file.match("logs/runs/*.json"))
+    return {file.relative_to(folder).as_posix() for file in found}
 
 
 def lasting(file: Path) -> object:
