@@ -76,7 +76,7 @@ def setting(
         and training == TRAINING
         # Models and priors of other names are nobody's but the run's own.
         and RECIPES.get(model, {}).items() <= options.items()
-        and all(options.items() <= priors.get(name, options).items() for name, options in PRIORS.items())
+        and all(paper.items() <= priors.get(name, paper).items() for name, paper in PRIORS.items())
     )
     return "paper" if same and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
 
