@@ -484,7 +484,7 @@ def score(value, dataset="digits", extractor="classifier", setting="own", model=
 
 
 # What sections say of images and classifiers is shown with the tables of scores.
-NO_SCORES = pd.DataFrame(columns=["dataset", "extractor", "status"])
+NO_SCORES = pd.DataFrame(columns=["dataset", "setting", "extractor", "status"])
 
 
 def statistics(*rows):
@@ -733,6 +733,16 @@ def test_sections_say_what_their_numbers_are(published):
         assert list(section.rows) == ["Claim", "Verdict", "Numbers", "Source"]
         assert section.rows.map(lambda text: isinstance(text, str) and text != "" and "|" not in text).all(axis=None)
     assert len(sections["digits: this run, FD (inception-other features), not the paper's setting"].rows) == len(CLAIMS)
+
+
+def test_claims_say_what_their_own_scores_compared(published):
+    rows = [score(1, "cifar10", **INCEPTION), score(1, "cifar10", extractor="inception", setting="own")]
+    scores = pd.DataFrame(rows).assign(reference_images=[10_000, 500], extractor_accuracy=math.nan)
+    scores = scores.assign(images=[10_000, 300], extractor_chance=math.nan)
+    texts = {section.heading: section.text for section in claims_sections(judged(published, *rows), scores)}
+    said = texts["CIFAR-10: this run, FID"], texts["CIFAR-10: this run, FID, not the paper's setting"]
+    assert "Every score compares 10,000 images with 10,000." in said[0]
+    assert "Every score compares 300 images with 500." in said[1]
 
 
 def test_verdicts_of_one_seed_say_so(published):

@@ -75,9 +75,9 @@ def digest(settings):
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def for_cells(pattern):
-    """The paths that ``pattern`` stands for, one for every cell of the experiments that run."""
-    return [pattern.replace("<cell>", CELL.format(**cell)) for cell in CELLS]
+def for_cells(pattern, cells=CELLS):
+    """The paths that ``pattern`` stands for, one for every cell, by default of the experiments that run."""
+    return [pattern.replace("<cell>", CELL.format(**cell)) for cell in cells]
 
 
 def for_dataset(pattern):
@@ -87,7 +87,7 @@ def for_dataset(pattern):
         cells = [cell for cell in CELLS if cell["dataset"] == wildcards.dataset]
         if not cells:
             raise WorkflowError(f"no experiment that runs has a cell on {wildcards.dataset}")
-        return [pattern.replace("<cell>", CELL.format(**cell)) for cell in cells]
+        return for_cells(pattern, cells)
 
     return found
 
@@ -307,7 +307,7 @@ def scatter_codes(wildcards):
     cells = scatter_cells(wildcards.dataset)
     if not cells:
         raise WorkflowError(f"the experiment {settings.SCATTER} has no cell on {wildcards.dataset}, or does not run")
-    return [f"<results>/cells/{CELL.format(**cell)}/codes.npy" for cell in cells]
+    return for_cells("<results>/cells/<cell>/codes.npy", cells)
 
 
 def scatter_models(wildcards):

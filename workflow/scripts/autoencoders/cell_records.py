@@ -109,8 +109,7 @@ def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int
     """
     counts = ["encoder_parameters", "decoder_parameters", "parameters", "parameters_over_bound"]
     for (dataset, images, dimensions), cells in table.groupby(["dataset", "training_images", "dimensions"]):
-        distance = (cells["latent"] - comparison_latent[dataset]).abs()
-        nearest = cells.assign(distance=distance).sort_values(["distance", "latent"]).drop_duplicates(RECIPE)
+        nearest = cells[at_nearest_latent(cells, comparison_latent[dataset])].drop_duplicates(RECIPE)
         rows = [
             {
                 "Filters": str(filters),
@@ -127,6 +126,16 @@ def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int
             )
         ]
         yield Section(dataset_label(dataset), bound_text(dataset, images, dimensions), pd.DataFrame(rows))
+
+
+def at_nearest_latent(cells: pd.DataFrame, comparison_latent: int) -> pd.Series:
+    """Which rows of a dataset have the latent size, of those of their recipe, that is nearest to this one.
+
+    Of two that are as near it is the smaller one.
+    """
+    # Half a unit more for those above.
+    distance = (cells["latent"] - comparison_latent).abs() + 0.5 * (cells["latent"] > comparison_latent)
+    return distance == distance.groupby([cells[name] for name in RECIPE]).transform("min")
 
 
 def bound_text(dataset: str, images: int, dimensions: int) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from autoencoders.cell_records import at_nearest_latent
 from autoencoders.curves import LEGEND_WIDTH, PAGE_WIDTH, styled
 from autoencoders.encodings import (
     GREY,
@@ -61,7 +62,7 @@ def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figu
     ``curves`` is a table of ``learning_curves``, of one dataset. The latent sizes nearest to ``comparison_latent``
     stand out from the others.
     """
-    curves = curves.assign(compared=compared(curves, comparison_latent))
+    curves = curves.assign(compared=at_nearest_latent(curves, comparison_latent))
     models = sorted(curves["model"].unique(), key=model_order)
     variational = set(curves.loc[curves["variational"], "model"])
     panels = [(model, "reconstruction_loss") for model in models]
@@ -120,16 +121,6 @@ def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Chann
             axes.plot(*end, marker=marker, markersize=marker_size(marker), color=colour, markeredgewidth=0, zorder=3)
             if glyph:
                 axes.plot(*end, marker=glyph, markersize=2.6, color="white", markeredgewidth=0.5, zorder=3)
-
-
-def compared(curves: pd.DataFrame, comparison_latent: int) -> pd.Series:
-    """Which rows are of the latent size, of those of their model, filters and depth, that is nearest to this one.
-
-    Of two that are as near it is the smaller one.
-    """
-    # Half a unit, to be added to those above.
-    distance = (curves["latent"] - comparison_latent).abs() + 0.5 * (curves["latent"] > comparison_latent)
-    return distance == distance.groupby([curves[name] for name in ("model", "filters", "depth")]).transform("min")
 
 
 def rate_changes(curves: pd.DataFrame) -> list[float]:

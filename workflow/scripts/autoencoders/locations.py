@@ -62,14 +62,6 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
         yield from find_files(below, links=False)
 
 
-def class_folders(folder: Path) -> list[Path]:
-    """The sub-folders that stand for classes, or links to such, sorted. Raises UserError as ``find_files`` does."""
-    try:
-        return sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
-
-
 def is_image(path: Path) -> bool:
     """By its name."""
     return path.suffix.lower() in EXTENSIONS

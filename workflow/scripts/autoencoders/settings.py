@@ -17,7 +17,7 @@ import yaml
 from autoencoders.errors import UserError
 from autoencoders.grid import as_list, cells, experiment_cells
 from autoencoders.labels import CELL_KEYS, NOT_PRIORS
-from autoencoders.locations import class_folders, find_images, is_hub, local_files, patterns
+from autoencoders.locations import find_images, is_hub, local_files, patterns
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 # Priors of these names are the paper's, in tables and claims alike.
@@ -362,9 +362,10 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
                 yield f"datasets.{name}.folder.{split}: there is no folder {dataset['folder'][split]!r}."
             elif "classifier" in dataset["extractors"]:
                 # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
-                labelled = any(next(find_images(name, links=False), None) for name in class_folders(folder))
-                if not labelled and next(find_images(folder, links=False), None) is None:
-                    labelled = None  # That it is empty is said by those who look for images.
+                images = find_images(folder, links=True)
+                first = next(images, None)
+                # That it is empty is said by those who look for images.
+                labelled = first and any(image.parent != folder for image in itertools.chain([first], images))
     if labelled is False and "classifier" in dataset["extractors"]:
         yield (
             f"datasets.{name}.extractors: a classifier needs labels, and this dataset has none. "

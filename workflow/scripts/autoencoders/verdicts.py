@@ -83,7 +83,7 @@ def claims_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Secti
 
 def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, str]:
     """Heading and text of a section of this run."""
-    dataset, extractor = part["dataset"].iloc[0], part["extractor"].iloc[0]
+    dataset, setting, extractor = part[GROUP].iloc[0]
     heading = f"{dataset_label(dataset)}: this run, {distance_label(extractor)}"
     seeds = part["seeds"].iloc[0]
     text = (
@@ -91,7 +91,7 @@ def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, str]:
     )
     if seeds > 1:
         text = f"Lower is better. Means over {seeds} seeds, whose spread (Table 2) no verdict takes into account."
-    compared = scores[(scores["dataset"] == dataset) & (scores["extractor"] == extractor)]
+    compared = select(scores, dataset=dataset, setting=setting, extractor=extractor)
     text = " ".join(filter(None, [text, what_was_compared(compared)]))
     if comparable(part).all():
         return heading, f"In the paper's setting. {text}"
