@@ -40,7 +40,7 @@ onstart:
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # Imported here, since every dry run and every job reads this file.
-    from autoencoders import files, run_progress
+    from autoencoders.jobs import files, run_progress
     from snakemake.logging import logger
     from snakemake.settings.enums import Quietness
 

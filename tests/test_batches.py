@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.batches import in_batches
-from autoencoders.errors import UserError
-from autoencoders.inference import decode, encode
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.jobs.errors import UserError
+from autoencoders.latent.coding import decode, encode
+from autoencoders.networks.batches import in_batches
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 

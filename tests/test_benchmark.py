@@ -16,11 +16,12 @@ from PIL import Image
 from pytorch_fid.fid_score import get_activations
 from torch.utils.data import DataLoader, TensorDataset
 
-from autoencoders import gpus
-from autoencoders.features import InceptionFeatures, extract
-from autoencoders.objective import Objective
-from autoencoders.seeds import stream_seed
-from autoencoders.training import ADAM, TrainingOptions, train
+from autoencoders.config.seeds import stream_seed
+from autoencoders.jobs import gpu_slots as gpus
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.training import ADAM, TrainingOptions, train
+from autoencoders.scores.extractors.inception import InceptionFeatures
+from autoencoders.scores.features import extract
 
 # Where `python workflow/benchmark` finds it; the processes that it starts inherit the path.
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.cell_records import (
+from autoencoders.evidence.cell_tables import (
     LATENT_COLUMNS,
     cell_records,
     costs_sections,
@@ -17,7 +17,7 @@ from autoencoders.cell_records import (
     parameters_sections,
     parameters_table,
 )
-from autoencoders.rendering import to_latex, to_markdown
+from autoencoders.evidence.table_files import to_latex, to_markdown
 
 MVG, GMM = {"mvg": {"kind": "mvg"}}, {"gmm": {"kind": "gmm"}}
 KEYS = ["dataset", "model", "filters", "depth", "latent", "seed"]

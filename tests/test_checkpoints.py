@@ -19,12 +19,12 @@ import torch
 from running import copy_project, snakemake, train_slowly
 from safetensors.numpy import load_file, save_file
 
-from autoencoders import training
-from autoencoders.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.objective import Objective
-from autoencoders.priors import fit_gmm
-from autoencoders.training import TrainingOptions, TrainingResult
+from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
+from autoencoders.latent.priors import fit_gmm
+from autoencoders.networks import training
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.training import TrainingOptions, TrainingResult
 
 CPU = torch.device("cpu")
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.claims import CLAIMS, claim, conjunction
-from autoencoders.evidence import best, curve, our_values, published_values, sensitivity
-from autoencoders.published import KEYS, read_published
-from autoencoders.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
+from autoencoders.evidence.claim_values import best, curve, our_values, published_values, sensitivity
+from autoencoders.evidence.claims import CLAIMS, claim, conjunction
+from autoencoders.evidence.published import KEYS, read_published
+from autoencoders.evidence.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 FITTED = ("mvg", "gmm")

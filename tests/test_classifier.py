@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from autoencoders.classifier import (
+from autoencoders.jobs.errors import UserError
+from autoencoders.scores.extractors.classifier import (
     Classifier,
     accuracy,
     load_classifier,
@@ -15,7 +16,6 @@ from autoencoders.classifier import (
     save_classifier,
     train_classifier,
 )
-from autoencoders.errors import UserError
 
 CPU = torch.device("cpu")
 OPTIONS = {"epochs": 6, "batch_size": 32, "learning_rate": 2e-3}

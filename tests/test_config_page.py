@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from autoencoders import settings
+from autoencoders.config import settings
 
 # The page's sections, and the part of the schema that each is about.
 SECTIONS = {

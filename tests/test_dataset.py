@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from autoencoders.dataset import evaluation_subset, load_images, load_labels
-from autoencoders.errors import UserError
-from autoencoders.files import write_npz
-from autoencoders.imports import imported_modules
-from autoencoders.preparation import describe, prepare, prepare_split, split_train_test
-from autoencoders.sources import Source, load
+from autoencoders.data.pictures import Source
+from autoencoders.data.preparation import describe, prepare, prepare_split, split_train_test
+from autoencoders.data.prepared import evaluation_subset, load_images, load_labels
+from autoencoders.data.sources import load
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import write_npz
+from autoencoders.jobs.tracking import imported_modules
 
 RNG = np.random.default_rng(0)
 

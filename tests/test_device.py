@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autoencoders import device, gpus
-from autoencoders.errors import UserError
+from autoencoders.jobs import device
+from autoencoders.jobs import gpu_slots as gpus
+from autoencoders.jobs.errors import UserError
 
 GPU = torch.device("cuda")
 

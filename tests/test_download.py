@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from autoencoders.data.locations_old import is_remote
 
-from autoencoders import download, inception
-from autoencoders.download import fetch, hub_files, matches, parse_hub
-from autoencoders.errors import UserError
-from autoencoders.files import file_sha256
-from autoencoders.locations import is_remote
+from autoencoders.data import downloads as download
+from autoencoders.data.downloads import fetch, hub_files, matches, parse_hub
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import file_sha256
+from autoencoders.scores.extractors import inception
 
 DATA = bytes(range(256)) * 3000  # 768,000 bytes
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -492,7 +493,7 @@ def test_is_remote_needs_the_standard_library_only():
     """Snakemake's own process asks it, in an environment without the pipeline's packages."""
     folder = Path(download.__file__).parents[1]
     code = (
-        f"import sys; sys.path.insert(0, {str(folder)!r}); from autoencoders.locations import is_remote; "
+        f"import sys; sys.path.insert(0, {str(folder)!r}); from autoencoders.data.locations_old import is_remote; "
         "print(is_remote({'source': 'torchvision'}))"
     )
     # -I -S: no site-packages.

@@ -67,7 +67,7 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
             assert directive in rule, f"{name} lacks {directive}"
         text = rules.script_of(project, name).read_text()
         # Whatever computes on a device asks for one, and nothing else does.
-        assert ("gpu=" in rule) == ("autoencoders.device" in text), name
+        assert ("gpu=" in rule) == ("autoencoders.jobs.device" in text), name
         script = re.search(r'script:\s+"\.\./scripts/(.+?)"', rule)[1]
         assert script == f"{name}.py", f"the script of rule {name} is {script}"
         assert f'modules("{name}")' in rule, name

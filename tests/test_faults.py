@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 from running import copy_project, planned, snakemake
 
-from autoencoders import files
+from autoencoders.jobs import files
 
 SCRIPTS = Path(files.__file__).parents[1]
 RESULTS = "results/faults"

@@ -13,10 +13,11 @@ from pytorch_fid import inception
 from pytorch_fid.fid_score import calculate_fid_given_paths
 from scipy import ndimage
 
-from autoencoders.classifier import Classifier, save_classifier
-from autoencoders.errors import UserError
-from autoencoders.features import InceptionFeatures, extract, load_extractor
-from autoencoders.frechet import covariance_root, frechet_distance, statistics
+from autoencoders.jobs.errors import UserError
+from autoencoders.scores.extractors.classifier import Classifier, save_classifier
+from autoencoders.scores.extractors.inception import InceptionFeatures
+from autoencoders.scores.features import extract, load_extractor
+from autoencoders.scores.measures.frechet import covariance_root, frechet_distance, statistics
 
 CPU = torch.device("cpu")
 

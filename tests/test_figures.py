@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from autoencoders import encodings, figures
-from autoencoders.image_grids import reconstruction_grid, sample_grid
-from autoencoders.published import read_published
-from autoencoders.style import save
-from autoencoders.tiles import tile
+from autoencoders.data.pictures import tile
+from autoencoders.evidence.published import read_published
+from autoencoders.figures import looks as encodings
+from autoencoders.figures import paper_figures as figures
+from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
+from autoencoders.figures.style import save
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 PUBLISHED = read_published(PUBLISHED_FILE)

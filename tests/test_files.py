@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders import files
-from autoencoders.errors import UserError
-from autoencoders.parquet import read_parquet, write_parquet
+from autoencoders.jobs import files
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import read_parquet, write_parquet
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

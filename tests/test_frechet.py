@@ -11,8 +11,14 @@ import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from scipy import linalg
 
-from autoencoders.errors import UserError
-from autoencoders.frechet import Statistics, covariance_root, float64_device, frechet_distance, statistics
+from autoencoders.jobs.errors import UserError
+from autoencoders.scores.measures.frechet import (
+    Statistics,
+    covariance_root,
+    float64_device,
+    frechet_distance,
+    statistics,
+)
 
 # pytorch-fid asks scipy's sqrtm for its error estimate, which scipy 1.18 drops; singular products are meant here.
 pytestmark = pytest.mark.filterwarnings(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoencoders.gaussianity import COLUMNS, latent_statistics, mardia_ratios, mean_log_likelihood, whiten
-from autoencoders.priors import fit_prior
+from autoencoders.latent.gaussianity import COLUMNS, latent_statistics, mardia_ratios, mean_log_likelihood, whiten
+from autoencoders.latent.priors import fit_prior
 
 MVG, GMM = {"kind": "mvg"}, {"kind": "gmm", "components": 2, "tol": 1e-6, "reg_covar": 1e-6, "max_iter": 500}
 

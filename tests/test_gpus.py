@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from running import copy_project, snakemake
 
-from autoencoders import gpus
-from autoencoders.errors import UserError
+from autoencoders.jobs import gpu_slots as gpus
+from autoencoders.jobs.errors import UserError
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders import device, graphs, training
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.objective import Objective
-from autoencoders.training import TrainingOptions, train
+from autoencoders.jobs import device
+from autoencoders.networks import recorded_steps as graphs
+from autoencoders.networks import training
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.training import TrainingOptions, train
 
 
 class PretendedGraph:

@@ -5,17 +5,17 @@ import sys
 
 import pytest
 
-from autoencoders.imports import PACKAGE, direct_imports, imported_modules
+from autoencoders.jobs.tracking import PACKAGE, direct_imports, imported_modules
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "from autoencoders.files import atomic",
+        "from autoencoders.jobs.files import atomic",
         "from autoencoders import files",
-        "import autoencoders.files",
-        "import autoencoders.files as f",
-        "def late():\n    from autoencoders.files import atomic",
+        "import autoencoders.jobs.files",
+        "import autoencoders.jobs.files as f",
+        "def late():\n    from autoencoders.jobs.files import atomic",
     ],
 )
 def test_every_form_of_import_is_seen(tmp_path, line):
@@ -26,7 +26,7 @@ def test_every_form_of_import_is_seen(tmp_path, line):
 
 def test_imports_of_imports_count(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("from autoencoders.weights import load_weights\n")
+    script.write_text("from autoencoders.networks.weights import load_weights\n")
     names = {file.stem for file in imported_modules(script)}
     assert names == {"weights", "errors", "files", "network"}
 

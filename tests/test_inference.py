@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.errors import UserError
-from autoencoders.inference import decode, encode
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.weights import load_weights, save_weights
+from autoencoders.jobs.errors import UserError
+from autoencoders.latent.coding import decode, encode
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.weights import load_weights, save_weights
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autoencoders import job
+from autoencoders.jobs import job
 
 SCRIPT = """
 import atexit
@@ -64,9 +64,7 @@ def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, 
 
 def test_lines_of_progress_are_in_the_log_alone(tmp_path):
     """Hundreds of jobs at once would flood the terminal."""
-    work = (
-        "import logging; from autoencoders.progress import Progress; Progress('a', 1).line(); logging.info('going on')"
-    )
+    work = "import logging; from autoencoders.jobs.progress import Progress; Progress('a', 1).line(); logging.info('going on')"
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)],
         cwd=Path(job.__file__).parents[1],

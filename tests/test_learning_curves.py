@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.encodings import WIDTHS
-from autoencoders.learning_curves import learning_curves, learning_curves_figure
+from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
+from autoencoders.figures.looks import WIDTHS
 
 RATES = [1e-4, 1e-3, 1e-3, 1e-5]
 

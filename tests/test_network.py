@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.network import (
+from autoencoders.networks.network import (
     Autoencoder,
     NetworkOptions,
     SameConv2d,

@@ -10,10 +10,11 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
-from autoencoders import priors
-from autoencoders.errors import UserError
-from autoencoders.priors import fit_prior, start_from_labels
-from autoencoders.sampling import midpoints, sample_prior
+from autoencoders.jobs.errors import UserError
+from autoencoders.latent import priors
+from autoencoders.latent.coding import midpoints
+from autoencoders.latent.mixtures import sample_prior
+from autoencoders.latent.priors import fit_prior, start_from_labels
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
@@ -171,7 +172,7 @@ def test_codes_without_a_positive_definite_covariance_are_refused(device):
 @pytest.mark.parametrize("kind", ["standard_normal", "mvg"])
 def test_only_mixtures_import_scikit_learn_and_pytorch(kind, project):
     fit = f"fit_prior(np.eye(9), {{'kind': '{kind}'}}, 0)"
-    code = f"import sys, numpy as np; from autoencoders.priors import fit_prior; {fit}; print(*sys.modules)"
+    code = f"import sys, numpy as np; from autoencoders.latent.priors import fit_prior; {fit}; print(*sys.modules)"
     scripts = project / "workflow" / "scripts"
     found = subprocess.run([sys.executable, "-c", code], cwd=scripts, check=True, capture_output=True, text=True)
     assert not {"sklearn", "torch", "scipy", "pandas"} & set(found.stdout.split())

@@ -18,7 +18,7 @@ from running import copy_project
 from snakemake.cli import get_argument_parser
 from snakemake.profiles import ProfileConfigFileParser
 
-from autoencoders import estimates
+from autoencoders.jobs import resources as estimates
 
 PROJECT = Path(__file__).parents[1]
 PROFILES = sorted(file.parent.name for file in (PROJECT / "workflow" / "profiles").glob("*/config.yaml"))
@@ -306,7 +306,8 @@ def test_megabytes():
 
 def test_the_papers_longest_training_fits_into_a_night(project):
     """What README says of it."""
-    from autoencoders import settings, workload
+    from autoencoders.config import settings
+    from autoencoders.networks import operations as workload
 
     config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
     minutes = []

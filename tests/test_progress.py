@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from autoencoders import progress
-from autoencoders.progress import Point, Progress, read_point
+from autoencoders.jobs import progress
+from autoencoders.jobs.progress import Point, Progress, read_point
 
 
 def test_lines_come_at_their_time_with_rate_and_estimate(monkeypatch, caplog):

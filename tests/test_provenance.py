@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from autoencoders import provenance
+from autoencoders.jobs import provenance
 
 
 @pytest.fixture

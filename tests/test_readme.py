@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from running import copy_project, laid_over, planned
 
-from autoencoders import settings
+from autoencoders.config import settings
 
 # Those whose commands are run here; the others have none, or say what they need.
 TESTED = ("README.md", "config/README.md")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from autoencoders import settings
-from autoencoders.experiments import table1, table1_sections
-from autoencoders.rendering import Section, significant, to_html, to_latex, to_markdown, write_table
+from autoencoders.config import settings
+from autoencoders.evidence.cell_tables import table1, table1_sections
+from autoencoders.evidence.table_files import Section, significant, to_html, to_latex, to_markdown, write_table
 
 CONFIG_FILE = Path(__file__).parents[1] / "config" / "config.yaml"
 # Every character that LaTeX or HTML reads as something else.

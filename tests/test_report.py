@@ -19,9 +19,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from autoencoders.provenance_page import provenance_sections
-from autoencoders.rendering import NO_VALUE, Section, to_html
-from autoencoders.verdicts import SECTION
+from autoencoders.evidence.provenance_page import provenance_sections
+from autoencoders.evidence.table_files import NO_VALUE, Section, to_html
+from autoencoders.evidence.verdicts import SECTION
 
 # A VAE that does not diverge, so that some claims have a verdict.
 CONFIG = """

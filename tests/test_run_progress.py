@@ -12,10 +12,10 @@ from made_up_run import START, Results, no_pauses
 from running import copy_project, snakemake
 from scipy.optimize import nnls
 
-from autoencoders import run_progress, run_record, time_left
-from autoencoders.job_logs import read_logs
-from autoencoders.run_progress import Standing, doing, duration, line, standing, watch
-from autoencoders.time_left import expected_seconds, fit_line, seconds_left
+from autoencoders.jobs import run_progress, run_record, time_left
+from autoencoders.jobs.logs import read_logs
+from autoencoders.jobs.run_progress import Standing, doing, duration, line, standing, watch
+from autoencoders.jobs.time_left import expected_seconds, fit_line, seconds_left
 
 IMAGES = {"digits": 10, "faces": 1000}
 

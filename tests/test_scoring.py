@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from autoencoders.errors import UserError
-from autoencoders.files import file_sha256, write_npz
-from autoencoders.frechet import Statistics
-from autoencoders.scoring import COLUMNS, identified, read_reference, reference_arrays, score_cell
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import file_sha256, write_npz
+from autoencoders.scores.cell_scores import COLUMNS, identified, read_reference, reference_arrays, score_cell
+from autoencoders.scores.measures.frechet import Statistics
 
 CPU = torch.device("cpu")
 CELL = {"dataset": "digits", "model": "dae", "filters": 8, "depth": "3321", "latent": 4, "seed": 0}

@@ -24,20 +24,20 @@ import torch
 from PIL import Image
 from running import copy_project, snakemake
 
-from autoencoders import first_look, settings, sources
-from autoencoders.checkpoints import Checkpoint
-from autoencoders.classifier import load_classifier
-from autoencoders.dataset import load_images, load_labels
-from autoencoders.download import hub_folder, parse_hub
-from autoencoders.errors import UserError
-from autoencoders.features import load_extractor
-from autoencoders.files import read_json, read_npy, read_npz
-from autoencoders.parquet import read_parquet
-from autoencoders.preparation import prepare_split
-from autoencoders.rendering import Section, to_html, to_latex
-from autoencoders.scoring import read_reference
-from autoencoders.sources import download, load
-from autoencoders.weights import load_weights
+from autoencoders.config import settings
+from autoencoders.data import first_look, sources
+from autoencoders.data.downloads import hub_folder, parse_hub
+from autoencoders.data.preparation import prepare_split
+from autoencoders.data.prepared import load_images, load_labels
+from autoencoders.data.sources import download, load
+from autoencoders.evidence.table_files import Section, to_html, to_latex
+from autoencoders.jobs.checkpoints import Checkpoint
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import read_json, read_npy, read_npz, read_parquet
+from autoencoders.networks.weights import load_weights
+from autoencoders.scores.cell_scores import read_reference
+from autoencoders.scores.extractors.classifier import load_classifier
+from autoencoders.scores.features import load_extractor
 
 CPU = torch.device("cpu")
 

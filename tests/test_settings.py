@@ -16,8 +16,10 @@ import yaml
 from PIL import Image
 from running import copy_project, snakemake
 
-from autoencoders import first_look, locations, settings
-from autoencoders.errors import UserError
+from autoencoders.config import settings
+from autoencoders.data import first_look
+from autoencoders.data import locations_old as locations
+from autoencoders.jobs.errors import UserError
 
 
 @pytest.fixture(scope="module")

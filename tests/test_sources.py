@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from autoencoders import locations, sources
-from autoencoders.errors import UserError
-from autoencoders.sources import download, load
+from autoencoders.data import locations_old as locations
+from autoencoders.data import sources
+from autoencoders.data.sources import download, load
+from autoencoders.jobs.errors import UserError
 
 RNG = np.random.default_rng(0)
 

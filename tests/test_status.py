@@ -16,12 +16,13 @@ import pytest
 from made_up_run import START, Results
 from running import copy_project, snakemake
 
-from autoencoders import run_progress, run_record, run_status
-from autoencoders.errors import UserError
-from autoencoders.job_logs import SILENT, read_log
-from autoencoders.progress import Point
-from autoencoders.run_record import DEAD
-from autoencoders.run_status import main, page, records
+from autoencoders.jobs import run_progress, run_record
+from autoencoders.jobs import status as run_status
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.logs import SILENT, read_log
+from autoencoders.jobs.progress import Point
+from autoencoders.jobs.run_record import DEAD
+from autoencoders.jobs.status import main, page, records
 
 PROGRESS = "INFO training: epoch 3/100, loss 0.5821, 2%, 12,345 images/s, 0:12:00 left"
 

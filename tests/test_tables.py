@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from autoencoders import settings
-from autoencoders.experiments import table1, table1_sections
-from autoencoders.published import CITED, RECIPE, RECIPES, merge_published, read_published, setting
-from autoencoders.rendering import to_html, to_latex, to_markdown, write_table
-from autoencoders.score_sections import all_scores_sections, table2_sections, table3_sections
-from autoencoders.tables import collect_scores, lowest, lowest_of_table3, table2, table3
+from autoencoders.config import settings
+from autoencoders.evidence.cell_tables import table1, table1_sections
+from autoencoders.evidence.published import CITED, RECIPE, RECIPES, merge_published, read_published, setting
+from autoencoders.evidence.score_pages import all_scores_sections, table2_sections, table3_sections
+from autoencoders.evidence.score_tables import collect_scores, lowest, lowest_of_table3, table2, table3
+from autoencoders.evidence.table_files import to_html, to_latex, to_markdown, write_table
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 METRICS = ["train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"]

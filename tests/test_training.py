@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 
-from autoencoders import precision, settings, training
-from autoencoders.inference import decode, encode
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
-from autoencoders.objective import Objective, kl_divergence, reconstruction_loss, sample_code
-from autoencoders.training import TrainingOptions, batch_bounds, learning_rate, train
+from autoencoders.config import settings
+from autoencoders.latent.coding import decode, encode
+from autoencoders.networks import precision, training
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
+from autoencoders.networks.objective import Objective, reconstruction_loss, sample_code
+from autoencoders.networks.penalties.kl import kl_divergence
+from autoencoders.networks.training import TrainingOptions, batch_bounds, learning_rate, train
 
 CPU = torch.device("cpu")
 SCHEDULE = ((0, 1e-4), (1, 1e-3))
@@ -222,8 +224,8 @@ def test_a_processor_without_fast_products_in_a_format_trains_in_float32(monkeyp
 def test_training_imports_no_compiler():
     """PyTorch's own optimiser classes do on their first use, which takes over a second in each job."""
     code = (
-        "import sys, numpy, torch; from autoencoders.network import *; from autoencoders.training import *; "
-        "from autoencoders.objective import Objective; "
+        "import sys, numpy, torch; from autoencoders.networks.network import *; from autoencoders.networks.training import *; "
+        "from autoencoders.networks.objective import Objective; "
         "options = TrainingOptions(1, 2, ((0, 1e-3),), precision='bf16'); "
         "network = Autoencoder(NetworkOptions(32, 2, parse_depth('1'), 4), 0); "
         "train(network, numpy.zeros((4, 3, 32, 32), numpy.uint8), options, Objective(), 0, torch.device('cpu')); "

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from running import copy_project, planned, snakemake
 
-from autoencoders.imports import imported_modules
+from autoencoders.jobs.tracking import imported_modules
 
 CELL = "results/demo/cells/digits/dae/f2-d1-z4-s0"
 DIVERGED = "results/demo/cells/digits/vae-diverges/f2-d1-z4-s0"
@@ -50,11 +50,10 @@ def test_each_score_compares_the_images_that_its_metric_names(finished):
     import torch
     from pytorch_fid.fid_score import calculate_frechet_distance
 
-    from autoencoders.dataset import evaluation_subset, load_images
-    from autoencoders.features import extract, load_extractor
-    from autoencoders.inference import decode, encode
-    from autoencoders.sampling import midpoints
-    from autoencoders.weights import load_weights
+    from autoencoders.data.prepared import evaluation_subset, load_images
+    from autoencoders.latent.coding import decode, encode, midpoints
+    from autoencoders.networks.weights import load_weights
+    from autoencoders.scores.features import extract, load_extractor
 
     results, device = finished / "results/demo", torch.device("cpu")
     network = load_extractor("classifier", results / "extractors/classifier-digits.safetensors", device)

@@ -5,11 +5,11 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoencoders import settings
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.objective import Objective
-from autoencoders.training import batch_losses
-from autoencoders.workload import training_flops
+from autoencoders.config import settings
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.operations import training_flops
+from autoencoders.networks.training import batch_losses
 
 DEFAULTS = {"variational": False, "widening": "first", "decoder_channels": None, "decoder_repeats": False}
 

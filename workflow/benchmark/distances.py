@@ -10,8 +10,8 @@ import scipy.linalg
 import torch
 from benchmark.comparison import Row, row
 
-from autoencoders import device as devices
-from autoencoders.frechet import covariance_root, frechet_distance, root_trace, statistics
+from autoencoders.jobs import device as devices
+from autoencoders.scores.measures.frechet import covariance_root, frechet_distance, root_trace, statistics
 
 
 def correlated_features(count: int, dimensions: int, seed: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from benchmark.training import default_device
 from torch import nn
 from torch.nn import functional as F
 
-from autoencoders import device as devices
-from autoencoders.features import extract
+from autoencoders.jobs import device as devices
+from autoencoders.scores.features import extract
 
 
 class UntrainedInception(nn.Module):

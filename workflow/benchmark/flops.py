@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import torch
 
-from autoencoders import settings
-from autoencoders.workload import training_flops
+from autoencoders.config import settings
+from autoencoders.networks.operations import training_flops
 
 # Training images of the datasets in config/config.yaml, which a benchmark does not download.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}

@@ -15,8 +15,8 @@ PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow" / "scripts"
 # What every script's job does first, to be handed its parameters.
 SNAKEMAKES_PART = "from snakemake import script"
-# What every script's job does last (autoencoders.job).
-END = "from autoencoders.job import leave; leave(0)"
+# What every script's job does last (autoencoders.jobs.job).
+END = "from autoencoders.jobs.job import leave; leave(0)"
 CUDA_CONTEXT = "(CUDA context)"
 
 
@@ -69,7 +69,7 @@ def median_seconds(code: str, repeats: int = 3) -> float:
 def imports(kind: Kind, gpu: int) -> str:
     """All imports of a job of this kind, as code. The script's own work is guarded, so that nothing of it runs."""
     # A GPU's job that does without PyTorch elsewhere imports it for that (fit_prior); the others do so anyway.
-    device = ["autoencoders.device"] if gpu and kind.gpu else []
+    device = ["autoencoders.jobs.device"] if gpu and kind.gpu else []
     return "\n".join([SNAKEMAKES_PART, *(f"import {module}" for module in (*device, kind.rule, *kind.later))])
 
 

@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from autoencoders.device import cpu_name
-from autoencoders.provenance import code_version, package_versions
+from autoencoders.jobs.device import cpu_name
+from autoencoders.jobs.provenance import code_version, package_versions
 
 
 def cpu_threads() -> int:

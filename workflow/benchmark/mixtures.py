@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from benchmark.comparison import Row, row
 
-from autoencoders.priors import fit_gmm
+from autoencoders.latent.priors import fit_gmm
 
 COMPONENTS = 10
 
@@ -32,7 +32,7 @@ def measure_pipeline(count: int, latent: int, iterations: int, gpu: int, threads
     device = None
     if gpu:
         # As in the rule's script: without a GPU nothing of PyTorch is imported.
-        from autoencoders.device import setup
+        from autoencoders.jobs.device import setup
 
         device = setup(gpu, threads, {}).type
     options = {"components": COMPONENTS, "tol": 0.0, "reg_covar": 1e-6, "max_iter": iterations}

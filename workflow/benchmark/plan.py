@@ -8,7 +8,7 @@ from benchmark import distances, features, jobs, mixtures, sharing, training
 from benchmark.comparison import Comparison
 from benchmark.training import Case, Effort
 
-from autoencoders import settings
+from autoencoders.config import settings
 
 PRECISIONS = ("bf16", "tf32", "fp32")
 CONFIG = jobs.PROJECT / "config" / "config.yaml"

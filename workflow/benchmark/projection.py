@@ -10,7 +10,7 @@ from benchmark.flops import grid_flops
 from benchmark.jobs import CUDA_CONTEXT, KINDS
 from benchmark.training import Case
 
-from autoencoders import settings
+from autoencoders.config import settings
 
 
 def nearest_case(size: int, filters: int, cases: Sequence[Case]) -> Case:

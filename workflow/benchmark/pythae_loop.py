@@ -17,8 +17,8 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
-from autoencoders.objective import reconstruction_loss
-from autoencoders.training import ADAM
+from autoencoders.networks.objective import reconstruction_loss
+from autoencoders.networks.training import ADAM
 
 VERSION = importlib.metadata.version("pythae")
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 from benchmark.comparison import Row
 
-from autoencoders.files import atomic
-from autoencoders.parquet import write_parquet
+from autoencoders.jobs.files import atomic, write_parquet
 
 EXPLANATION = """\
 "Ratio" is a row's value divided by this pipeline's in the same case and unit, with the config's precision: images a

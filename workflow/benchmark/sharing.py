@@ -8,7 +8,7 @@ from threading import Barrier
 from benchmark.comparison import Row, row
 from benchmark.training import BATCH, Case, Effort, pipeline_loop
 
-from autoencoders import device as devices
+from autoencoders.jobs import device as devices
 
 # When a process trained, in seconds since the epoch, and its images a second.
 Span = tuple[float, float, float]

@@ -18,12 +18,12 @@ from benchmark.flops import product_rate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from autoencoders import device as devices
-from autoencoders.network import Autoencoder, NetworkOptions
-from autoencoders.objective import Objective, reconstruction_loss
-from autoencoders.precision import usable
-from autoencoders.training import ADAM, TrainingOptions, train
-from autoencoders.workload import training_flops
+from autoencoders.jobs import device as devices
+from autoencoders.networks.network import Autoencoder, NetworkOptions
+from autoencoders.networks.objective import Objective, reconstruction_loss
+from autoencoders.networks.operations import training_flops
+from autoencoders.networks.precision import usable
+from autoencoders.networks.training import ADAM, TrainingOptions, train
 
 BATCH = 128
 RATE = 1e-3
@@ -99,7 +99,7 @@ def images_per_second(loop: Loop, images: np.ndarray, seconds: float) -> float:
 
 
 def pipeline_loop(case: Case, device: torch.device, precision: str, compiled: bool = False) -> Loop:
-    """This pipeline's own: `autoencoders.training.train`; where ``compiled``, with both networks by torch.compile."""
+    """This pipeline's own: `autoencoders.networks.training.train`; where ``compiled``, with both networks by torch.compile."""
     network = case.network()
     if compiled:
         network.encoder.compile()

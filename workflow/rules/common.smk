@@ -1,4 +1,5 @@
 # What several rules' files share: the checked config, and the functions that rules name.
+import functools
 import hashlib
 import json
 import math
@@ -17,16 +18,20 @@ if not SCRIPTS.is_dir():
     )
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders import estimates, first_look, gpus, imports, labels, locations, provenance, settings, workload
-from autoencoders.errors import UserError
+from autoencoders.config import cells as grid
+from autoencoders.config import settings
+from autoencoders.data import first_look
+from autoencoders.evidence import labels
+from autoencoders.jobs import gpu_slots, kinds, provenance, resources, tracking
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import FORMAT
+from autoencoders.networks import operations
 
 try:
     # Files are opened by the main process alone, not by each job's.
     if workflow.is_main_process:
         settings.refuse(settings.repeated_keys(workflow.configfiles))
     config.update(settings.resolve(config))
-    if workflow.is_main_process:
-        settings.refuse(first_look.find_misfits(config))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -43,31 +48,52 @@ CONSTRAINTS = {
 CELL = "{dataset}/{model}/f{filters}-d{depth}-z{latent}-s{seed}"
 # The same with its constraints: Snakemake applies `wildcard_constraints` before it expands pathvars.
 CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[match[1]]}}}", CELL)
-CELLS = settings.cells(config)
-IMAGE_SETS = settings.image_sets(config)
-COMPARISONS = settings.comparisons(config)
+CELLS = grid.cells(config)
+PRIORS = grid.running(config, "priors")
+MEASURES = grid.running(config, "measures")
+IMAGE_SETS = grid.image_sets(config)
+COMPARISONS = grid.comparisons(config)
 # The splits that something is compared with; test always is.
 REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 # The experiment of every figure of scores.
-FIGURES = {settings.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != settings.SCATTER}
+FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
+
+
+try:
+    if workflow.is_main_process:
+        used = {name: config["datasets"][name] for name in USED_DATASETS}
+        settings.refuse(first_look.find_misfits(used, config["pathvars"]))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
     dataset=CONSTRAINTS["dataset"],
     prior="|".join(map(re.escape, config["priors"])),
-    extractor="inception|classifier",
+    extractor="|".join(map(re.escape, config["extractors"])),
     split="train|test",
     figure="|".join(map(re.escape, FIGURES)) or "(?!)",
 
 
-def modules(script):
-    """The modules that a rule's script imports, as inputs of the rule: an edit reruns what depends on it.
+def modules(script, kinds_of=None):
+    """The modules that a rule's results depend on, as inputs of the rule: an edit reruns what depends on it.
 
-    Relative to the working directory, so that a project that is moved as a whole is not computed again; local, so that
-    the prefix of a workflow that uses this one as a module does not move them.
+    They are those that its script imports, and where ``kinds_of`` is given, a function of wildcards to the pairs
+    (group, kind) that its jobs use, these kinds and what they import. Relative to the working directory, so that a
+    project that is moved as a whole is not computed again; local, so that the prefix of a workflow that uses this one as
+    a module does not move them.
     """
-    return local([os.path.relpath(file) for file in imports.imported_modules(SCRIPTS / f"{script}.py")])
+    file = SCRIPTS / f"{script}.py"
+    if kinds_of is None:
+        return local(tracked_files(file))
+    return lambda wildcards: local(tracked_files(file, *sorted(set(kinds_of(wildcards)))))
+
+
+@functools.cache
+def tracked_files(script, *used):
+    files = [kinds.find(group, kind) for group, kind in used]
+    return [os.path.relpath(file) for file in dict.fromkeys([*tracking.imported_modules(script, *files), *files])]
 
 
 def digest(settings):
@@ -95,34 +121,50 @@ def for_dataset(pattern):
 def cell_identity(wildcards):
     """The cell's wildcards as table columns, numbers as numbers."""
     numbers = ("filters", "latent", "seed")
-    return {
-        key: int(value) if key in numbers else value for key, value in wildcards.items() if key in settings.CELL_KEYS
-    }
+    return {key: int(value) if key in numbers else value for key, value in wildcards.items() if key in grid.CELL_KEYS}
+
+
+def source_of(wildcards):
+    """The kind of a dataset's source, its module, and what the config says of it."""
+    dataset = config["datasets"][wildcards.dataset]
+    return dataset["source"], kinds.load("sources", dataset["source"]), dataset[dataset["source"]]
+
+
+def source_kind(wildcards):
+    return [("sources", source_of(wildcards)[0])]
+
+
+def source_options(wildcards):
+    """What the config says of a dataset's source, but for options that are as before they existed."""
+    kind, source, options = source_of(wildcards)
+    return {kind: kinds.without_new(options, kinds.options(source))}
 
 
 def dataset_options(wildcards):
     """What the preparation of a dataset depends on: not the cells or extractors that use it."""
+    _, source, options = source_of(wildcards)
     dataset = config["datasets"][wildcards.dataset]
-    source = dataset[dataset["source"]]
-    used = ["source", dataset["source"], "limit", "crop", "size"]
-    if dataset["source"] == "sklearn" or source.get("test", "official") is None:
+    used = ["source", "limit", "crop", "size"]
+    if hasattr(source, "has_test") and not source.has_test(options):
         used.append("test_fraction")
-    return {key: dataset[key] for key in used}
+    return {key: dataset[key] for key in used} | source_options(wildcards)
 
 
 def network_options(wildcards):
-    return settings.network_options(config, dict(wildcards.items()))
+    return grid.network_options(config, dict(wildcards.items()))
 
 
 def training_slots(wildcards):
     """How many slots of a GPU a cell's training takes: a resource, and no param, so that it retrains nothing."""
-    return gpus.training_slots(config["cells_per_gpu"], int(wildcards.filters))
+    return gpu_slots.training_slots(config["cells_per_gpu"], int(wildcards.filters))
 
 
 def training_images(wildcards):
     """How many images the dataset trains on, or about that before it is prepared."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
-    return estimates.training_images(config["datasets"][wildcards.dataset], info)
+    _, source, options = source_of(wildcards)
+    known = source.training_images(options) if hasattr(source, "training_images") else None
+    return resources.training_images(config["datasets"][wildcards.dataset], known, info)
 
 
 def minutes(amount):
@@ -137,11 +179,11 @@ def minutes(amount):
     return asked
 
 
-def megabytes(process, images=0, codes=0):
+def megabytes(process, images=0, codes=0, more=None):
     """The resource ``mem_mb`` of a rule, twice as much after the first attempt.
 
     That is ``process`` for the programs themselves, and so many times the size of the dataset's images, and of the
-    cell's codes in float64.
+    cell's codes in float64; and ``more``, a function of wildcards.
     """
 
     def asked(wildcards, attempt):
@@ -149,37 +191,56 @@ def megabytes(process, images=0, codes=0):
         if images or codes:
             count, size = training_images(wildcards), config["datasets"][wildcards.dataset]["size"]
             # A third of the images are for testing, or fewer.
-            total += images * 1.5 * estimates.image_megabytes(count, size)
+            total += images * 1.5 * resources.image_megabytes(count, size)
         if codes:
-            total += codes * estimates.code_megabytes(count, int(wildcards.latent))
+            total += codes * resources.code_megabytes(count, int(wildcards.latent))
+        if more:
+            total += more(wildcards)
         return min(attempt, 2) * math.ceil(total)
 
     return asked
 
 
 def training_flops(wildcards):
-    """Floating point operations of training a cell, for an image."""
-    return workload.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
+    """Floating point operations of training a cell, for an image; a penalty says how many times as long it makes it."""
+    flops = operations.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
+    for _, kind in penalty_kinds(wildcards):
+        flops *= kinds.needs(kinds.load("penalties", kind), "COST", 1)
+    return flops
 
 
 def training_minutes(wildcards):
     images, epochs = training_images(wildcards), config["training"]["epochs"]
-    return estimates.training_minutes(training_flops(wildcards), images, epochs)
-
-
-def prior_minutes(wildcards):
-    return estimates.prior_minutes(prior_options(wildcards), training_images(wildcards), int(wildcards.latent))
+    return resources.training_minutes(training_flops(wildcards), images, epochs)
 
 
 def objective_options(wildcards):
-    """What is minimised, in the words of autoencoders.objective.Objective."""
+    """What is minimised, but for options that are as before they existed."""
+    options = grid.objective_options(config, wildcards.model)
+    return kinds.without_new(
+        options | {"penalties": entry_options("penalties", options["penalties"])},
+        settings.read_schema()["$defs"]["model"]["properties"],
+    )
+
+
+def penalty_kinds(wildcards):
+    """The kinds of a model's penalties, that of a variational one's own term included."""
     model = config["models"][wildcards.model]
-    return {key: model[key] for key in ("beta", "kl_reduction", "noise")}
+    found = [entry["kind"] for entry in model["penalties"].values()] + ["kl"] * model["variational"]
+    return [("penalties", kind) for kind in found]
+
+
+def entry_options(group, entries):
+    """Priors, measures or penalties of the config, but for options that are as before they existed."""
+    return {
+        name: kinds.without_new(entry, kinds.options(kinds.load(group, entry["kind"])))
+        for name, entry in entries.items()
+    }
 
 
 def recorded_jobs(dag):
-    """What a run is about, in the words of autoencoders.run_record: the jobs of its plan that leave files."""
-    from autoencoders.run_record import Job
+    """What a run is about, in the words of jobs.run_record: the jobs of its plan that leave files."""
+    from autoencoders.jobs.run_record import Job
 
     results, jobs = Path(config["pathvars"]["results"]), []
     for job in dag.jobs:
@@ -187,68 +248,136 @@ def recorded_jobs(dag):
             continue
         name, variant = job.rule.name, job.wildcards.get("prior", job.wildcards.get("extractor", ""))
         cell, work = None, 0
-        if set(settings.CELL_KEYS) <= set(job.wildcards.keys()):
+        if set(grid.CELL_KEYS) <= set(job.wildcards.keys()):
             cell = results / "cells" / CELL.format(**dict(job.wildcards.items()))
             if name == "train":
                 work = training_flops(job.wildcards)
-            elif name == "fit_prior" and config["priors"][variant]["kind"] == "gmm":
-                work = config["priors"][variant]["components"] * int(job.wildcards.latent) ** 2
+            elif name == "fit_prior":
+                work = prior_operations(job.wildcards, images=1)
         files = Path(job.benchmark), Path(job.log[0])
         dataset = job.wildcards.get("dataset", "")
         jobs.append(Job(name, variant, dataset, cell, *files, work, dag.needrun(job)))
     return jobs
 
 
-def priors_of_kind(kind):
-    """The file of the paper's prior of a kind, which has the kind's name, else of another; in a list, that may be empty."""
-    names = sorted(name for name, options in config["priors"].items() if options["kind"] == kind)
-    chosen = [kind] if kind in names else names[:1]
-    return [f"<results>/cells/<cell>/priors/{name}.npz" for name in chosen]
+LIKELIHOOD_PRIORS = grid.likelihood_priors(config)
+
+
+# Files from elsewhere that priors, measures or penalties are of.
+OWN_KINDS = local(sorted({os.path.relpath(kinds.find(group, kind)) for group, kind in grid.own_kinds(config)}))
+
+
+def likelihood_prior(kind):
+    """The file of the prior of a kind that likelihoods are taken under; in a list, that may be empty."""
+    name = LIKELIHOOD_PRIORS[kind]
+    return [f"<results>/cells/<cell>/priors/{name}.npz"] if name else []
+
+
+def prior_module(wildcards):
+    return kinds.load("priors", config["priors"][wildcards.prior]["kind"])
+
+
+def prior_kind(wildcards):
+    return [("priors", config["priors"][wildcards.prior]["kind"])]
 
 
 def prior_options(wildcards):
-    return config["priors"][wildcards.prior]
+    return kinds.without_new(config["priors"][wildcards.prior], kinds.options(prior_module(wildcards)))
+
+
+def sampled_kinds(wildcards):
+    """The kinds of the priors that run."""
+    return [("priors", entry["kind"]) for entry in PRIORS.values()]
 
 
 def prior_slots(wildcards):
-    """How many slots of a GPU the fit of a prior takes: one for a mixture, the others need no GPU."""
-    return 1 if prior_options(wildcards)["kind"] == "gmm" else 0
+    """How many slots of a GPU the fit of a prior takes."""
+    return 1 if kinds.needs(prior_module(wildcards), "GPU", False) else 0
+
+
+def prior_operations(wildcards, images=None):
+    """Floating point operations of fitting a prior to the codes of so many images, by default the dataset's."""
+    count = kinds.needs(prior_module(wildcards), "operations", lambda *_: 0)
+    images = training_images(wildcards) if images is None else images
+    return count(config["priors"][wildcards.prior], images, int(wildcards.latent))
+
+
+def prior_minutes(wildcards):
+    return resources.prior_minutes(prior_operations(wildcards))
+
+
+def prior_megabytes(wildcards):
+    """What a prior's kind says that its fit needs, else six times the codes in float64."""
+    images, latent = training_images(wildcards), int(wildcards.latent)
+    need = kinds.needs(prior_module(wildcards), "megabytes", lambda *_: 6 * resources.code_megabytes(images, latent))
+    return need(images, latent)
+
+
+def extractor_module(wildcards):
+    return kinds.load("extractors", wildcards.extractor)
 
 
 def extractor_weights(wildcards):
-    """The file that holds an extractor's network: the pipeline's own classifier, or Inception's weights."""
-    if wildcards.extractor == "classifier":
-        return f"<results>/extractors/classifier-{wildcards.dataset}.safetensors"
-    weights = config["extractors"]["inception"]["weights"]
+    """The file that holds an extractor's network: trained on the dataset, a file of the user's, or downloaded."""
+    extractor = extractor_module(wildcards)
+    if hasattr(extractor, "train"):
+        return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.safetensors"
+    weights = config["extractors"][wildcards.extractor]["weights"]
     if weights:
         return local(os.path.expanduser(weights))
-    return "<resources>/inception/pt_inception-2015-12-05-6726825d.pth"
+    return f"<resources>/{wildcards.extractor}/{extractor.URL.rpartition('/')[2]}"
 
 
-def classifier_record(wildcards):
-    """What the pipeline's own classifier is worth; nothing for another extractor."""
-    return [] if wildcards.extractor != "classifier" else "<results>/extractors/classifier-{dataset}.json"
+def extractor_record(wildcards):
+    """What a network that was trained on the dataset is worth; nothing for another extractor."""
+    trained = hasattr(extractor_module(wildcards), "train")
+    return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.json" if trained else []
+
+
+def extractor_kind(wildcards):
+    return [("extractors", wildcards.extractor)]
+
+
+def extractor_options(wildcards):
+    options = config["extractors"][wildcards.extractor]
+    return kinds.without_new(options, kinds.options(extractor_module(wildcards)))
+
+
+def extractor_minutes(wildcards):
+    return kinds.needs(extractor_module(wildcards), "MINUTES", 30)
+
+
+def scoring_kinds(wildcards):
+    """The extractor, and the measures that run."""
+    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in MEASURES.values())]
+
+
+def scoring_minutes(wildcards):
+    return 15 + sum(kinds.needs(kinds.load("measures", entry["kind"]), "MINUTES", 0) for entry in MEASURES.values())
+
+
+def dataset_files(wildcards):
+    """The files that a dataset is prepared from: a download's manifest, and local files."""
+    _, source, options = source_of(wildcards)
+    files = [f"<resources>/datasets/{wildcards.dataset}.json"] if is_remote(wildcards) else []
+    if hasattr(source, "files"):
+        files += local(list(map(str, source.files(options))))
+    return files
+
+
+def is_remote(wildcards):
+    _, source, options = source_of(wildcards)
+    return hasattr(source, "is_remote") and source.is_remote(options)
 
 
 def dataset_source(wildcards):
     """Where a dataset comes from, and nothing else: a new crop downloads nothing again."""
-    dataset = config["datasets"][wildcards.dataset]
-    return {"source": dataset["source"], dataset["source"]: dataset[dataset["source"]]}
+    return {"source": source_of(wildcards)[0]} | source_options(wildcards)
 
 
-def dataset_files(wildcards):
-    """The files that a dataset is prepared from: a download's manifest, and local parquet files."""
-    dataset = config["datasets"][wildcards.dataset]
-    files = [f"<resources>/datasets/{wildcards.dataset}.json"] if locations.is_remote(dataset) else []
-    if dataset["source"] == "parquet":
-        for split in ("train", "test"):
-            for pattern in locations.patterns(dataset["parquet"][split]):
-                files += [] if locations.is_hub(pattern) else local(list(map(str, locations.local_files(pattern))))
-    return files
-
-
-def folder_fingerprints(wildcards):
-    return locations.fingerprints(config["datasets"][wildcards.dataset])
+def fingerprints(wildcards):
+    """What shows that the images of a dataset have changed, where no input does."""
+    return first_look.fingerprints(config["datasets"][wildcards.dataset])
 
 
 SCORES = [
@@ -271,20 +400,28 @@ CATEGORIES = {
 
 def cells_of(experiment):
     """The cells of one experiment, where it runs; none where it does not."""
-    return settings.experiment_cells(config, experiment) if experiment in config["run"] else []
+    return grid.experiment_cells(config, experiment) if experiment in config["run"] else []
 
 
-def figure_scores(wildcards):
-    """The scores of the cells that a figure shows, and of no others."""
+def figure_cells(wildcards):
+    """The cells that a figure shows, and no others."""
     experiment = FIGURES[wildcards.figure]
     found = [
-        f"<results>/cells/{CELL.format(**cell)}/scores/{wildcards.extractor}.parquet"
+        cell
         for cell in cells_of(experiment)
         if wildcards.extractor in config["datasets"][cell["dataset"]]["extractors"]
     ]
     if not found:
         raise WorkflowError(f"no dataset of the experiment {experiment} has the extractor {wildcards.extractor}")
     return found
+
+
+def figure_scores(wildcards):
+    return for_cells(f"<results>/cells/<cell>/scores/{wildcards.extractor}.parquet", figure_cells(wildcards))
+
+
+def figure_records(wildcards):
+    return for_cells("<results>/cells/<cell>/cell.json", figure_cells(wildcards))
 
 
 def score_figures():
@@ -299,14 +436,14 @@ def score_figures():
 
 def scatter_cells(dataset):
     """The cells whose codes one scatter plot shows: one seed's, in the order of the grid."""
-    cells = cells_of(settings.SCATTER)
+    cells = cells_of(grid.SCATTER)
     return [cell for cell in cells if cell["dataset"] == dataset and cell["seed"] == config["seeds"][0]]
 
 
 def scatter_codes(wildcards):
     cells = scatter_cells(wildcards.dataset)
     if not cells:
-        raise WorkflowError(f"the experiment {settings.SCATTER} has no cell on {wildcards.dataset}, or does not run")
+        raise WorkflowError(f"the experiment {grid.SCATTER} has no cell on {wildcards.dataset}, or does not run")
     return for_cells("<results>/cells/<cell>/codes.npy", cells)
 
 

@@ -16,7 +16,7 @@ rule all_datasets:
 rule download_dataset:
     """Download a dataset, and check it where it has an official checksum."""
     input:
-        modules=modules("download_dataset"),
+        modules=modules("download_dataset", source_kind),
     output:
         "<resources>/datasets/{dataset}.json",
     log:
@@ -40,7 +40,7 @@ rule prepare_dataset:
     """Crop and resize a dataset's images, and split them."""
     input:
         source=dataset_files,
-        modules=modules("prepare_dataset"),
+        modules=modules("prepare_dataset", source_kind),
     output:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",
@@ -56,7 +56,8 @@ rule prepare_dataset:
         runtime=minutes(60),
     params:
         dataset=dataset_options,
-        fingerprints=folder_fingerprints,
+        fingerprints=fingerprints,
+        format=FORMAT,
     message:
         "preparing {wildcards.dataset}"
     script:

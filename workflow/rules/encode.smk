@@ -35,6 +35,7 @@ rule encode:
     params:
         codes=lookup(within=config, dpath="models/{model}/codes"),
         precision=lookup(within=config, dpath="models/{model}/precision"),
+        format=FORMAT,
     message:
         "encoding {wildcards.dataset} with {wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -43,6 +43,7 @@ rule figure:
     """One of the paper's figures of scores, or one alike for another experiment."""
     input:
         scores=figure_scores,
+        cells=figure_records,
         published=PUBLISHED,
         modules=modules("figure"),
     output:
@@ -222,7 +223,7 @@ rule grids:
         mem_mb=megabytes(2000),
         runtime=minutes(5),
     params:
-        priors=sorted(config["priors"], key=labels.metric_order),
+        priors=sorted(PRIORS, key=labels.comparison_order),
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

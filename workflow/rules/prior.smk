@@ -4,7 +4,7 @@
 rule all_priors:
     """Every prior of every cell, fitted."""
     input:
-        expand(for_cells("<results>/cells/<cell>/priors/{prior}.npz"), prior=config["priors"]),
+        expand(for_cells("<results>/cells/<cell>/priors/{prior}.npz"), prior=PRIORS),
     message:
         "every cell's priors are fitted"
 
@@ -21,7 +21,7 @@ rule fit_prior:
     """Fit a prior to the codes of a cell's training images."""
     input:
         codes="<results>/cells/<cell>/codes.npy",
-        modules=modules("fit_prior"),
+        modules=modules("fit_prior", prior_kind),
     output:
         "<results>/cells/<cell>/priors/{prior}.npz",
     log:
@@ -34,10 +34,11 @@ rule fit_prior:
     threads: config["threads"]
     resources:
         gpu=prior_slots,
-        mem_mb=megabytes(6000, codes=6),
+        mem_mb=megabytes(6000, more=prior_megabytes),
         runtime=minutes(prior_minutes),
     params:
         prior=prior_options,
+        format=FORMAT,
     message:
         "fitting {wildcards.prior} to {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
@@ -49,8 +50,8 @@ rule latent_statistics:
     input:
         train="<results>/cells/<cell>/codes.npy",
         test="<results>/cells/<cell>/test_codes.npy",
-        mvg=priors_of_kind("mvg"),
-        gmm=priors_of_kind("gmm"),
+        mvg=likelihood_prior("mvg"),
+        gmm=likelihood_prior("gmm"),
         modules=modules("latent_statistics"),
     output:
         "<results>/cells/<cell>/latent.parquet",

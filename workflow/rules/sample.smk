@@ -19,8 +19,8 @@ rule sample:
         test="<results>/datasets/{dataset}/test.npz",
         weights="<results>/cells/<cell>/weights.safetensors",
         cell="<results>/cells/<cell>/cell.json",
-        priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=config["priors"], allow_missing=True),
-        modules=modules("sample"),
+        priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=PRIORS, allow_missing=True),
+        modules=modules("sample", sampled_kinds),
     output:
         gallery="<results>/cells/<cell>/gallery.npz",
         images=temp(expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True)),
@@ -30,7 +30,7 @@ rule sample:
         "<benchmarks>/sample/<cell>.tsv"
     priority: 3
     conda:
-        "../../envs/network.yaml"
+        "../../envs/prior.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -40,6 +40,7 @@ rule sample:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
         precision=lookup(within=config, dpath="models/{model}/precision"),
+        format=FORMAT,
     message:
         "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -1,52 +1,63 @@
-# Stage 6: Fréchet distances between a cell's image sets and the dataset's images.
+# Stage 6: scores, what is measured between a cell's image sets and the dataset's images.
 
 
 localrules:
-    download_inception,
+    download_extractor,
+
+
+EXTRACTORS = {name: kinds.load("extractors", name) for name in config["extractors"]}
+# The files that are downloaded for extractors, and the extractors that are trained on a dataset.
+DOWNLOADS = {name: module.URL.rpartition("/")[2] for name, module in EXTRACTORS.items() if hasattr(module, "URL")}
+TRAINED = [name for name, module in EXTRACTORS.items() if hasattr(module, "train")]
 
 
 rule all_scores:
-    """Every cell's Fréchet distances."""
+    """Every cell's scores."""
     input:
         SCORES,
     message:
         "every cell is scored"
 
 
-rule download_inception:
-    """Download pytorch-fid's Inception weights, and check them."""
+rule download_extractor:
+    """Download an extractor's weights, and check them."""
     input:
-        modules=modules("download_inception"),
+        modules=modules("download_extractor", extractor_kind),
     output:
-        "<resources>/inception/pt_inception-2015-12-05-6726825d.pth",
+        "<resources>/{extractor}/{weights}",
     log:
-        "<logs>/download_inception.log",
+        "<logs>/download_extractor/{extractor}/{weights}.log",
     benchmark:
-        "<benchmarks>/download_inception.tsv"
+        "<benchmarks>/download_extractor/{extractor}/{weights}.tsv"
+    wildcard_constraints:
+        extractor="|".join(map(re.escape, DOWNLOADS)) or "(?!)",
+        weights="|".join(map(re.escape, DOWNLOADS.values())) or "(?!)",
     conda:
         "../../envs/data.yaml"
     resources:
         mem_mb=1000,
         runtime=30,
     message:
-        "downloading the Inception weights of pytorch-fid"
+        "downloading the weights of the extractor {wildcards.extractor}"
     script:
-        "../scripts/download_inception.py"
+        "../scripts/download_extractor.py"
 
 
-rule train_classifier:
-    """Train the classifier whose features a dataset is scored in, where that is asked for."""
+rule train_extractor:
+    """Train the network whose features a dataset is scored in, where an extractor asks for that."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",
-        modules=modules("train_classifier"),
+        modules=modules("train_extractor", extractor_kind),
     output:
-        weights="<results>/extractors/classifier-{dataset}.safetensors",
-        info="<results>/extractors/classifier-{dataset}.json",
+        weights="<results>/extractors/{extractor}-{dataset}.safetensors",
+        info="<results>/extractors/{extractor}-{dataset}.json",
     log:
-        "<logs>/train_classifier/{dataset}.log",
+        "<logs>/train_extractor/{extractor}-{dataset}.log",
     benchmark:
-        "<benchmarks>/train_classifier/{dataset}.tsv"
+        "<benchmarks>/train_extractor/{extractor}-{dataset}.tsv"
+    wildcard_constraints:
+        extractor="|".join(map(re.escape, TRAINED)) or "(?!)",
     priority: 5
     conda:
         "../../envs/score.yaml"
@@ -54,22 +65,23 @@ rule train_classifier:
     resources:
         gpu=1,
         mem_mb=megabytes(6000, images=2),
-        runtime=minutes(30),
+        runtime=minutes(extractor_minutes),
     params:
-        options=lookup(within=config, dpath="extractors/classifier"),
+        options=extractor_options,
         seed=lookup(within=config, dpath="scoring/seed"),
+        format=FORMAT,
     message:
-        "training the classifier whose features {wildcards.dataset} is scored in"
+        "training the {wildcards.extractor} whose features {wildcards.dataset} is scored in"
     script:
-        "../scripts/train_classifier.py"
+        "../scripts/train_extractor.py"
 
 
 rule reference:
-    """The statistics of a dataset's images in an extractor's features."""
+    """A dataset's images in an extractor's features, and what measures need of them."""
     input:
         images="<results>/datasets/{dataset}/{split}.npz",
         extractor=extractor_weights,
-        modules=modules("reference"),
+        modules=modules("reference", scoring_kinds),
     output:
         "<results>/reference/{dataset}/{extractor}-{split}.npz",
     log:
@@ -87,21 +99,23 @@ rule reference:
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
+        measures=entry_options("measures", MEASURES),
+        format=FORMAT,
     message:
-        "computing the statistics of {wildcards.dataset}'s {wildcards.split} images in {wildcards.extractor} features"
+        "computing the features of {wildcards.dataset}'s {wildcards.split} images by {wildcards.extractor}"
     script:
         "../scripts/reference.py"
 
 
 rule score:
-    """The Fréchet distances between a cell's images and the dataset's."""
+    """What is measured between a cell's images and the dataset's."""
     input:
         cell="<results>/cells/<cell>/cell.json",
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
         references=expand("<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True),
         extractor=extractor_weights,
-        classifier=classifier_record,
-        modules=modules("score"),
+        record=extractor_record,
+        modules=modules("score", scoring_kinds),
     output:
         "<results>/cells/<cell>/scores/{extractor}.parquet",
     log:
@@ -115,10 +129,11 @@ rule score:
     resources:
         gpu=1,
         mem_mb=megabytes(8000),
-        runtime=minutes(15),
+        runtime=minutes(scoring_minutes),
     params:
         cell=cell_identity,
         comparisons=COMPARISONS,
+        measures=entry_options("measures", MEASURES),
     message:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

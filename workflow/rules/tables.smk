@@ -23,6 +23,7 @@ rule provenance:
     """Record the config, the code and the packages."""
     input:
         modules=modules("provenance"),
+        own_kinds=OWN_KINDS,
     output:
         "<results>/provenance.json",
     log:
@@ -75,6 +76,7 @@ rule collect_scores:
     """One table of all cells' scores, with the paper's beside those that compare."""
     input:
         scores=SCORES,
+        cells=for_cells("<results>/cells/<cell>/cell.json"),
         published=PUBLISHED,
         modules=modules("collect_scores"),
     output:

@@ -16,7 +16,7 @@ rule train:
     """Train a cell's network."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
-        modules=modules("train"),
+        modules=modules("train", penalty_kinds),
     output:
         weights="<results>/cells/<cell>/weights.safetensors",
         history="<results>/cells/<cell>/history.parquet",
@@ -39,6 +39,7 @@ rule train:
         frozen_latent=lookup(within=config, dpath="models/{model}/frozen_latent"),
         precision=lookup(within=config, dpath="models/{model}/precision"),
         training=lookup(within=config, dpath="training"),
+        format=FORMAT,
     message:
         "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

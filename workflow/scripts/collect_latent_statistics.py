@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from autoencoders.cell_records import CELL, latent_sections
-from autoencoders.job import job
-from autoencoders.parquet import read_parquet
-from autoencoders.rendering import write_table
+from autoencoders.evidence.cell_tables import CELL, latent_sections
+from autoencoders.evidence.table_files import write_table
+from autoencoders.jobs.files import read_parquet
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         rows = pd.concat([read_parquet(path) for path in snakemake.input.statistics], ignore_index=True)
         table = rows.sort_values(CELL, ignore_index=True)
         write_table(table, "How Gaussian the codes are", snakemake.output, latent_sections(table))

@@ -1,10 +1,10 @@
 """All figures on one page (rule contact_sheet)."""
 
-from autoencoders.contact_sheet import contact_sheet
-from autoencoders.job import job
-from autoencoders.style import save
+from autoencoders.figures.contact_sheet import contact_sheet
+from autoencoders.figures.style import save
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         pictures = dict(zip(snakemake.params.titles, snakemake.input.figures, strict=True))
         save(contact_sheet(pictures), snakemake.output.pdf, snakemake.output.png)

@@ -5,15 +5,22 @@ Benchmark files are read where they are, and are no inputs: deleting them must c
 
 from pathlib import Path
 
-from autoencoders.cell_records import cell_records, costs_sections, costs_table, job_seconds
-from autoencoders.files import read_json
-from autoencoders.job import job
-from autoencoders.rendering import write_table
+from autoencoders.config.cells import running
+from autoencoders.evidence.cell_tables import cell_records, costs_sections, costs_table, job_seconds
+from autoencoders.evidence.table_files import write_table
+from autoencoders.jobs import kinds
+from autoencoders.jobs.files import read_json
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         records = {Path(path).parent: read_json(path) for path in snakemake.input.cells}
-        priors, datasets = snakemake.config["priors"], snakemake.config["datasets"]
+        datasets = snakemake.config["datasets"]
+        # Whether each is fitted on a GPU.
+        priors = {
+            name: kinds.needs(kinds.load("priors", entry["kind"]), "GPU", False)
+            for name, entry in running(snakemake.config, "priors").items()
+        }
         seconds = []
         for folder, record in records.items():
             # Not from the config: a workflow that uses this one as a module may put a prefix before all results.

@@ -5,11 +5,13 @@ The files stay in the folder of the dataset's name beside the output, a manifest
 
 from pathlib import Path
 
-from autoencoders.files import write_json
-from autoencoders.job import job
-from autoencoders.sources import download
+from autoencoders.jobs import kinds
+from autoencoders.jobs.files import write_json
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        manifest = Path(snakemake.output[0])
-        write_json(manifest, download(snakemake.params.dataset, manifest.with_suffix("")))
+    with job(snakemake.log[0]):
+        dataset, manifest = snakemake.params.dataset, Path(snakemake.output[0])
+        source = kinds.load("sources", dataset["source"])
+        options = kinds.complete(dataset[dataset["source"]], source.OPTIONS)
+        write_json(manifest, source.download(options, manifest.with_suffix("")))

@@ -5,23 +5,20 @@ The checkpoint of the cell's training is deleted: Snakemake has accepted the wei
 
 import numpy as np
 
-from autoencoders.checkpoints import remove_checkpoint, training_checkpoint
-from autoencoders.dataset import load_images
-from autoencoders.device import setup
-from autoencoders.files import read_json, write_npy
-from autoencoders.inference import encode
-from autoencoders.job import job
-from autoencoders.seeds import stream_seed
-from autoencoders.weights import load_weights
+from autoencoders.config.seeds import stream_seed
+from autoencoders.data.prepared import load_images
+from autoencoders.jobs.checkpoints import remove_checkpoint, training_checkpoint
+from autoencoders.jobs.device import open_device
+from autoencoders.jobs.files import read_json, write_npy
+from autoencoders.jobs.job import job
+from autoencoders.latent.coding import encode
+from autoencoders.networks.precision import repeatable
+from autoencoders.networks.weights import load_weights
 
 if __name__ == "__main__":
-    with job(snakemake):
-        device = setup(
-            snakemake.resources.gpu,
-            snakemake.threads,
-            snakemake.config["cells_per_gpu"],
-            tf32=snakemake.params.precision != "fp32",
-        )
+    with job(snakemake.log[0]):
+        repeatable(snakemake.threads, tf32=snakemake.params.precision != "fp32")
+        device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         # No param: it changes the memory that is needed, and no result.

@@ -3,16 +3,16 @@
 The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
-from autoencoders.figures import FIGURES, figure1
-from autoencoders.job import job
-from autoencoders.parquet import read_parquet
-from autoencoders.published import read_published
-from autoencoders.style import save
-from autoencoders.tables import collect_scores
+from autoencoders.evidence.published import read_published
+from autoencoders.evidence.score_tables import collect_scores, read_scores
+from autoencoders.figures.paper_figures import FIGURES, figure1
+from autoencoders.figures.style import save
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
-        scores = collect_scores(read_parquet(path) for path in snakemake.input.scores)
+    with job(snakemake.log[0]):
+        priors = snakemake.config["priors"]
+        scores = collect_scores(read_scores(path, priors) for path in snakemake.input.scores)
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]
         draw = FIGURES.get(snakemake.wildcards.figure, figure1)

@@ -1,29 +1,35 @@
-"""Fit one prior on the codes of one cell (rule fit_prior).
+"""Fit one prior on the codes of one cell (rule fit_prior); no arrays for a diverged cell.
 
-An interrupted fit of a mixture goes on from its checkpoint, which is deleted once the prior is written.
+An interrupted fit goes on from its checkpoint, if its kind keeps one, which is deleted once the prior is written.
 """
 
-import importlib.metadata
 from pathlib import Path
 
-from autoencoders.checkpoints import checkpoint_of, remove_checkpoint
-from autoencoders.files import read_npy, write_npz
-from autoencoders.job import job
-from autoencoders.priors import fit_prior
+from autoencoders.jobs import kinds
+from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
+from autoencoders.jobs.files import read_npy, write_npz
+from autoencoders.jobs.job import job
+from autoencoders.jobs.provenance import package_versions
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         device = None
         if snakemake.resources.gpu:
-            # Imported here: it brings PyTorch, which takes two seconds, and only mixtures on a GPU need it.
-            from autoencoders.device import setup
+            # Imported here: they bring PyTorch, which takes two seconds, and only what is fitted on a GPU needs it.
+            from autoencoders.jobs.device import open_device
+            from autoencoders.networks.precision import repeatable
 
-            device = setup(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"]).type
-        seed, output = int(snakemake.wildcards.seed), snakemake.output[0]
-        path, checkpoint = Path(output).with_suffix(".checkpoint.safetensors"), None
-        if snakemake.params.prior["kind"] == "gmm":
-            versions = {package: importlib.metadata.version(package) for package in ("scikit-learn", "numpy", "torch")}
-            checkpoint = checkpoint_of(snakemake, path, seed=seed, device=device, **versions)
-        prior = fit_prior(read_npy(snakemake.input.codes), snakemake.params.prior, seed, device, checkpoint)
-        write_npz(output, prior)
+            repeatable(snakemake.threads)
+            device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"]).type
+        params, seed, output = snakemake.params, int(snakemake.wildcards.seed), snakemake.output[0]
+        prior = kinds.load("priors", params.prior["kind"])
+        path = Path(output).with_suffix(".checkpoint.safetensors")
+        circumstances = {"prior": params.prior, "seed": seed, "device": device, "versions": package_versions()}
+        key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "fit_prior.py")])
+        checkpoint = Checkpoint(path, key, snakemake.config["checkpoint_minutes"])
+        codes, arrays = read_npy(snakemake.input.codes), {}
+        if len(codes):
+            options = kinds.complete(params.prior, kinds.options(prior))
+            arrays = prior.fit(codes, options, seed=seed, device=device, checkpoint=checkpoint)
+        write_npz(output, arrays)
         remove_checkpoint(path)

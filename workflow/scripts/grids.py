@@ -1,15 +1,15 @@
 """Images of one cell: test images above their reconstructions, and samples of every prior (rule grids)."""
 
-from autoencoders.files import read_npz
-from autoencoders.image_grids import reconstruction_grid, sample_grid
-from autoencoders.job import job
-from autoencoders.style import save
+from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
+from autoencoders.figures.style import save
+from autoencoders.jobs.files import read_npz
+from autoencoders.jobs.job import job
 
 PER_ROW = 10
 PAIRS = 30
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         gallery = read_npz(snakemake.input.gallery)
         reconstructions = gallery["test_recon"][:PAIRS]
         # A cell that diverged has no reconstructions, and so no originals beside them.

@@ -1,11 +1,11 @@
 """How Gaussian the codes are, against width and depth (rule latent_figure)."""
 
-from autoencoders.job import job
-from autoencoders.latent_figure import latent_statistics_figure
-from autoencoders.parquet import read_parquet
-from autoencoders.style import save
+from autoencoders.figures.latent_figure import latent_statistics_figure
+from autoencoders.figures.style import save
+from autoencoders.jobs.files import read_parquet
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         figure = latent_statistics_figure(read_parquet(snakemake.input.statistics), snakemake.params.comparison_latent)
         save(figure, snakemake.output.pdf, snakemake.output.png)

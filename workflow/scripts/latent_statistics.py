@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from autoencoders.files import read_npy, read_npz
-from autoencoders.gaussianity import latent_statistics
-from autoencoders.job import job
-from autoencoders.parquet import write_parquet
+from autoencoders.jobs.files import read_npy, read_npz, write_parquet
+from autoencoders.jobs.job import job
+from autoencoders.latent.gaussianity import latent_statistics
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         cell, inputs = snakemake.params.cell, snakemake.input
         codes, held_out = read_npy(inputs.train), read_npy(inputs.test)
         # Each a list of one file, or of none where the config has no such prior.

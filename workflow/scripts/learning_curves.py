@@ -1,13 +1,12 @@
 """The losses of every epoch of a dataset's cells, as curves (rule learning_curves)."""
 
-from autoencoders.files import read_json
-from autoencoders.job import job
-from autoencoders.learning_curves import learning_curves, learning_curves_figure
-from autoencoders.parquet import read_parquet
-from autoencoders.style import save
+from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
+from autoencoders.figures.style import save
+from autoencoders.jobs.files import read_json, read_parquet
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         cells = zip(snakemake.input.cells, snakemake.input.histories, strict=True)
         curves = learning_curves((read_json(cell), read_parquet(history)) for cell, history in cells)
         figure = learning_curves_figure(curves, snakemake.params.comparison_latent)

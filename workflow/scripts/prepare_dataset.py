@@ -5,12 +5,12 @@ Writes train.npz and test.npz (images uint8 (N, 3, S, S), labels int64 (N,) wher
 
 from pathlib import Path
 
-from autoencoders.files import write_json, write_npz
-from autoencoders.job import job
-from autoencoders.preparation import describe, prepare
+from autoencoders.data.preparation import describe, prepare
+from autoencoders.jobs.files import write_json, write_npz
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         # Downloads lie beside their manifest, which comes first; a dataset without one looks for none.
         files = [Path(file) for file in snakemake.input.source]
         arrays = prepare(snakemake.params.dataset, files[0].with_suffix("") if files else Path())

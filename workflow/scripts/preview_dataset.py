@@ -3,12 +3,11 @@
 They are drawn with a fixed seed, since the first ones of a folder dataset are all of one class.
 """
 
-from autoencoders.dataset import evaluation_subset, load_images
-from autoencoders.images import write_png
-from autoencoders.job import job
-from autoencoders.tiles import tile
+from autoencoders.data.pictures import tile, write_png
+from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         images = load_images(snakemake.input.test)
         write_png(snakemake.output[0], tile(images[evaluation_subset(len(images), 100, seed=0)], columns=10))

@@ -1,12 +1,12 @@
 """Code, machines, packages and config on one page, for the report (rule provenance_page)."""
 
-from autoencoders.files import atomic, read_json
-from autoencoders.job import job
-from autoencoders.provenance_page import provenance_sections
-from autoencoders.rendering import to_html
+from autoencoders.evidence.provenance_page import provenance_sections
+from autoencoders.evidence.table_files import to_html
+from autoencoders.jobs.files import atomic, read_json
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         cells = [read_json(path) for path in snakemake.input.cells]
         sections = provenance_sections(read_json(snakemake.input.record), cells)
         with atomic(snakemake.output[0]) as temporary:

@@ -1,36 +1,33 @@
-"""Make the image sets of one cell (rule sample): reconstructions, decoded midpoints between codes, and decoded samples
-of every prior.
+"""The image sets of one cell that are scored (rule sample): reconstructions, decoded midpoints, samples of each prior.
 
-Each is uint8 (n, 3, S, S). The reconstructed images are those of the evaluation subsets, the ones that the reference
-statistics are computed on. Midpoints lie between the codes of those test images.
+Each is uint8 (n, 3, S, S). The reconstructed images are those of the evaluation subsets, the ones that the references
+are computed on. Midpoints lie between the codes of those test images.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from autoencoders.dataset import evaluation_subset, load_images
-from autoencoders.device import setup
-from autoencoders.files import read_json, read_npz, write_npy, write_npz
-from autoencoders.inference import decode, encode
-from autoencoders.job import job
-from autoencoders.sampling import midpoints, sample_prior
-from autoencoders.weights import load_weights
+from autoencoders.config.seeds import generator
+from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.jobs import kinds
+from autoencoders.jobs.device import open_device
+from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
+from autoencoders.jobs.job import job
+from autoencoders.latent.coding import decode, encode, midpoints
+from autoencoders.networks.precision import repeatable
+from autoencoders.networks.weights import load_weights
 
 # How many of each set stay in the gallery.
 GALLERY = 40
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         params, seed = snakemake.params, int(snakemake.wildcards.seed)
         # No param: it changes the memory that is needed, and no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        device = setup(
-            snakemake.resources.gpu,
-            snakemake.threads,
-            snakemake.config["cells_per_gpu"],
-            tf32=snakemake.params.precision != "fp32",
-        )
+        repeatable(snakemake.threads, tf32=params.precision != "fp32")
+        device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         splits = {"train_recon": snakemake.input.train, "test_recon": snakemake.input.test}
@@ -49,7 +46,9 @@ if __name__ == "__main__":
                 # Follows test_recon in the outputs.
                 codes = midpoints(recon_codes["test_recon"], seed)
             else:
-                codes = sample_prior(read_npz(priors[name]), params.images, seed, name)
+                prior = kinds.load("priors", snakemake.config["priors"][name]["kind"])
+                # The name makes each prior's draw of one cell independent of the others'.
+                codes = prior.sample(read_npz(priors[name]), params.images, generator(seed, f"sample/{name}"))
             images = decode(network, codes, batch_size, device)
             gallery[name] = images[:GALLERY]
             write_npy(path, images)

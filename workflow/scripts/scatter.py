@@ -1,12 +1,12 @@
 """Figures A.1 and A.2: codes of training images in two random latent dimensions (rule scatter)."""
 
-from autoencoders.files import read_npy
-from autoencoders.job import job
-from autoencoders.scatter import scatter
-from autoencoders.style import save
+from autoencoders.figures.scatter import scatter
+from autoencoders.figures.style import save
+from autoencoders.jobs.files import read_npy
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         params = snakemake.params
         models = [
             (label, variational, read_npy(path))

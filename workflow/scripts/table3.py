@@ -1,14 +1,14 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
-from autoencoders.job import job
-from autoencoders.parquet import read_parquet
-from autoencoders.published import read_published
-from autoencoders.rendering import write_table
-from autoencoders.score_sections import table3_sections
-from autoencoders.tables import table3
+from autoencoders.evidence.published import read_published
+from autoencoders.evidence.score_pages import table3_sections
+from autoencoders.evidence.score_tables import table3
+from autoencoders.evidence.table_files import write_table
+from autoencoders.jobs.files import read_parquet
+from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         scores = read_parquet(snakemake.input.scores)
         table = table3(scores, read_published(snakemake.input.published))
         write_table(

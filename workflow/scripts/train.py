@@ -7,31 +7,32 @@ runs once Snakemake has seen this one end: where Snakemake was killed meanwhile,
 checkpoint that there is nothing left to do.
 """
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
-from autoencoders.checkpoints import checkpoint_of, training_checkpoint
-from autoencoders.dataset import load_images
-from autoencoders.device import describe, peak_memory, setup, software
-from autoencoders.files import write_json
-from autoencoders.gpus import slots_per_gpu, training_slots
-from autoencoders.job import job
-from autoencoders.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
-from autoencoders.objective import Objective
-from autoencoders.parquet import write_parquet
-from autoencoders.provenance import code_version, package_versions
-from autoencoders.seeds import stream_seed
-from autoencoders.training import TrainingOptions, train
-from autoencoders.weights import save_weights
+from autoencoders.config.seeds import stream_seed
+from autoencoders.data.prepared import load_images
+from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, training_checkpoint
+from autoencoders.jobs.device import describe, open_device, peak_memory, software
+from autoencoders.jobs.files import write_json, write_parquet
+from autoencoders.jobs.gpu_slots import slots_per_gpu, training_slots
+from autoencoders.jobs.job import job
+from autoencoders.jobs.provenance import code_version, package_versions
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.precision import repeatable
+from autoencoders.networks.training import TrainingOptions, train
+from autoencoders.networks.weights import save_weights
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake.log[0]):
         params, output = snakemake.params, snakemake.output
         seed = params.cell["seed"]
         cells_per_gpu, filters = snakemake.config["cells_per_gpu"], params.network["filters"]
-        device = setup(
-            snakemake.resources.gpu, snakemake.threads, cells_per_gpu, filters, tf32=params.precision == "tf32"
-        )
+        repeatable(snakemake.threads, tf32=params.precision == "tf32")
+        device = open_device(snakemake.resources.gpu, snakemake.threads, cells_per_gpu, filters)
         network = Autoencoder(
             NetworkOptions(**{**params.network, "depth": parse_depth(params.network["depth"])}),
             seed=stream_seed(seed, "initial weights"),
@@ -45,12 +46,9 @@ if __name__ == "__main__":
         )
         images = load_images(snakemake.input.train)
         # Another PyTorch rounds otherwise, and another kind of device has another random generator.
-        checkpoint = checkpoint_of(
-            snakemake,
-            training_checkpoint(output.weights),
-            torch=torch.__version__,
-            device=device.type,
-        )
+        circumstances = {**dict(params.items()), "torch": torch.__version__, "device": device.type}
+        key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "train.py")])
+        checkpoint = Checkpoint(training_checkpoint(output.weights), key, snakemake.config["checkpoint_minutes"])
         result = train(network, images, options, Objective(**params.objective), seed, device, checkpoint)
         # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
         alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)
@@ -62,7 +60,7 @@ if __name__ == "__main__":
                 "cell": params.cell,
                 "status": result.status,
                 "network": params.network,
-                "objective": params.objective,
+                "objective": {"penalties": {}} | params.objective,
                 "frozen_latent": params.frozen_latent,
                 "precision": result.precision,
                 "training": params.training,

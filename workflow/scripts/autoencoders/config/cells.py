@@ -1,0 +1,111 @@
+"""What a resolved config stands for: the cells of its experiments, what each is made of, and what is compared."""
+
+import itertools
+from collections.abc import Mapping
+
+CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
+# The figures of the paper's experiments by their number (Figures 2 and 5 are the same plot); others have their name.
+PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
+# The experiment whose codes are drawn (Figures A.1 and A.2), and not its scores.
+SCATTER = "scatter"
+# The comparisons that are of no prior.
+NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation")
+
+
+def cells(config: dict, known_only: bool = False) -> list[dict]:
+    """Every cell of the experiments in ``run``, each once: plain dicts with the keys CELL_KEYS.
+
+    ``known_only`` leaves out grids that name what does not exist, for checks that go on after such a fault.
+    """
+    found = {}
+    for experiment in config["run"]:
+        for cell in experiment_cells(config, experiment, known_only):
+            found[tuple(cell.values())] = cell
+    return list(found.values())
+
+
+def experiment_cells(config: dict, experiment: str, known_only: bool = False) -> list[dict]:
+    """The cells of one experiment: the product of each grid's axes and of the seeds."""
+    found = []
+    for grid in config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]:
+        for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
+            if known_only and (dataset not in config["datasets"] or model not in config["models"]):
+                continue
+            if config["run_on"] and dataset not in config["run_on"]:
+                continue
+            latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
+            depth = dict.fromkeys(plain_depth(value) for value in as_list(grid["depth"]))
+            for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
+                found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
+    return found
+
+
+def as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def plain_depth(depth: int | str) -> str:
+    """A depth as a part of a path: 2222 is the same network as 2, and has its name."""
+    digits = str(depth)
+    return digits[0] if len(digits) == 4 and len(set(digits)) == 1 else digits
+
+
+def network_options(config: dict, cell: Mapping) -> dict:
+    """The shape of a cell's network, in the words of `networks.network.NetworkOptions`, depth as in a path.
+
+    ``cell`` has the keys CELL_KEYS; numbers may be text, as wildcards are.
+    """
+    model = config["models"][cell["model"]]
+    shape = ("variational", "latent_norm", "widening", "decoder_channels", "decoder_activation", "decoder_repeats")
+    return {
+        "size": config["datasets"][cell["dataset"]]["size"],
+        "filters": int(cell["filters"]),
+        "depth": cell["depth"],
+        "latent": int(cell["latent"]),
+        **{key: model[key] for key in shape},
+    }
+
+
+def objective_options(config: dict, model: str) -> dict:
+    """What is minimised, in the words of `networks.objective.Objective`."""
+    return {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
+
+
+def running(config: dict, group: str) -> dict[str, dict]:
+    """Those of the config's "priors" or "measures" that run, by name."""
+    chosen = config[f"run_{group}"]
+    return {name: entry for name, entry in config[group].items() if chosen is None or name in chosen}
+
+
+def own_kinds(config: dict) -> list[tuple[str, str]]:
+    """(group, kind) of what runs by a file from elsewhere."""
+    models = {cell["model"] for cell in cells(config)}
+    penalties = [entry for model in models for entry in config["models"][model]["penalties"].values()]
+    groups = {group: running(config, group).values() for group in ("priors", "measures")} | {"penalties": penalties}
+    used = {(group, entry["kind"]) for group, entries in groups.items() for entry in entries}
+    return sorted((group, kind) for group, kind in used if kind.endswith(".py"))
+
+
+def image_sets(config: dict) -> list[str]:
+    """The names of the image sets that a cell is scored by: decoded codes of images, and samples of every prior."""
+    return ["train_recon", "test_recon", "interpolation", *running(config, "priors")]
+
+
+def comparisons(config: dict) -> dict[str, list[str]]:
+    """What is compared: by name an image set, and the split whose images it is held against."""
+    references = config["scoring"]["train_recon_references"]
+    # The one that is named after its set is the paper's.
+    reconstructed = {"test": "train_recon", "train": "train_recon_vs_train"}
+    found = {reconstructed[split]: ["train_recon", split] for split in ("test", "train") if split in references}
+    return found | {name: [name, "test"] for name in image_sets(config)[1:]}
+
+
+def likelihood_priors(config: dict) -> dict[str, str | None]:
+    """Which priors the likelihoods of codes are taken under: of the kinds mvg and gmm the one of the kind's name, else
+    another; None where none runs.
+    """
+    chosen: dict[str, str | None] = {}
+    for kind in ("mvg", "gmm"):
+        names = sorted(name for name, entry in running(config, "priors").items() if entry["kind"] == kind)
+        chosen[kind] = kind if kind in names else names[0] if names else None
+    return chosen

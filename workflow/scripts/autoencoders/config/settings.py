@@ -1,0 +1,268 @@
+"""The config: checked against its schema before any job, defaults filled, experiments expanded to cells.
+
+Snakemake's own process imports this module, so it needs nothing but what Snakemake brings along.
+"""
+
+import copy
+import difflib
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from autoencoders.config.cells import as_list
+from autoencoders.config.checks import by_width, compared_sizes, find_contradictions
+from autoencoders.jobs import kinds
+from autoencoders.jobs.errors import UserError
+
+SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
+
+
+def resolve(config: dict) -> dict:
+    """The config with every default filled in, after every check. Raises UserError, a line for each fault."""
+    schema = read_schema()
+    validator = filling_validator(schema)
+    config = without_nulls(copy.deepcopy(config))
+    # Checked as it was written, for messages that name the user's own key.
+    written = copy.deepcopy(config)
+    faults = [describe_fault(error, schema) for error in validator.iter_errors(written)]
+    faults = faults or list(check_entries(written))
+    if not faults:
+        shared = config.get("model_defaults", {})
+        config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
+        # Run for the defaults that they fill in.
+        list(validator.iter_errors(config))
+        list(check_entries(config))
+        for name, dataset in config["datasets"].items():
+            if dataset["comparison_latent"] is None:
+                sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
+                dataset["comparison_latent"] = sizes[len(sizes) // 2]
+        faults = list(find_contradictions(config))
+    refuse(faults)
+    config["cells_per_gpu"] = dict(by_width(config["cells_per_gpu"]))
+    return config
+
+
+def without_nulls(config: dict) -> dict:
+    """Laid over another config, null takes a prior, measure or penalty away."""
+    models = config.get("models")
+    models = models.values() if isinstance(models, dict) else []
+    owners = [(config, "priors"), (config, "measures")]
+    owners += [(model, "penalties") for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
+    for owner, key in owners:
+        if isinstance(owner.get(key), dict):
+            owner[key] = {name: entry for name, entry in owner[key].items() if entry is not None}
+    return config
+
+
+def entries(config: Mapping) -> Iterator[tuple[tuple[str, ...], str, dict]]:
+    """Every prior, measure and penalty of a config: where it is, its group, and what is written there."""
+    for group in ("priors", "measures"):
+        for name, entry in config.get(group, {}).items():
+            yield (group, name), group, entry
+    for key, models in (("models", config["models"]), ("model_defaults", {"": config.get("model_defaults", {})})):
+        for model, recipe in models.items():
+            for name, entry in recipe.get("penalties", {}).items():
+                yield tuple(filter(None, (key, model, "penalties", name))), "penalties", entry
+
+
+def check_entries(config: Mapping) -> Iterator[str]:
+    """What is wrong with priors, measures and penalties by their kinds, whose defaults are filled in."""
+    for path, group, entry in entries(config):
+        try:
+            schema = entry_schema(group, entry["kind"])
+        except UserError as error:
+            yield f"{join_path(path)}.kind: {error}"
+            continue
+        for error in filling_validator(schema).iter_errors(entry):
+            yield describe_fault(error, schema, path)
+
+
+def entry_schema(group: str, kind: str) -> dict:
+    """What an entry of a kind may say. Raises UserError where there is no such kind, or it can't be used."""
+    definition = {"penalties": "penalty", "priors": "prior", "measures": "measure"}[group]
+    properties = read_schema()["$defs"][definition]["properties"]
+    own = kinds.options(kinds.load(group, kind))
+    try:
+        jsonschema.Draft202012Validator.check_schema({"properties": own})
+    except jsonschema.SchemaError as error:
+        raise UserError(f"OPTIONS of {kind} is no JSON Schema: {error.message}.") from None
+    if taken := properties.keys() & own.keys():
+        raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, which every entry has. Give it another name.")
+    required = [*properties, *(name for name, part in own.items() if "default" not in part)]
+    return {
+        "type": "object",
+        "description": f"what the kind {kind} needs",
+        "additionalProperties": False,
+        "required": required,
+        "properties": properties | own,
+        "$defs": read_schema()["$defs"],
+    }
+
+
+def refuse(faults: Iterable[str]) -> None:
+    """Raises UserError with a line for each fault, if there are any."""
+    lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
+    if lines:
+        raise UserError("\n".join(["the config can't be used:", *lines]))
+
+
+def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
+    """A line for each key that stands twice in one mapping of a config file: YAML keeps the last one without a word."""
+    for file in files:
+        try:
+            nodes, seen = [yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)], set()
+        except yaml.YAMLError:
+            # JSON that is indented by tabs: Snakemake, which has read the file, tries JSON first.
+            continue
+        while nodes:
+            node = nodes.pop()
+            # A node that an alias names again, or an empty file.
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.SequenceNode):
+                nodes += node.value
+            elif isinstance(node, yaml.MappingNode):
+                lines = {}
+                for key, value in node.value:
+                    nodes += [key, value]
+                    name = (key.tag, str(key.value))
+                    if name in lines:
+                        yield (
+                            f"{file}, line {key.start_mark.line + 1}: the key {key.value!r} is on line {lines[name]} "
+                            "already. Write each key once: the last one would win."
+                        )
+                    lines[name] = key.start_mark.line + 1
+
+
+@functools.cache
+def read_schema() -> dict:
+    """The schema of the config, with a section for every source and extractor that there is, as its file says."""
+    schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+    dataset, extractors = schema["$defs"]["dataset"]["properties"], schema["$defs"]["extractors"]["properties"]
+    for kind in kinds.names("sources"):
+        dataset[kind] = section("sources", kind)
+    for kind in kinds.names("extractors"):
+        extractors[kind] = section("extractors", kind) | {"default": {}}
+    dataset["source"]["enum"] = kinds.names("sources")
+    dataset["extractors"]["items"] = {"enum": kinds.names("extractors")}
+    dataset["extractors"]["description"] = f"one or more of {', '.join(kinds.names('extractors'))}"
+    return schema
+
+
+def section(group: str, kind: str) -> dict:
+    """The schema of a section that is called by its kind."""
+    module = kinds.load(group, kind)
+    options = kinds.options(module)
+    examples = ", ".join(f"{name}: {part.get('default')}" for name, part in options.items())
+    return {
+        "type": "object",
+        "description": kinds.needs(module, "DESCRIPTION", f"as in {{{examples}}}"),
+        "additionalProperties": False,
+        "required": [name for name, part in options.items() if "default" not in part],
+        "properties": options,
+    }
+
+
+def neutral(model: dict) -> dict:
+    """A model without the options of a KL term that it has not: what is written for them changes and reruns nothing."""
+    if model.get("variational"):
+        return model
+    return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean"}
+
+
+def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
+    """A validator that fills in the defaults of the keys that are missing, as it meets them."""
+    check_properties = jsonschema.Draft202012Validator.VALIDATORS["properties"]
+
+    def fill_and_check(validator, properties, instance, subschema):
+        if isinstance(instance, dict):
+            for key, value in properties.items():
+                if "default" in value:
+                    instance.setdefault(key, copy.deepcopy(value["default"]))
+        yield from check_properties(validator, properties, instance, subschema)
+
+    def is_integer(_, value: object) -> bool:
+        # JSON Schema takes 32.0 for an integer; as a part of a path it is another name than 32.
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def is_finite(_, value: object) -> bool:
+        # YAML's .nan is neither below nor above any minimum.
+        return is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": is_integer, "number": is_finite})
+    validator = jsonschema.validators.extend(
+        jsonschema.Draft202012Validator, {"properties": fill_and_check}, type_checker=types
+    )
+    return validator(schema)
+
+
+def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Sequence[str] = ()) -> str:
+    """One line for people: the key, what is wrong with it, what to write. ``schema`` is of what is at ``place``."""
+    path = join_path([*place, *error.absolute_path])
+    advice = deepest_description(error.absolute_schema_path, schema)
+    write = f" Write {advice}." if advice else ""
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{join_path([*place, *error.absolute_path, unknown[0]])} is not a key.{guess} Keys here: {', '.join(known)}."
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{path or 'the config'} lacks the key {missing!r}.{write}"
+    if error.validator == "enum":
+        close = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{path}: {shown(error.instance)} is none of {', '.join(map(str, error.validator_value))}.{guess}"
+    if isinstance(error.instance, dict | list) and not error.instance:
+        return f"{path} is empty.{write}"
+    hint = ""
+    texts = [value for value in as_list(error.instance) if isinstance(value, str)]
+    if error.validator != "pattern" and any(map(is_number, texts)):
+        hint = " It is text, not a number: write it without quotes, with a point before an exponent (1.0e-3), and in a"
+        hint += " file given by --configfile (numbers inside the braces of --config arrive as text)."
+    text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
+    if text_wanted and not isinstance(error.instance, dict | list):
+        hint = " It is no text to YAML, but a number, true, false or null: write it in quotes."
+    return f"{path}: {shown(error.instance)} can't be used here.{write}{hint}"
+
+
+def shown(value: object) -> str:
+    """A value as messages quote it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def deepest_description(schema_path, schema: dict) -> str | None:
+    """The last `description` on the way to the part of the schema that an error comes from."""
+    node, description = schema, None
+    for step in schema_path:
+        # jsonschema leaves "$ref" out of its paths.
+        while isinstance(node, dict) and step not in node and "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+            description = node.get("description", description)
+        node = node[step]
+        if isinstance(node, dict) and isinstance(node.get("description"), str):
+            description = node["description"]
+    return description
+
+
+def join_path(steps) -> str:
+    """("experiments", "width", 0, "filters") as experiments.width[0].filters."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.removeprefix(".")
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""From where images come to uint8 arrays, one file a split."""

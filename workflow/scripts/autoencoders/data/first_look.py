@@ -1,0 +1,83 @@
+"""Images that are here are looked at before the first job: a wrong column or crop ends a run at its start.
+
+Snakemake's main process imports this. Its environment may lack what images are read with: then the rule
+prepare_dataset says the same, as the first job.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.jobs import kinds
+from autoencoders.jobs.errors import UserError
+
+if TYPE_CHECKING:
+    from autoencoders.data.pictures import Split
+
+
+class Look:
+    """What a source may ask of a dataset of the config, which was perhaps prepared before: ``info`` is the dataset.json
+    of that.
+    """
+
+    def __init__(self, dataset: Mapping, info: Path) -> None:
+        self.dataset, self.info = dataset, info
+
+    @property
+    def changed(self) -> bool:
+        """Whether the images differ from those that the dataset was prepared from, if it was."""
+        return recorded_fingerprints(self.info) not in (None, fingerprints(self.dataset))
+
+    def at(self, split: Split) -> None:
+        """Raises UserError where the first image of a split can't be read, or is smaller than the crop."""
+        from autoencoders.data.preparation import prepare_split
+
+        prepare_split(split, self.dataset["crop"], self.dataset["size"], limit=1)
+
+    def at_crop(self, split: Split) -> None:
+        """The same where there is a crop that it may be too small for."""
+        if self.dataset["crop"] is not None:
+            self.at(split)
+
+    def read(self, splits: Mapping[str, Split]) -> list[tuple[Split, int]]:
+        """The splits, and how many of their images are read."""
+        from autoencoders.data.preparation import read_images
+
+        return [(splits[name], count) for name, count in read_images(self.dataset, splits).items()]
+
+
+def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -> Iterator[str]:
+    """A line for a results folder that is none, and for each of ``datasets`` (those of a resolved config that run) whose
+    images do not fit what it says.
+    """
+    for key, folder in pathvars.items():
+        if not Path(folder).is_dir() and Path(folder).exists():
+            yield f"pathvars.{key}: {folder} is a file. Write the path of a folder."
+    if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn"))):
+        return
+    for name, dataset in sorted(datasets.items()):
+        source = kinds.load("sources", dataset["source"])
+        try:
+            if hasattr(source, "first_look"):
+                look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"))
+                source.first_look(dataset[dataset["source"]], look)
+        except UserError as error:
+            yield f"datasets.{name}: {error}"
+
+
+def fingerprints(dataset: Mapping) -> list[str] | None:
+    """What shows that the images of a dataset of the config have changed; None where files that are inputs do."""
+    source = kinds.load("sources", dataset["source"])
+    return source.fingerprints(dataset[dataset["source"]]) if hasattr(source, "fingerprints") else None
+
+
+def recorded_fingerprints(info: Path) -> object:
+    """Those of the images that a dataset was prepared from; None where it is not prepared, or does not say so."""
+    try:
+        return json.loads(info.read_text()).get("fingerprints")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None  # Whoever computes with a broken file tells of it.

@@ -1,0 +1,35 @@
+"""Reading a prepared dataset.
+
+Apart from `data.preparation`, since training imports this: an edit to a download must retrain nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from autoencoders.config.seeds import generator
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import read_npz
+
+
+def load_images(path: str | Path) -> np.ndarray:
+    """Images of a prepared split: uint8 (N, 3, S, S)."""
+    images = read_npz(path, ["images"]).get("images")
+    if images is None:
+        raise UserError(f"{path} holds no array `images`. Delete it, and it is made again.")
+    return images
+
+
+def load_labels(path: str | Path) -> np.ndarray | None:
+    """Labels of a prepared split: int64 (N,), or None where the dataset has none."""
+    return read_npz(path, ["labels"]).get("labels")
+
+
+def evaluation_subset(count: int, size: int, seed: int) -> np.ndarray:
+    """Which of ``count`` images a score is computed on: sorted int64 indices.
+
+    All where there are no more than ``size``, else ``size`` of them drawn without replacement.
+    """
+    if size >= count:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(generator(seed, "evaluation subset").choice(count, size, replace=False)).astype(np.int64)

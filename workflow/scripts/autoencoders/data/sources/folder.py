@@ -1,0 +1,203 @@
+"""Folders of pictures: a sub-folder for each class, or flat."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.jobs.errors import UserError
+
+if TYPE_CHECKING:
+    from autoencoders.data.first_look import Look
+    from autoencoders.data.pictures import Split
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "test")
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
+# Seconds that new images are read for at most.
+PATIENCE = 10
+DESCRIPTION = "folders of images, as in {train: path/to/images}"
+OPTIONS = {
+    "train": {"description": "a folder of images", "type": "string", "minLength": 1},
+    "test": {"description": "a folder of images or null", "type": ["string", "null"], "minLength": 1, "default": None},
+}
+
+
+def folders(options: Mapping) -> dict[str, Path]:
+    """By split; ~ is the home folder."""
+    return {split: Path(options[split]).expanduser() for split in SPLITS if options.get(split) is not None}
+
+
+def has_test(options: Mapping) -> bool:
+    return options.get("test") is not None
+
+
+def labelled(options: Mapping) -> bool | None:
+    """Whether all folders have images in sub-folders, and none beside these."""
+    for folder in folders(options).values():
+        images = find_images(folder, links=True)
+        first = next(images, None)
+        # That it is empty is said by those who look for images.
+        if first is not None and not any(image.parent != folder for image in itertools.chain([first], images)):
+            return False
+    return None
+
+
+def check(options: Mapping) -> Iterator[tuple[str, str]]:
+    for split, folder in folders(options).items():
+        if not folder.is_dir():
+            yield split, f"there is no folder {options[split]!r}."
+
+
+def fingerprints(options: Mapping) -> list[str]:
+    return [fingerprint(folder) for folder in folders(options).values()]
+
+
+def first_look(options: Mapping, look: Look) -> None:
+    """Folders without an image, what ``splits`` refuses, a first image that is found and does not fit, and images that
+    have come since the dataset was prepared and can't be read.
+
+    Such an image would end the next preparation after Snakemake has deleted what the last one made, and all that was
+    trained on that would be trained anew, even if the image is removed again.
+    """
+    from autoencoders.data.pictures import split_of_files
+
+    places = list(folders(options).values())
+    for folder in places:
+        # Not the first by name: to list a folder of many images takes seconds.
+        found = list(itertools.islice(find_images(folder, links=True), 1))
+        if not found:
+            raise UserError(f"{str(folder)!r} holds no images ({', '.join(sorted(EXTENSIONS))}).")
+        look.at_crop(split_of_files(found, None))
+    if not look.changed:
+        return
+    read = look.read(splits(options, folder=""))
+    files = [Path(split.name(index)) for split, count in read for index in range(count)]
+    end = time.monotonic() + PATIENCE
+    for file in sorted(files, key=lambda file: arrival(file, places), reverse=True):
+        if time.monotonic() > end:
+            break
+        look.at(split_of_files([file], None))
+
+
+def arrival(file: Path, folders: list[Path]) -> float:
+    """About when a file came below one of ``folders``: it was written, linked or moved there, or its folder was."""
+    moved = itertools.takewhile(lambda folder: folder not in folders, file.parents)
+    return max(path.lstat().st_ctime for path in (file, *moved))
+
+
+def find_files(folder: Path, links: bool) -> Iterator[Path]:
+    """All files in ``folder`` and below, in any order; hidden files and folders are left out.
+
+    ``links`` follows links to folders right in ``folder``, where they stand for classes; none is followed below, where
+    it may lead in circles. Raises UserError for a folder that can't be read, and for a link to nothing: a class would
+    be missing without a word.
+    """
+    folders = []
+    try:
+        for entry in os.scandir(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=links):
+                folders.append(Path(entry))
+            elif entry.is_file():
+                yield Path(entry)
+            elif entry.is_symlink() and not os.path.exists(entry):
+                raise UserError(
+                    f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend it, or remove it."
+                )
+    except OSError as error:
+        raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
+    for below in folders:
+        yield from find_files(below, links=False)
+
+
+def is_image(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in EXTENSIONS
+
+
+def find_images(folder: Path, links: bool) -> Iterator[Path]:
+    """The images among ``find_files``."""
+    return filter(is_image, find_files(folder, links))
+
+
+def images_below(folder: Path, links: bool) -> list[Path]:
+    """The images of ``find_images``, sorted by path."""
+    return sorted(find_images(folder, links), key=lambda path: path.relative_to(folder).as_posix())
+
+
+def fingerprint(folder: str) -> str:
+    """A hash of the names and sizes of a folder's images: it changes when one is added, removed, moved or resized.
+
+    A folder's own time stamp shows none of these in its sub-folders. Contents are not read, which would take as long
+    as preparing the dataset, so that an image replaced by one of as many bytes goes unnoticed.
+    """
+    root = Path(folder).expanduser()
+    names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root, links=True)]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
+    from autoencoders.data.pictures import class_indices, split_of_files
+
+    places = folders(options)
+    if "test" in places:
+        train, test = (places[split].resolve() for split in SPLITS)
+        if train == test or train in test.parents or test in train.parents:
+            raise UserError(
+                f"The folders of train ({places['train']}) and test ({places['test']}) lie within one another, so "
+                f"that images would be in both. Write two separate folders, or `test: null` to set images aside."
+            )
+    files, classes = {}, {}
+    for split, place in places.items():
+        files[split], classes[split] = _folder_files(place)
+    if len({names is None for names in classes.values()}) > 1:
+        raise UserError(
+            "One of the folders of train and test has a sub-folder a class, the other has not. Make them alike."
+        )
+    labels = {} if classes["train"] is None else class_indices(classes)
+    return {split: split_of_files(files[split], labels.get(split)) for split in places}
+
+
+def _warn_of_others(folder: Path) -> None:
+    """Files that are no images by their names are left out, and that should not happen in silence."""
+    others = Counter(path.suffix or path.name for path in find_files(folder, links=True) if not is_image(path))
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
+        logger.warning("%s: files of other formats are left out: %s", folder, counts)
+
+
+def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
+    """All images sorted by class and path, and each one's class (None for a flat folder)."""
+    if not folder.is_dir():
+        raise UserError(
+            f"The image folder '{folder}' does not exist (looked in {Path.cwd()}). Mend `folder` in the config."
+        )
+    _warn_of_others(folder)
+    entries = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
+    flat = [item for item in entries if is_image(item) and item.is_file()]
+    nested = {item.name: images_below(item, links=False) for item in entries if item.is_dir()}
+    nested = {name: images for name, images in nested.items() if images}
+    if flat and nested:
+        raise UserError(
+            f"'{folder}' holds {len(flat)} images itself (such as {flat[0].name}) and more in sub-folders "
+            f"({', '.join(list(nested)[:5])}). Put every image into the sub-folder of its class, or all of them into "
+            f"'{folder}' for a dataset without labels."
+        )
+    if not flat and not nested:
+        raise UserError(f"'{folder}' holds no images ({', '.join(sorted(EXTENSIONS))}), nor do its sub-folders.")
+    if flat:
+        return flat, None
+    return (
+        [image for images in nested.values() for image in images],
+        [name for name, images in nested.items() for _ in images],
+    )

@@ -1,0 +1,233 @@
+"""Parquet files, here or on the Hugging Face Hub: a column of images, and perhaps one of labels."""
+
+from __future__ import annotations
+
+import glob
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.jobs.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from autoencoders.data.first_look import Look
+    from autoencoders.data.pictures import Split
+
+SPLITS = ("train", "test")
+DESCRIPTION = "parquet files, as in {train: path/train-*.parquet, test: path/test-*.parquet, image: img}"
+FILES = {
+    "description": "a path, a pattern such as data/train-*.parquet, hf://datasets/OWNER/NAME@REVISION/PATTERN, or a list of "
+    "paths",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+    ],
+}
+OPTIONS = {
+    "train": FILES,
+    "test": {**FILES, "anyOf": [*FILES["anyOf"], {"type": "null"}], "default": None},
+    "image": {"description": "the name of the column that holds the images", "type": "string", "default": "image"},
+    "label": {"description": "the name of the label column or null", "type": ["string", "null"], "default": None},
+}
+
+
+def patterns(value: str | list[str] | None) -> list[str]:
+    """The config's ``train`` and ``test`` of a parquet source: one pattern, a list of them, or null."""
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def is_hub(pattern: str) -> bool:
+    """Whether a pattern names files on the Hugging Face Hub."""
+    return pattern.startswith("hf://")
+
+
+def local_files(pattern: str) -> list[Path]:
+    """The paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
+    path = Path(pattern).expanduser()
+    # A name may hold a bracket: what exists as it is written is meant as it is written.
+    return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+
+
+def hub_patterns(options: Mapping) -> list[str]:
+    """Those of both splits that name files on the Hub."""
+    return [pattern for split in SPLITS for pattern in patterns(options.get(split)) if is_hub(pattern)]
+
+
+def is_remote(options: Mapping) -> bool:
+    return bool(hub_patterns(options))
+
+
+def download(options: Mapping, folder: str | Path) -> dict[str, str]:
+    from autoencoders.data.downloads import download_hub
+
+    return download_hub(hub_patterns(options), Path(folder))
+
+
+def files(options: Mapping) -> list[Path]:
+    local = [pattern for split in SPLITS for pattern in patterns(options.get(split)) if not is_hub(pattern)]
+    return [file for pattern in local for file in local_files(pattern)]
+
+
+def has_test(options: Mapping) -> bool:
+    return options.get("test") is not None
+
+
+def labelled(options: Mapping) -> bool:
+    return options.get("label") is not None
+
+
+def check(options: Mapping) -> Iterator[tuple[str, str]]:
+    for split in SPLITS:
+        for pattern in patterns(options.get(split)):
+            if not is_hub(pattern) and not local_files(pattern):
+                yield split, f"no file matches {pattern!r}."
+
+
+def first_look(options: Mapping, look: Look) -> None:
+    """The columns of all files, and the first image of each split. Of files on the Hub, only how they are named."""
+    from autoencoders.data.downloads import parse_hub
+
+    for pattern in hub_patterns(options):
+        parse_hub(pattern)
+    if not is_remote(options):
+        for split in splits(options, folder="").values():
+            look.at_crop(split)
+
+
+def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
+    folder = Path(folder)
+    files = {split: _files(patterns(options.get(split)), folder) for split in SPLITS if options.get(split)}
+    both = {file.resolve() for file in files["train"]} & {file.resolve() for file in files.get("test", [])}
+    if both:
+        raise UserError(
+            f"{min(both)} belongs to train and to test: the scores would be measured on training images. "
+            f"Write patterns without a common file, or `test: null` to set images aside."
+        )
+    labels = _labels(files, options.get("label")) if options.get("label") else {}
+    return {split: _split(files[split], options["image"], labels.get(split)) for split in files}
+
+
+def _files(values: list[str], folder: Path) -> list[Path]:
+    """The files of all patterns, in their order, each once."""
+    from autoencoders.data.downloads import local_hub_files
+
+    files = []
+    for value in values:
+        if is_hub(value):
+            found = local_hub_files(value, folder)
+            missing = f"None of the files of {value} is in {folder}. Run the rule download_dataset."
+        else:
+            found = local_files(value)
+            missing = f"No file fits '{value}' (looked in {Path.cwd()}). Write the path of parquet files, or a pattern."
+        if not found:
+            raise UserError(missing)
+        for file in found:
+            if file.is_dir():
+                raise UserError(f"'{file}' is a folder. Write the parquet files in it: {file}/*.parquet")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def _open(file: Path, column: str):
+    """The opened file; UserError when it is no parquet file or lacks the column."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        opened = pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(file, error) from error
+    names = opened.schema_arrow.names
+    if column not in names:
+        opened.close()
+        raise UserError(f"{file} has no column '{column}'. Its columns are: {', '.join(names)}.")
+    return opened
+
+
+def _damaged(file: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{file} is not a readable parquet file ({error}). Copy or download it again: where a job did, delete the "
+        "JSON file beside its dataset's folder, and run again."
+    )
+
+
+def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
+    """Labels of every split: integers as they are, text as the index of its sorted classes."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    from autoencoders.data.pictures import class_indices
+
+    values: dict[str, list] = {}
+    for split in files:
+        values[split] = []
+        for file in files[split]:
+            with _open(file, column) as opened:
+                try:
+                    labels = opened.read(columns=[column]).column(0)
+                except (pa.ArrowInvalid, OSError) as error:
+                    raise _damaged(file, error) from error
+            if types.is_dictionary(labels.type):
+                labels = labels.cast(labels.type.value_type)
+            if not (
+                types.is_integer(labels.type) or types.is_string(labels.type) or types.is_large_string(labels.type)
+            ):
+                raise UserError(
+                    f"Column '{column}' of {file} holds {labels.type}; labels are integers or text. "
+                    f"Name another column under `label`, or write `label: null`."
+                )
+            if labels.null_count:
+                row = labels.to_pylist().index(None)
+                raise UserError(f"{file}, row {row}: column '{column}' is empty. Write `label: null` to go without.")
+            values[split] += (labels.cast(pa.int64()) if types.is_integer(labels.type) else labels).to_pylist()
+    kinds = {type(value) for column_values in values.values() for value in column_values}
+    if len(kinds) > 1:
+        raise UserError(f"Column '{column}' holds integers in some of the parquet files and text in others.")
+    if kinds == {str}:
+        return class_indices(values)
+    return {split: np.array(labels, dtype=np.int64) for split, labels in values.items()}
+
+
+def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
+    import numpy as np
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+    from PIL import Image
+
+    from autoencoders.data.pictures import FORMATS, Split
+
+    counts = []
+    for file in files:
+        with _open(file, column) as opened:
+            kind = opened.schema_arrow.field(column).type
+            counts.append(opened.metadata.num_rows)
+        data = kind.field("bytes").type if types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
+        if not (types.is_binary(data) or types.is_large_binary(data)):
+            raise UserError(
+                f"Column '{column}' of {file} holds {kind}, no images: those are a struct<bytes, path> or binary. "
+                f"Name another column under `image`. Its columns are: {', '.join(opened.schema_arrow.names)}."
+            )
+    ends = np.cumsum(counts)
+
+    def images() -> Iterator[Image.Image]:
+        for file in files:
+            with _open(file, column) as opened:
+                for batch in opened.iter_batches(batch_size=256, columns=[column]):
+                    values = batch.column(0)
+                    if types.is_struct(values.type):
+                        values = pc.struct_field(values, "bytes")
+                    for value in values:
+                        if not value.is_valid:
+                            raise ValueError("it holds no bytes")
+                        yield Image.open(io.BytesIO(value.as_py()), formats=FORMATS)
+
+    def name(index: int) -> str:
+        number = int(np.searchsorted(ends, index, side="right"))
+        return f"{files[number]}, row {index - (ends[number] - counts[number])}"
+
+    return Split(int(ends[-1]), labels, images, name)

@@ -1,0 +1,1 @@
+"""What the scores say of the paper: its values beside ours, tables, claims and verdicts. Nothing else knows it."""

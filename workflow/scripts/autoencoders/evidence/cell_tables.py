@@ -1,0 +1,336 @@
+"""Tables of cells: the list of experiments (Table 1), how large and how costly networks are, how Gaussian codes are."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from autoencoders.config.cells import CELL_KEYS
+from autoencoders.evidence.labels import dataset_label, model_label, model_order
+from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.jobs.files import read_seconds
+from autoencoders.networks.operations import training_flops
+
+CELL = list(CELL_KEYS)
+TABLE1_COLUMNS = ["experiment", "dataset", "filters", "depth", "models", "latent", "seeds", "cells", "first"]
+RECIPE = ["model", "filters", "depth"]
+MEASURED = [
+    "training_images",
+    "encoder_parameters",
+    "decoder_parameters",
+    "seconds",
+    "images_per_second",
+    "precision",
+    "peak_memory_bytes",
+    "energy_joules",
+]
+# What the table of costs says of training itself.
+IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
+# The rules that compute a cell.
+JOBS = ("train", "encode", "fit_prior", "sample", "score")
+# Those that hold a GPU, apart from the fits of mixtures.
+GPU_JOBS = ("train", "encode", "sample", "score")
+# What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
+PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}
+# The latent statistics: a column, its header for people, and what it says.
+LATENT_COLUMNS = {
+    "codes": ("Codes", "how many, one a training image"),
+    "rank": (
+        "Rank",
+        "in how many directions the codes vary: fewer than the latent units where some are unused, with layer "
+        "normalisation (one less), or with too few images",
+    ),
+    "mardia_skewness_ratio": (
+        "Skewness ratio",
+        "Mardia's multivariate skewness, of at most 5,000 of the codes, over what as many Gaussian ones are expected "
+        "to have: 1 for a Gaussian",
+    ),
+    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis, of the same codes; above 1 with heavier tails"),
+    "mean_abs_skewness": ("Mean abs. skewness", "mean over the latent units, 0 for a Gaussian"),
+    "mean_excess_kurtosis": ("Mean excess kurtosis", "mean over the latent units, 0 for a Gaussian"),
+    "mvg_log_likelihood": (
+        "MVG log-likelihood",
+        "mean log density of the test images' codes under one Gaussian, in nats",
+    ),
+    "gmm_log_likelihood": ("GMM log-likelihood", "the same under the mixture"),
+    "log_likelihood_gap": (
+        "Gap",
+        "GMM minus MVG, in nats a code: what one Gaussian misses; below 0 where the mixture fits test codes worse",
+    ),
+}
+
+
+def table1(experiments: Mapping[str, Sequence[Mapping]]) -> pd.DataFrame:
+    """One row an experiment, dataset, filters and depth, in the order of ``experiments``: lists of cells by name.
+
+    Columns: models and latent (sizes) as comma-separated text, seeds, cells (how many) and first: how many of them no
+    earlier row has, since a cell that several experiments share is trained once. Models of one row have the same
+    latent sizes and number of seeds; others stand in a row of their own.
+    """
+    named = [{"experiment": experiment, **cell} for experiment, cells in experiments.items() for cell in cells]
+    cells = pd.DataFrame(named, columns=["experiment", *CELL]).drop_duplicates()
+    cells["first"] = ~cells.duplicated(CELL)
+    place = ["experiment", "dataset", "filters", "depth"]
+    of_model = cells.groupby([*place, "model"], sort=False).agg(
+        latent=("latent", join_sorted), seeds=("seed", "nunique"), cells=("seed", "size"), first=("first", "sum")
+    )
+    rows = of_model.reset_index().groupby([*place, "latent", "seeds"], sort=False)
+    table = rows.agg(models=("model", join_models), cells=("cells", "sum"), first=("first", "sum"))
+    return table.reset_index()[TABLE1_COLUMNS]
+
+
+def join_sorted(latents: pd.Series) -> str:
+    return ", ".join(map(str, sorted(latents.unique())))
+
+
+def join_models(models: pd.Series) -> str:
+    return ", ".join(sorted(models, key=model_order))
+
+
+def table1_sections(table: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``table1``."""
+    text = (
+        f"{table['cells'].sum()} cells are named; {table['first'].sum()} distinct networks are trained: a cell that "
+        "several experiments share is trained once, and counts as new in the first row that has it."
+    )
+    rows = {
+        "Experiment": table["experiment"],
+        "Dataset": table["dataset"].map(dataset_label),
+        "Filters": table["filters"].astype(str),
+        "Depth": table["depth"],
+        "Models": [", ".join(map(model_label, models.split(", "))) for models in table["models"]],
+        "Latent units": table["latent"],
+        "Seeds": table["seeds"].astype(str),
+        "Cells": table["cells"].astype(str),
+        "New cells": table["first"].astype(str),
+    }
+    yield Section("Experiments", text, pd.DataFrame(rows))
+
+
+def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
+    """The contents of cell.json files (rule train) as a table, sorted, one row a cell.
+
+    Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
+    seconds (of the training loop), images_per_second, precision (of training: "bf16", "tf32" or "fp32"),
+    peak_memory_bytes, energy_joules (NaN where not measured), and tflop_per_second (10¹² floating point operations of
+    training a second, as `workload` counts them).
+    """
+    rows = []
+    for record in records:
+        flops = training_flops(record["network"], record["frozen_latent"])
+        rows.append(
+            {
+                **record["cell"],
+                "status": record["status"],
+                "device": record["device"],
+                "size": record["dataset"]["size"],
+                **{name: record[name] for name in MEASURED},
+                "tflop_per_second": record["images_per_second"] * flops / 1e12,
+            }
+        )
+    return pd.DataFrame(rows).astype({"energy_joules": "float64"}).sort_values(CELL, ignore_index=True)
+
+
+def parameters_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every cell's size against that from which Bubeck and Sellke (2021) expect smooth interpolation (section 5).
+
+    ``cells`` is a table of ``cell_records``. Columns: the cell's keys, encoder_parameters, decoder_parameters,
+    parameters (both), training_images (n), dimensions (d, the values of an image), bound (n·d parameters) and
+    parameters_over_bound.
+    """
+    table = cells[[*CELL, "encoder_parameters", "decoder_parameters"]]
+    parameters = cells["encoder_parameters"] + cells["decoder_parameters"]
+    dimensions = 3 * cells["size"] ** 2
+    bound = cells["training_images"] * dimensions
+    return table.assign(
+        parameters=parameters,
+        training_images=cells["training_images"],
+        dimensions=dimensions,
+        bound=bound,
+        parameters_over_bound=parameters / bound,
+    )
+
+
+def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int]) -> Iterator[Section]:
+    """``table`` of ``parameters_table``: every recipe at its latent size nearest to the dataset's comparison latent.
+
+    Of two that are as near it is the smaller one. Models with equal counts share a row.
+    """
+    counts = ["encoder_parameters", "decoder_parameters", "parameters", "parameters_over_bound"]
+    for (dataset, images, dimensions), cells in table.groupby(["dataset", "training_images", "dimensions"]):
+        nearest = cells[at_nearest_latent(cells, comparison_latent[dataset])].drop_duplicates(RECIPE)
+        rows = [
+            {
+                "Filters": str(filters),
+                "Depth": depth,
+                "Models": ", ".join(model_label(model) for model in sorted(same["model"], key=model_order)),
+                "Latent units": str(latent),
+                "Encoder": count_text(encoder),
+                "Decoder": count_text(decoder),
+                "Total": count_text(total),
+                "Total, % of n·d": significant(100 * share, 3),
+            }
+            for (filters, depth, latent, encoder, decoder, total, share), same in nearest.groupby(
+                ["filters", "depth", "latent", *counts]
+            )
+        ]
+        yield Section(dataset_label(dataset), bound_text(dataset, images, dimensions), pd.DataFrame(rows))
+
+
+def at_nearest_latent(cells: pd.DataFrame, comparison_latent: int) -> pd.Series:
+    """Which rows of a dataset have the latent size, of those of their recipe, that is nearest to this one.
+
+    Of two that are as near it is the smaller one.
+    """
+    # Half a unit more for those above.
+    distance = (cells["latent"] - comparison_latent).abs() + 0.5 * (cells["latent"] > comparison_latent)
+    return distance == distance.groupby([cells[name] for name in RECIPE]).transform("min")
+
+
+def bound_text(dataset: str, images: int, dimensions: int) -> str:
+    text = (
+        f"Parameters at the latent size nearest to the comparison latent size. With n = {images} "
+        f"training images of d = {dimensions} values, n·d = {count_text(images * dimensions)} is, up to a constant, "
+        "the number of parameters that a network needs for a smooth (Lipschitz) interpolation of its training images "
+        "(Bubeck and Sellke 2021; section 5 of the paper)."
+    )
+    if dataset in PAPERS_ESTIMATE:
+        text += (
+            f" With the lower effective dimension of real images, the paper estimates {PAPERS_ESTIMATE[dataset]} for "
+            f"{dataset_label(dataset)}."
+        )
+    return text
+
+
+def count_text(count: float) -> str:
+    """In millions: 3.0 M; two significant digits below one million."""
+    millions = count / 1e6
+    return f"{millions:.1f} M" if millions >= 1 else f"{millions:.2g} M"
+
+
+def job_seconds(
+    benchmarks: Path, cell: str, priors: Mapping[str, bool], extractors: Collection[str], earlier: float
+) -> dict[str, float]:
+    """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on, and
+    gpu_seconds of those that hold a GPU.
+
+    ``cell`` is the cell's folder below <results>/cells, ``priors`` say of each whether it is fitted on a GPU,
+    ``extractors`` are the dataset's, and
+    ``earlier`` the seconds of training up to the checkpoint that the last job went on from, which alone has a
+    benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
+    """
+
+    def taken(rule: str, name: str = "") -> float:
+        return read_seconds(benchmarks / rule / f"{cell}{name}.tsv")
+
+    fits = {name: taken("fit_prior", f"/{name}") for name in priors}
+    seconds = {
+        "train_seconds": taken("train") + earlier,
+        "encode_seconds": taken("encode"),
+        "fit_prior_seconds": sum(fits.values()),
+        "sample_seconds": taken("sample"),
+        "score_seconds": sum(taken("score", f"/{name}") for name in extractors),
+    }
+    on_gpu = [fits[name] for name, takes_gpu in priors.items() if takes_gpu]
+    seconds["gpu_seconds"] = sum(on_gpu, start=sum(seconds[f"{rule}_seconds"] for rule in GPU_JOBS))
+    return seconds
+
+
+def known_sum(values: pd.Series) -> float:
+    """NaN where any value is missing, or all are: a partial sum would look like a low cost."""
+    return values.sum(min_count=max(len(values), 1))
+
+
+def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame:
+    """What every cell cost. ``cells`` is a table of ``cell_records``, ``seconds`` has a dict a cell: its keys and its
+    ``job_seconds``.
+
+    Columns: the cell's keys, device, precision, images_per_second, tflop_per_second, peak_memory_bytes and
+    energy_joules (all in training), <rule>_seconds, gpu_seconds (of the jobs that hold a GPU; NaN on a CPU) and
+    job_seconds (of all; NaN where one is).
+    """
+    columns = [f"{rule}_seconds" for rule in JOBS]
+    measured = [*columns, "gpu_seconds"]
+    of_jobs = pd.DataFrame(seconds, columns=[*CELL, *measured]).astype({"depth": str, **dict.fromkeys(measured, float)})
+    of_cells = cells[[*CELL, "device", *IN_TRAINING]]
+    table = of_cells.merge(of_jobs, on=CELL, how="left", validate="one_to_one")
+    job_seconds = table[columns].sum(axis=1, skipna=False)
+    return table.assign(gpu_seconds=table["gpu_seconds"].mask(on_cpu(table)), job_seconds=job_seconds)
+
+
+def on_cpu(table: pd.DataFrame) -> pd.Series:
+    """By the name that ``jobs.device.describe`` gives to a device."""
+    return table["device"].str.contains(r"CPU\)?$")
+
+
+def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``costs_table``: a row a recipe and one for all of a dataset's cells."""
+    for dataset, cells in table.groupby("dataset"):
+        groups = sorted(cells.groupby(RECIPE), key=lambda group: (model_order(group[0][0]), group[0][1:]))
+        rows = [
+            {"Model": model_label(model), "Filters": str(filters), "Depth": depth, **cost_texts(group)}
+            for (model, filters, depth), group in groups
+        ]
+        rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
+        shown = pd.DataFrame(rows)
+        text = (
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job, its start "
+            "included, perhaps beside others; images/s and TFLOP/s: of its loop alone (floating point operations of "
+            "training, forward and backward, of convolutions and dense layers, in millions of millions a second); all "
+            "three are means over the cells; hours: wall time of the jobs train, encode, fit_prior, sample and score, "
+            "all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: the highest, in "
+            "training, of the GPU or else of the process; energy: of the device in training. No sum where a part of it "
+            "is not known."
+        )
+        yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
+
+
+def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
+    """The cost of some cells together, for people."""
+    values = {
+        "Training, s": cells["train_seconds"].mean(skipna=False),
+        "Hours": known_sum(cells["job_seconds"]) / 3600,
+        "GPU hours": known_sum(cells.loc[~on_cpu(cells), "gpu_seconds"]) / 3600,
+        "Images/s": cells["images_per_second"].mean(),
+        "TFLOP/s": cells["tflop_per_second"].mean(),
+        "Peak memory, GiB": cells["peak_memory_bytes"].max() / 2**30,
+        "Energy, kWh": known_sum(cells["energy_joules"]) / 3.6e6,
+    }
+    precision = ", ".join(sorted(cells["precision"].unique()))
+    numbers = {name: number_text(value) for name, value in values.items()}
+    return {"Cells": str(len(cells)), "Precision": precision, **numbers}
+
+
+def number_text(value: float) -> str:
+    return NO_VALUE if pd.isna(value) else significant(value, 3)
+
+
+def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
+    """The latent statistics for people, a section a dataset and a row a cell.
+
+    ``statistics`` has the cell's keys, status ("ok" or "diverged") and the columns ``LATENT_COLUMNS`` (NaN where the
+    cell diverged).
+    """
+    explained = [f"{header}: {meaning}." for header, meaning in LATENT_COLUMNS.values()]
+    for dataset, cells in statistics.groupby("dataset"):
+        cells = cells.sort_values(CELL, key=lambda keys: keys.map(model_order) if keys.name == "model" else keys)
+        rows = {
+            "Model": cells["model"].map(model_label),
+            "Filters": cells["filters"].astype(str),
+            "Depth": cells["depth"],
+            "Latent units": cells["latent"].astype(str),
+            "Seed": cells["seed"].astype(str),
+        }
+        for name, (header, _) in LATENT_COLUMNS.items():
+            rows[header] = [
+                statistic_text(value, status, whole=name in ("codes", "rank"))
+                for value, status in zip(cells[name], cells["status"], strict=True)
+            ]
+        yield Section(dataset_label(dataset), "\n".join(explained), pd.DataFrame(rows))
+
+
+def statistic_text(value: float, status: str, whole: bool) -> str:
+    """Counts as they are, anything else with four significant digits."""
+    if status == DIVERGED:
+        return DIVERGED
+    return NO_VALUE if pd.isna(value) else str(int(value)) if whole else significant(value)

@@ -1,0 +1,164 @@
+"""The tables of scores for people: the texts of ``evidence.score_tables``, a section a dataset and extractor."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from autoencoders.evidence.labels import COMPARISONS, comparison_label, dataset_label, model_label
+from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
+from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
+
+EMPTY = "No cell belongs in this table: it shows depth 1, and Table 2 each dataset's comparison_latent alone."
+# The columns that say which section a row is in, and those that are folded into others.
+NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
+FOLDED = ("_sd", "_published", "_difference", "_confidence")
+HEADERS = {"latent": "Latent units", **COMPARISONS}
+
+
+def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``evidence.score_tables.table2``, which was made of ``scores``."""
+    legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest mean of ours for each width."
+    return score_sections(table, scores, lowest(table), legend)
+
+
+def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+    """``table`` of ``evidence.score_tables.table3``, which was made of ``scores``."""
+    legend = (
+        "Depth 1 only. Of the latent sizes that ran, the one with the lowest mean, chosen by the score in the first "
+        "column, which alone has ± where there are seeds. Bold: the best model for each width and prior."
+    )
+    return score_sections(table, scores, lowest_of_table3(table), legend)
+
+
+def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
+    """All scores, ``merge_published`` included: a row a cell and a column a comparison, each measure in its sections."""
+    for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
+        table = by_cell(of_measure(scores, measure))
+        yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)
+
+
+def score_sections(
+    table: pd.DataFrame, scores: pd.DataFrame, bold: pd.DataFrame, legend: str = "", measure: str = "frechet"
+) -> Iterator[Section]:
+    """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks and what the rows are."""
+    if table.empty:
+        yield Section("No rows", EMPTY, pd.DataFrame())
+    for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
+        shown = (
+            (scores["dataset"] == dataset)
+            & (scores["extractor"] == extractor)
+            & scores["comparison"].isin(rows.columns)
+        )
+        compared = scores[shown]
+        texts = [
+            introduction(rows, extractor, measure),
+            what_was_compared(compared),
+            legend,
+            explanation_of_published(rows),
+        ]
+        text = " ".join(filter(None, texts))
+        heading = f"{dataset_label(dataset)}, {extractor}" + f", {measure}" * (measure != "frechet")
+        yield Section(heading, text, row_texts(rows, bold.loc[rows.index], extractor))
+
+
+def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
+    """What the numbers are."""
+    what = "FID (pytorch-fid's Inception); lower is better"
+    if measure != "frechet":
+        what = f"The measure {measure} in {extractor} features"
+    elif extractor != "inception":
+        what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"
+    against = ""
+    if "train_recon_vs_train" in rows:
+        label = comparison_label("train_recon_vs_train")
+        against = f" {label} is against the training images, every other column against the test images."
+    spread = rows.filter(regex="_sd$").notna().any(axis=None)
+    means = " Means over the seeds, ± their standard deviation (of a sample)." if spread else ""
+    midpoints = f" {comparison_label('interpolation')}: decoded from halfway between the codes of two test images."
+    return f"{what}.{means}{against}{midpoints if 'interpolation' in rows else ''}"
+
+
+def what_was_compared(scores: pd.DataFrame) -> str:
+    """How many images, on which a Fréchet distance depends, and how good the classifier is whose features they have."""
+    finished = scores[scores["status"] == "ok"]
+    if finished.empty:
+        return ""
+    comparisons = finished.groupby("comparison", sort=False)[["images", "reference_images"]].agg(number_range)
+    numbers = comparisons.groupby(["images", "reference_images"], sort=False).groups
+    counts = [
+        (", ".join(map(comparison_label, names)), f"{images} images with {references}")
+        for (images, references), names in numbers.items()
+    ]
+    several = len(counts) > 1
+    text = (
+        "; ".join(f"{names}: {count}" if several else f"Every score compares {count}" for names, count in counts) + "."
+    )
+    accuracy, chance = finished[["extractor_accuracy", "extractor_chance"]].min()
+    if pd.isna(accuracy):
+        return text
+    text += f" The classifier is right on {accuracy:.1%} of the test images "
+    text += f"(always naming the commonest class: {chance:.1%})."
+    return text if not accuracy <= chance else f"{text} That is no better than guessing: these distances rank nothing."
+
+
+def number_range(numbers: pd.Series) -> str:
+    """10,000, or 500 to 10,000."""
+    return " to ".join(f"{number:,}" for number in sorted({numbers.min(), numbers.max()}))
+
+
+def explanation_of_published(rows: pd.DataFrame) -> str:
+    if not rows.filter(regex="_published$").notna().any(axis=None):
+        return ""
+    what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
+    return f'Columns "paper": the {what}; with a ? where it is doubtful, and (ours minus it).'
+
+
+def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:
+    """The rows as texts under headers for people, published values in columns of their own beside ours."""
+    headers = {**HEADERS, "frechet_distance": "FID" if extractor == "inception" else "FD"}
+    shown = {}
+    for name in rows.columns.drop(NOT_SHOWN, errors="ignore"):
+        if name.endswith(FOLDED) or (name == "status" and (rows[name] == "ok").all()):
+            continue
+        # A prior of the user's own keeps its name as it is.
+        header = headers.get(name, name if pd.api.types.is_float_dtype(rows[name]) else name.capitalize())
+        texts = column_texts(rows, name)
+        shown[header] = [f"**{text}**" if mark else text for text, mark in zip(texts, bold[name], strict=True)]
+        if f"{name}_published" in rows and rows[f"{name}_published"].notna().any():
+            shown[f"{header}, paper"] = [published_text(row, name) for row in rows.to_dict("records")]
+    return pd.DataFrame(shown)
+
+
+def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
+    if name == "model":
+        cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
+        return [model_label(model) + " (cited)" * mark for model, mark in zip(rows[name], cited, strict=True)]
+    if name == "prior":
+        return [comparison_label(prior) for prior in rows[name]]
+    if pd.api.types.is_float_dtype(rows[name]):
+        spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
+        return [value_text(*value) for value in zip(rows[name], rows["status"], spread, strict=True)]
+    return rows[name].astype("string").fillna(NO_VALUE).tolist()
+
+
+def value_text(value: float, status: str, spread: float) -> str:
+    """82.49, or 82.49 ± 1.23 where there are several seeds."""
+    if pd.isna(value):
+        return DIVERGED if status == DIVERGED else NO_VALUE
+    text = significant(value)
+    decimals = len(text.partition(".")[2])
+    return text if pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
+
+
+def published_text(row: Mapping, name: str) -> str:
+    """What the paper has for that value: 82.49 (+1.23), 98.00? (-0.40) where it is doubtful, 80.80 without ours."""
+    value = row[f"{name}_published"]
+    if pd.isna(value):
+        return NO_VALUE
+    if name == "latent":
+        return str(value)
+    # The paper prints two decimals at most: a third would claim more than it does.
+    text = min(significant(value), f"{value:.2f}", key=len)
+    doubt = "?" * (row[f"{name}_confidence"] != "high")
+    difference = row[f"{name}_difference"]
+    return f"{text}{doubt}" + ("" if pd.isna(difference) else f" ({difference:+.2f})")

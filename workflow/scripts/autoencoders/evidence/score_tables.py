@@ -1,0 +1,222 @@
+"""The tables of scores: all of them in one, Table 2 and Table 3 of the paper.
+
+Scores are one long table, a row a cell, extractor, comparison and measure: dataset, model, filters, depth, latent, seed,
+setting ("paper" or "own", see ``published.setting``), extractor, extractor_accuracy, extractor_chance, comparison,
+measure, value and error (NaN unless status is "ok"), images, reference_images, status ("ok" or "diverged"), and after
+``merge_published`` published, difference, published_source and published_confidence. Tables, figures and claims are of
+the measure "frechet".
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from autoencoders.config.cells import CELL_KEYS, NOT_PRIORS
+from autoencoders.evidence.labels import comparison_order, model_order
+from autoencoders.evidence.published import CITED, comparable, with_setting
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import read_json, read_parquet
+
+CELL = list(CELL_KEYS)
+GROUP = ["dataset", "setting", "extractor", "filters"]
+# It is in the table of all scores; the paper's tables have nothing of the kind.
+NOT_IN_PAPER = "interpolation"
+
+
+def read_scores(path: str | Path, priors: Mapping[str, Mapping]) -> pd.DataFrame:
+    """The scores in a cell's folder, with its setting by the cell.json there; ``priors`` are the config's."""
+    scores = read_parquet(path)
+    if "measure" not in scores:
+        raise UserError(
+            f"{path} has the columns of version 0.9, which scores have no longer. Have all scores made again by your "
+            "command with --forcerun score: nothing is trained, encoded or fitted for it."
+        )
+    return with_setting(scores, read_json(Path(path).parents[1] / "cell.json"), priors)
+
+
+def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all cells' score tables in one long table, sorted."""
+    scores = pd.concat(frames, ignore_index=True).astype({"depth": str})
+    return scores.sort_values(
+        [*CELL, "extractor", "comparison", "measure"],
+        key=lambda column: column.map(comparison_order) if column.name == "comparison" else column,
+        ignore_index=True,
+    )
+
+
+def of_measure(scores: pd.DataFrame, measure: str = "frechet") -> pd.DataFrame:
+    return scores[scores["measure"] == measure]
+
+
+def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Mapping[str, int]) -> pd.DataFrame:
+    """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, means over seeds.
+
+    One row a dataset, extractor, filters and model, with columns latent, source ("ours" or "cited"), a column a
+    comparison, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"), and with several seeds
+    <comparison>_sd. Where any row is ``comparable`` with the paper: <comparison>_published, <comparison>_difference (ours minus it)
+    and <comparison>_confidence too, and the rows that the paper cites.
+    """
+    scores = of_measure(scores)
+    at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
+    chosen = at_comparison & (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
+    table = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
+    table.insert(table.columns.get_loc("latent") + 1, "source", "ours")
+    cited = cited_rows(table, published)
+    # Int64: a cited row has no number of seeds. An empty table would change the types of the others' columns.
+    table = pd.concat([table.astype({"seeds": "Int64"}), cited], ignore_index=True) if len(cited) else table
+    return sort_table(table)
+
+
+def by_comparison(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """One row for each value of the columns ``index``, one column a comparison: the mean over the seeds that are "ok".
+
+    Then seeds and status; where any row has several of these seeds, <comparison>_sd, the standard deviation over them (of a
+    sample, with n - 1); where any row is ``comparable``, <comparison>_published, <comparison>_difference (that mean minus the
+    published value) and <comparison>_confidence.
+    """
+    if scores.empty:
+        return pd.DataFrame(columns=[*index, "seeds", "status"])
+    ok = scores["status"] == "ok"
+    scores = scores.assign(value=scores["value"].where(ok), finished=scores["seed"].where(ok))
+    cells = scores.groupby([*index, "comparison"])
+    names = sorted(scores["comparison"].unique(), key=comparison_order)
+    means = cells["value"].mean().unstack("comparison")[names]
+    seeds = scores.groupby(index)["finished"].nunique().rename("seeds")
+    status = ok.groupby([scores[name] for name in index]).agg(describe_status).rename("status")
+    parts = [means, seeds, status]
+    if seeds.max() > 1:
+        parts.append(cells["value"].std().unstack("comparison")[names].add_suffix("_sd"))
+    if comparable(scores).any():
+        published = cells["published"].first().unstack("comparison")[names]
+        confidence = cells["published_confidence"].first().unstack("comparison")[names]
+        parts += [published.add_suffix("_published"), (means - published).add_suffix("_difference")]
+        parts.append(confidence.add_suffix("_confidence"))
+    return pd.concat(parts, axis=1).rename_axis(columns=None).reset_index()
+
+
+def describe_status(ok: pd.Series) -> str:
+    return "ok" if ok.all() else "partly diverged" if ok.any() else "diverged"
+
+
+def comparison_columns(table: pd.DataFrame) -> list[str]:
+    """The comparisons of a table of ``by_comparison``: the columns between those that identify a row and seeds."""
+    identity = {*CELL, "setting", "extractor", "source"}
+    columns = list(table.columns[: table.columns.get_loc("seeds")])
+    return [name for name in columns if name not in identity]
+
+
+def cited_rows(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The results of others that the paper's Table 2 repeats, for those datasets of ``table`` that are comparable.
+
+    Their values stand in the columns <comparison>_published: none of them is ours.
+    """
+    comparisons = comparison_columns(table)
+    datasets = table.loc[comparable(table), "dataset"].unique()
+    rows = published[
+        published["model"].isin(CITED)
+        & (published["source"] == "Table 2")
+        & published["dataset"].isin(datasets)
+        & published["comparison"].isin(comparisons)
+    ]
+    if rows.empty:
+        return pd.DataFrame()
+    values = rows.set_index(["dataset", "filters", "model", "latent", "comparison"])[["fid", "confidence"]].unstack()
+    kinds = {"fid": "published", "confidence": "confidence"}
+    values.columns = [f"{comparison}_{kinds[kind]}" for kind, comparison in values.columns]
+    return values.reset_index().assign(
+        setting="paper",
+        extractor="inception",
+        source="cited",
+        seeds=pd.array([pd.NA] * len(values), "Int64"),
+        status="ok",
+    )
+
+
+def sort_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by dataset, extractor and filters, ours before cited, then the models in the paper's order."""
+    order = [name for name in (*GROUP, "source", "model", "prior") if name in table]
+    keys = {
+        # "ours" sorts after "cited"
+        "source": lambda column: column != "ours",
+        "model": lambda column: column.map(model_order),
+        "prior": lambda column: column.map(comparison_order),
+    }
+    return table.sort_values(
+        order, key=lambda column: keys.get(column.name, lambda same: same)(column), ignore_index=True
+    )
+
+
+def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Table 3 of the paper: the best latent size of every width, model and prior at depth 1, found in our grid.
+
+    One row a dataset, extractor, filters, model and prior: latent (Int64) with the lowest mean over the seeds that
+    are "ok" (the smaller one of equals), that frechet_distance, every comparison at the same latent, seeds there, status,
+    "diverged" where no cell has a value, and with several seeds frechet_distance_sd. Where any row is ``comparable``
+    with the paper: frechet_distance_published, the lowest value in the paper's Table 3, frechet_distance_difference
+    (ours minus it), frechet_distance_confidence and latent_published.
+    """
+    scores = of_measure(scores)
+    chosen = (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
+    cells = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
+    comparisons, rows = comparison_columns(cells), []
+    for prior in comparisons:
+        if prior in NOT_PRIORS:
+            continue
+        for key, group in cells.groupby([*GROUP, "model"]):
+            row = dict(zip([*GROUP, "model"], key, strict=True)) | {"prior": prior}
+            finite = group[group[prior].notna()].sort_values([prior, "latent"])
+            if finite.empty:
+                rows.append(row | {"seeds": 0, "status": "diverged"})
+                continue
+            best = finite.iloc[0]
+            value = {"latent": best["latent"], "frechet_distance": best[prior], **best[comparisons]}
+            spread = {"frechet_distance_sd": best[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
+            rows.append(row | value | {"seeds": best["seeds"], "status": "ok"} | spread)
+    columns = [*GROUP, "model", "prior", "latent", "frechet_distance", *comparisons, "seeds", "status"]
+    columns += ["frechet_distance_sd"] * any("frechet_distance_sd" in row for row in rows)
+    floats = dict.fromkeys(["frechet_distance", *comparisons], "float64")
+    table = pd.DataFrame(rows, columns=columns).astype({"latent": "Int64", **floats})
+    if comparable(table).any():
+        table = add_published_best(table, published)
+    return sort_table(table)
+
+
+def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """``table`` of ``table3`` with the lowest value that the paper's Table 3 has for the same row."""
+    keys = ["dataset", "filters", "model", "prior"]
+    best = published[published["source"] == "Table 3"].rename(columns={"comparison": "prior"})
+    best = best.sort_values(["fid", "latent"]).drop_duplicates(keys)[[*keys, "latent", "fid", "confidence"]]
+    merged = table.merge(best, on=keys, how="left", suffixes=("", "_published"))
+    merged.loc[~comparable(merged), ["latent_published", "fid", "confidence"]] = None
+    return table.assign(
+        frechet_distance_published=merged["fid"],
+        frechet_distance_difference=merged["frechet_distance"] - merged["fid"],
+        frechet_distance_confidence=merged["confidence"],
+        latent_published=merged["latent_published"].astype("Int64"),
+    )
+
+
+def lowest(table: pd.DataFrame, columns: list[str] | None = None, within: list[str] = GROUP) -> pd.DataFrame:
+    """A mask of the table's shape: the lowest value of each of ``columns`` among the rows that agree in ``within``.
+
+    By default for Table 2: every comparison, for each dataset, extractor and width. Rows that the paper cites have no
+    value of ours, so none of them is marked.
+    """
+    columns = comparison_columns(table) if columns is None else columns
+    mask = pd.DataFrame(False, index=table.index, columns=table.columns)
+    for column in columns:
+        values = pd.to_numeric(table[column])
+        mask[column] = values.notna() & (values == values.groupby([table[name] for name in within]).transform("min"))
+    return mask
+
+
+def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:
+    """The mask of ``lowest`` for Table 3: the best model for each width and prior."""
+    return lowest(table, ["frechet_distance"], [*GROUP, "prior"])
+
+
+def by_cell(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of one measure for people: a row a cell and a column a comparison."""
+    index = ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"]
+    return by_comparison(scores, index).drop(columns="seeds")

@@ -1,0 +1,75 @@
+"""Figures of images: reconstructions and samples.
+
+Apart from `figures.paper_figures`: a change of those must not draw every cell's images again.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+
+from autoencoders.data.pictures import tile
+from autoencoders.evidence.labels import comparison_label, comparison_order
+from autoencoders.figures.style import DPI, STYLE
+
+
+def text_width(text: str) -> int:
+    """Pixels that a text in the figures' font takes."""
+    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
+    return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
+
+
+@matplotlib.rc_context(STYLE)
+def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) -> Figure:
+    """Pictures (uint8 H×W×3) one below the other, each with its label at the left; a text stands in for none.
+
+    ``gaps`` are the pixels of white below each but the last. Saved at DPI, a pixel of a picture is one of the file.
+    """
+    edge, text_height = 12, 60
+    margin = 2 * edge + max(text_width(label) for label, _ in rows)
+    heights = [text_height if isinstance(picture, str) else len(picture) for _, picture in rows]
+    widths = [text_width(picture) if isinstance(picture, str) else picture.shape[1] for _, picture in rows]
+    width, height = margin + max(widths) + edge, 2 * edge + sum(heights) + sum(gaps)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    top = edge
+    for (label, picture), tall, wide, gap in zip(rows, heights, widths, [*gaps, 0], strict=True):
+        middle = 1 - (top + tall / 2) / height
+        figure.text((margin - edge) / width, middle, label, ha="right", va="center")
+        if isinstance(picture, str):
+            figure.text(margin / width, middle, picture, ha="left", va="center", style="italic")
+        else:
+            box = (margin / width, 1 - (top + tall) / height, wide / width, tall / height)
+            axes = figure.add_axes(box)
+            axes.imshow(picture, interpolation="none", aspect="auto")
+            axes.set_axis_off()
+        top += tall + gap
+    return figure
+
+
+def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int) -> Figure:
+    """Originals, uint8 (n, 3, S, S), each above its reconstruction (of the same shape; n = 0 where the cell
+    diverged), ``per_row`` pairs in a row.
+    """
+    if len(reconstructions) == 0:
+        return strips([("reconstruction", "diverged: no reconstructions")], [])
+    rows = []
+    for start in range(0, len(reconstructions), per_row):
+        chosen = slice(start, start + per_row)
+        rows.append(("original", tile(originals[chosen], per_row)))
+        rows.append(("reconstruction", tile(reconstructions[chosen], per_row)))
+    return strips(rows, [2, 24] * (len(rows) // 2 - 1) + [2])
+
+
+def sample_grid(images: Mapping[str, np.ndarray], columns: int) -> Figure:
+    """A block of samples for every prior: ``images`` maps its name to uint8 (n, 3, S, S), n = 0 where the cell
+    diverged.
+    """
+    rows = []
+    for prior in sorted(images, key=comparison_order):
+        samples = images[prior]
+        rows.append((comparison_label(prior), tile(samples, columns) if len(samples) else "diverged: no samples"))
+    return strips(rows, [24] * (len(rows) - 1))

@@ -1,0 +1,66 @@
+"""All figures on one page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from autoencoders.figures.style import DPI, STYLE
+
+# Inches: A4, portrait.
+WIDTH, HEIGHT = 8.27, 11.69
+MARGIN, GAP, TITLE = 0.4, 0.15, 0.22
+
+
+@matplotlib.rc_context(STYLE)
+def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
+    """An A4 page with all pictures (title to the path of a PNG), in their order.
+
+    All are reduced alike, so that their texts stay as large as one another; none is enlarged beyond the size that
+    ``figures.style.save`` gave it.
+    """
+    images = {title: np.asarray(Image.open(path).convert("RGB")) for title, path in pictures.items()}
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    boxes = layout([image.shape[1::-1] for image in images.values()])
+    for (title, image), (left, top, width, height) in zip(images.items(), boxes, strict=True):
+        axes = figure.add_axes((left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT))
+        axes.imshow(image, aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(title, loc="left", pad=3, weight="bold", fontsize=STYLE["font.size"])
+    return figure
+
+
+def layout(sizes: Sequence[tuple[int, int]]) -> list[tuple[float, float, float, float]]:
+    """Where pictures of those sizes (width, height in pixels) go: (left, top, width, height) in inches.
+
+    The largest scale at which they fit in rows, by steps of a hundredth; from the left and the top of the page.
+    """
+    across, down = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
+    sizes = np.array(sizes, float).reshape(-1, 2) / DPI
+    for scale in np.geomspace(1, 1e-3, 700):
+        rows = list(wrap(sizes * scale, across))
+        heights = [TITLE + row[:, 1].max() for row in rows]
+        widths = [row[:, 0].sum() + GAP * (len(row) - 1) for row in rows]
+        if max(widths, default=0) <= across and sum(heights) + GAP * (len(rows) - 1) <= down:
+            break
+    boxes, top = [], MARGIN
+    for row, row_height in zip(rows, heights, strict=True):
+        left = MARGIN
+        for width, height in row:
+            boxes.append((left, top + TITLE, width, height))
+            left += width + GAP
+        top += row_height + GAP
+    return boxes
+
+
+def wrap(sizes: np.ndarray, across: float) -> Iterator[np.ndarray]:
+    """Rows of sizes (n, 2) no wider than ``across``, each with as many as fit; a single one may be wider."""
+    start = 0
+    for end in range(1, len(sizes) + 1):
+        row = sizes[start : end + 1]
+        if end == len(sizes) or row[:, 0].sum() + GAP * (len(row) - 1) > across:
+            yield sizes[start:end]
+            start = end

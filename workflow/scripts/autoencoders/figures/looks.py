@@ -1,0 +1,185 @@
+"""What a colour, a marker and a line style mean in a figure, and the legend that says so."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from autoencoders.evidence.labels import comparison_label, comparison_order, model_label, model_order
+
+BLACK, RED, GREEN, BLUE, ORANGE, PURPLE = "#000000", "#d62728", "#43b649", "#1030b0", "#ff9f1c", "#9b30c8"
+GREY = "0.35"
+# Colours with markers, and line styles with glyphs, for what the paper has no look for. Their numbers have no common
+# divisor, so that no pair comes twice.
+OTHER_COLOURS = ("#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
+OTHER_MARKERS = "vp<*>hP"
+OTHER_LOOKS = tuple(zip(OTHER_COLOURS * 7, OTHER_MARKERS * 5, strict=True))
+OTHER_LINES = tuple(
+    zip(("--", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3))) * 5, ("_", "|", "+", "2", "x") * 4, strict=True)
+)
+# The paper's colours, in shades that are told apart in grey too (luminance 0, 0.35, 0.55, 0.2).
+WIDTHS = {32: (BLACK, "o"), 64: (RED, "s"), 128: (GREEN, "^"), 256: (BLUE, "D")}
+NAMES = {
+    "model": model_label,
+    "filters": "{} filters".format,
+    "depth": "depth {}".format,
+    "comparison": comparison_label,
+}
+
+
+class Encoding(NamedTuple):
+    """How columns decide one look: a colour and a marker, or a line style and the glyph inside the marker (or None).
+
+    ``choose`` maps keys, tuples of those columns' values in ``key_order``, to their looks in the legend's order. The
+    glyph tells line styles apart where there is one latent size only, and on points without a line.
+    """
+
+    heading: str
+    columns: tuple[str, ...]
+    choose: Callable[[list[tuple]], dict[tuple, tuple]]
+
+
+class Channel(NamedTuple):
+    """An ``Encoding`` for the rows of one figure: the look and the name of every key."""
+
+    heading: str
+    columns: tuple[str, ...]
+    looks: dict[tuple, tuple]
+    names: dict[tuple, str]
+
+
+def channel(encoding: Encoding, rows: pd.DataFrame) -> Channel:
+    """The looks and names that the keys in the columns of ``rows`` have."""
+    keys = set(rows[list(encoding.columns)].itertuples(index=False, name=None))
+    looks = encoding.choose(sorted(keys, key=lambda key: key_order(encoding.columns, key)))
+    named = [column for column in encoding.columns if len(encoding.columns) == 1 or not is_constant(rows, column)]
+    names = {key: key_name(encoding.columns, key, named) for key in looks}
+    return Channel(encoding.heading, encoding.columns, looks, names)
+
+
+def is_constant(rows: pd.DataFrame, column: str) -> bool:
+    """Whether the legend may say this once for all lines: they have one width, or depth 1."""
+    values = set(rows[column])
+    return len(values) == 1 and (column == "filters" or (column == "depth" and values == {"1"}))
+
+
+def key_name(columns: Sequence[str], key: tuple, named: Sequence[str]) -> str:
+    """(dae, 128, 2) as "DAE, 128 filters, depth 2", less the columns that are not ``named``."""
+    if len(columns) == 1 and columns[0] in ("filters", "depth"):
+        return str(key[0])
+    return ", ".join(NAMES[column](value) for column, value in zip(columns, key, strict=True) if column in named)
+
+
+def depth_order(depth: str) -> tuple:
+    """Sort key: the convolutions of four encoder stages, so that 3321 (9) stands between 2 (8) and 3 (12)."""
+    return (sum(map(int, depth)) if len(depth) > 1 else 4 * int(depth)), depth
+
+
+def key_order(columns: Sequence[str], key: tuple) -> tuple:
+    order = {"model": model_order, "filters": int, "depth": depth_order, "comparison": comparison_order}
+    return tuple(order[column](value) for column, value in zip(columns, key, strict=True))
+
+
+def known_or_other(known: Mapping[tuple, tuple], others: Sequence[tuple]) -> Callable[[list[tuple]], dict]:
+    """For ``Encoding.choose``: the look of ``known`` for a key or for its first values, else the next of ``others``.
+
+    A look goes to one key only, the first: two VAE baselines of different widths must not look the same.
+    """
+
+    def choose(keys: Iterable[tuple]) -> dict[tuple, tuple]:
+        chosen, rest = {}, cycle([look for look in others if look not in known.values()])
+        for key in keys:
+            beginnings = [key[:length] for length in range(len(key), 0, -1)]
+            look = next((known[beginning] for beginning in beginnings if beginning in known), None)
+            chosen[key] = next(rest) if look is None or look in chosen.values() else look
+        return chosen
+
+    return choose
+
+
+def ordered_looks(count: int) -> list[tuple]:
+    """Colours that pale steadily, in grey too, each with a marker."""
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.1, 0.8, max(count, 2)))[:count]
+    return list(zip(map(tuple, colours), cycle(OTHER_MARKERS), strict=False))
+
+
+def width_looks(keys: Iterable[tuple[int]]) -> dict[tuple[int], tuple]:
+    """Colour and marker of every width: the paper's, or an ordered colour map's for widths that it has not."""
+    keys = list(keys)
+    others = [key for key in keys if key[0] not in WIDTHS]
+    chosen = dict(zip(others, ordered_looks(len(others)), strict=True))
+    return {key: chosen.get(key) or WIDTHS[key[0]] for key in keys}
+
+
+def marker_size(marker: str) -> float:
+    """In points; a triangle looks smaller than other markers of its size."""
+    return 6.0 if marker in "^v<>*" else 5.0
+
+
+def symbol(marker: str, **options) -> Line2D:
+    """A marker for the legend, without a line."""
+    return Line2D([], [], linestyle="none", marker=marker, **options)
+
+
+def heading(text: str) -> tuple[Line2D, str]:
+    words = text.replace(" ", r"\ ")
+    return symbol("none"), rf"$\bf{{{words}}}$"
+
+
+def colour_entries(colours: Channel) -> list[tuple]:
+    """Entries of the legend (handle, text): a marker a key."""
+    entries = [heading(colours.heading)]
+    for key, (colour, marker) in colours.looks.items():
+        handle = symbol(marker, markersize=marker_size(marker), color=colour, markeredgewidth=0)
+        entries.append((handle, colours.names[key]))
+    return entries
+
+
+def line_entries(lines: Channel) -> list[tuple]:
+    """Entries of the legend: a grey line a key, with the glyph in its marker; none for ``only_depth_1``."""
+    if only_depth_1(lines):
+        return []
+    entries = [heading(lines.heading)]
+    for key, (style, glyph) in lines.looks.items():
+        line = Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, marker="o", markersize=5, markeredgewidth=0)
+        inner = symbol(glyph or "none", markersize=2.6, color="white", markeredgewidth=0.5)
+        entries.append(((line, inner), lines.names[key]))
+    return entries
+
+
+def only_depth_1(lines: Channel) -> bool:
+    """Whether all lines have the style of depth 1, which ``constant_entries`` says shorter."""
+    return lines.columns == ("depth",) and set(lines.looks) == {("1",)}
+
+
+def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tuple]:
+    """Entries of the legend: what no name in it says since it is the same for all lines."""
+    columns = {column for each in channels if len(each.columns) > 1 or only_depth_1(each) for column in each.columns}
+    texts = [
+        NAMES[column](rows[column].iloc[0])
+        for column in ("filters", "depth")
+        if column in columns and is_constant(rows, column)
+    ]
+    return [heading("Throughout"), *[(symbol("none"), text) for text in texts]] if texts else []
+
+
+def legend_height(entries: Sequence[tuple]) -> float:
+    """Inches that ``add_legend`` takes for them."""
+    return 0.3 + 0.165 * sum(text.count("\n") + 1 for _, text in entries)
+
+
+def add_legend(figure: Figure, entries: Sequence[tuple]) -> None:
+    """Every encoding of a figure in one column right of its panels: headings, and their values below them."""
+    figure.legend(
+        *zip(*entries, strict=True),
+        loc="outside right upper",
+        frameon=False,
+        handlelength=2.2,
+        labelspacing=0.35,
+        alignment="left",
+    )

@@ -1,0 +1,117 @@
+"""The figures of scores against the latent size: Figures 1 to 5 of the paper, and one for its text on noise.
+
+Each takes a table of ``evidence.score_tables.collect_scores`` with the cells of one experiment, the extractor whose
+distances to draw, and the paper's values (``read_published``). For what they share, such as seeds, gaps and published
+values, see ``figures.score_curves.draw_scores``.
+"""
+
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from autoencoders.config.cells import NOT_PRIORS
+from autoencoders.evidence.labels import comparison_order
+from autoencoders.figures.looks import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    OTHER_LINES,
+    OTHER_LOOKS,
+    PURPLE,
+    RED,
+    WIDTHS,
+    Encoding,
+    known_or_other,
+    ordered_looks,
+    width_looks,
+)
+from autoencoders.figures.score_curves import draw_scores
+
+# Two depths that the paper never has at the same width share a line style, as there, and differ in the glyph.
+DEPTH_LINES = {("1",): ("-", None), ("2",): ("--", "_"), ("3",): (":", "."), ("3321",): (":", "+")}
+DEPTH = Encoding("Depth", ("depth",), known_or_other(DEPTH_LINES, OTHER_LINES))
+
+
+def prior_lines(**known: tuple) -> Encoding:
+    return Encoding(
+        "Prior", ("comparison",), known_or_other({(name,): look for name, look in known.items()}, OTHER_LINES)
+    )
+
+
+def fitted_priors(scores: pd.DataFrame) -> list[str]:
+    """MVG, GMM and a user's own: all but N(0,I), which is far off for most models."""
+    return sorted(({*scores["comparison"]} | {"mvg", "gmm"}) - {*NOT_PRIORS, "standard_normal"}, key=comparison_order)
+
+
+def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
+    """Figure 1: width. Panels MVG and GMM; VAE solid, DAE dotted; crosses for the results that the paper cites.
+
+    It serves any other experiment too: whatever its models and depths, none shares a line.
+    """
+    panels = [[prior] for prior in fitted_priors(scores)]
+    widths = Encoding("Filters", ("filters",), width_looks)
+    lines = {("vae", "1"): ("-", None), ("dae", "1"): (":", ".")}
+    models = Encoding("Model", ("model", "depth"), known_or_other(lines, OTHER_LINES))
+    return draw_scores(scores, extractor, published, panels, widths, models, cited=True)
+
+
+def figure2_5(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
+    """Figures 2 and 5, printed twice by the paper: depth. Panels MVG and GMM; the VAE baseline black."""
+    panels = [[prior] for prior in fitted_priors(scores)]
+    looks = {("vae",): (BLACK, "o"), **{("dae", filters): WIDTHS[filters] for filters in (64, 128, 256)}}
+    models = Encoding("Model", ("model", "filters"), known_or_other(looks, OTHER_LOOKS))
+    return draw_scores(scores, extractor, published, panels, models, DEPTH)
+
+
+def figure3(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
+    """Figure 3: the latent layer frozen at its initial weights. MVG solid, GMM dotted."""
+    looks = {
+        ("dae", "1"): (GREEN, "^"),
+        ("dae", "2"): (BLUE, "D"),
+        ("dae-frozen", "1"): (PURPLE, "s"),
+        ("dae-frozen", "2"): (ORANGE, "o"),
+    }
+    models = Encoding("Model", ("model", "depth", "filters"), known_or_other(looks, OTHER_LOOKS))
+    priors = prior_lines(mvg=("-", None), gmm=(":", "."))
+    return draw_scores(scores, extractor, published, [fitted_priors(scores)], models, priors)
+
+
+def figure4(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
+    """Figure 4: normalisation of the code. MVG solid, GMM dashed, N(0,I) dotted.
+
+    In the paper N(0,I) of a plain DAE is several times the rest: a logarithmic axis still leaves the others apart then.
+    """
+    looks = {
+        ("dae",): (RED, "s"),
+        ("vae",): (ORANGE, "o"),
+        ("dae-bn",): (GREEN, "^"),
+        ("dae-sn",): (BLUE, "D"),
+        ("dae-ln",): (BLACK, "v"),
+    }
+    models = Encoding("Model", ("model", "filters", "depth"), known_or_other(looks, OTHER_LOOKS))
+    priors = prior_lines(mvg=("-", None), gmm=("--", "_"), standard_normal=(":", "."))
+    panel = ["standard_normal", *fitted_priors(scores)]
+    return draw_scores(scores, extractor, published, [panel], models, priors, log=True)
+
+
+def noise(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
+    """Noise on the decoder's input (section 4): panels Test R, MVG and GMM; the paler, the more noise; VAE black."""
+    panels = [["test_recon"], *([prior] for prior in fitted_priors(scores))]
+    models = Encoding("Model", ("model", "filters"), noise_looks)
+    return draw_scores(scores, extractor, published, panels, models, DEPTH)
+
+
+def noise_looks(keys: Iterable[tuple]) -> dict[tuple, tuple]:
+    """For models by name and filters: colours in the order of the noise that a name says; a VAE's is black."""
+    noise_of = {
+        key: float(match[1] or 0) for key in keys if (match := re.fullmatch(r"dae(?:-noise(\d+(?:\.\d+)?))?", key[0]))
+    }
+    noisy = sorted(noise_of, key=noise_of.get)
+    known = dict(zip(noisy, ordered_looks(len(noisy)), strict=True)) | {("vae",): (BLACK, "o")}
+    return known_or_other(known, OTHER_LOOKS)([*noisy, *(key for key in keys if key not in noise_of)])
+
+
+FIGURES = {"figure1": figure1, "figure2_5": figure2_5, "figure3": figure3, "figure4": figure4, "noise": noise}

@@ -1,0 +1,293 @@
+"""Scores against the latent size: the drawing that all such figures share.
+
+A figure (``figures.paper_figures``) says which columns of the scores decide the colour and marker of a line, and which
+its line style. With the dataset (a row of panels) and the comparison, all columns that tell two cells apart must have a
+part in it: else different cells would be averaged as if they were seeds.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from string import ascii_lowercase
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.markers import CARETDOWN
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from autoencoders.config.cells import CELL_KEYS
+from autoencoders.evidence.labels import comparison_label, dataset_label, distance_label, model_label
+from autoencoders.evidence.published import CITED, DATASETS, comparable
+from autoencoders.evidence.score_tables import of_measure
+from autoencoders.figures.looks import (
+    GREY,
+    Channel,
+    Encoding,
+    add_legend,
+    channel,
+    colour_entries,
+    constant_entries,
+    heading,
+    legend_height,
+    line_entries,
+    marker_size,
+    symbol,
+)
+from autoencoders.figures.style import STYLE
+
+styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
+
+# Inches. A page's width; a panel with the space around it, by how many stand in a row.
+PAGE_WIDTH = 7.4
+LEGEND_WIDTH = 1.6
+PANEL_SIZES = {1: (4.4, 4.0), 2: (2.9, 2.6)}
+MANY_PANELS = (2.0, 2.6)
+# A caret with its tip on the axis: all other triangles are markers of lines.
+DIVERGED_MARK = {"marker": CARETDOWN, "markersize": 5, "markeredgewidth": 0}
+
+
+@styled
+def draw_scores(
+    scores: pd.DataFrame,
+    extractor: str,
+    published: pd.DataFrame,
+    panels: Sequence[Sequence[str]],
+    colours: Encoding,
+    lines: Encoding,
+    cited: bool = False,
+    log: bool = False,
+) -> Figure:
+    """The score against the latent size: a row of panels a dataset, each panel with the comparisons of one of ``panels``.
+
+    ``scores`` is a table of ``evidence.score_tables.collect_scores``, of one experiment. A line is the mean over the
+    seeds that are "ok", its band their range; a latent size at which every seed diverged leaves a gap, and on the axis
+    a mark in the line's colour, since one that was not run leaves a gap too. Beside rows that are ``comparable`` with
+    the paper stand values of ``published`` (``read_published``): open markers for the paper's own of the very lines
+    drawn, and with ``cited`` crosses for those of others. ``log`` is for the score.
+    """
+    comparisons = [comparison for panel in panels for comparison in panel]
+    scores = of_measure(scores)
+    rows = scores[(scores["extractor"] == extractor) & scores["comparison"].isin(comparisons)]
+    if rows.empty:
+        return message_figure(f"no cell has a score in {extractor} features for {' or '.join(comparisons)}")
+    panels = [panel for panel in panels if rows["comparison"].isin(panel).any()]
+    points, crosses = own_points(rows, published), cited_points(rows, published)
+    crosses = crosses if cited else crosses.iloc[:0]
+    channels = channel(colours, rows), channel(lines, rows)
+    entries = [
+        *colour_entries(channels[0]),
+        *line_entries(channels[1]),
+        *constant_entries(rows, channels),
+        *seed_entries(rows),
+        *diverged_entries(rows),
+        *published_entries(points, crosses),
+    ]
+
+    datasets = ordered_datasets(rows)
+    figure, grid = panel_grid(len(datasets), len(panels), legend_height(entries))
+    letters = cycle(ascii_lowercase)
+    for axes_row, dataset in zip(grid, datasets, strict=True):
+        latents = set()
+        for axes, panel in zip(axes_row, panels, strict=True):
+            of_panel = [
+                table[(table["dataset"] == dataset) & table["comparison"].isin(panel)]
+                for table in (rows, points, crosses)
+            ]
+            draw_panel(axes, *of_panel, *channels)
+            latents |= {latent for table in of_panel for latent in table["latent"]}
+            title = [dataset_label(dataset), *map(comparison_label, panel if len(panels) > 1 else ())]
+            letter = f"({next(letters)}) " if grid.size > 1 else ""
+            axes.set_title(letter + ", ".join(title), loc="left")
+            format_score_axis(axes, log)
+        axes_row[0].set_ylabel(distance_label(extractor))
+        format_latent_axis(axes_row[0], sorted(latents), axes_width(figure, len(panels)))
+    for axes in grid[-1]:
+        axes.set_xlabel("latent units")
+    sns.despine(figure)
+    add_legend(figure, entries)
+    return figure
+
+
+def ordered_datasets(rows: pd.DataFrame) -> list[str]:
+    """The paper's datasets first, as in the paper."""
+    return sorted(rows["dataset"].unique(), key=lambda name: (name not in DATASETS, name != "cifar10", name))
+
+
+def panel_grid(rows: int, columns: int, legend: float) -> tuple[Figure, np.ndarray]:
+    """A figure with room for a legend of that height in inches, and its panels; those of a row share their axes."""
+    panel_width, panel_height = PANEL_SIZES.get(columns, MANY_PANELS)
+    width = min(PAGE_WIDTH, LEGEND_WIDTH + panel_width * columns)
+    figure = Figure(figsize=(width, max(0.3 + panel_height * rows, legend)), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, sharey="row", sharex="row")
+
+
+def axes_width(figure: Figure, columns: int) -> float:
+    """About the inches from end to end of an axis, before the layout is known."""
+    return (figure.get_figwidth() - LEGEND_WIDTH - 0.6) / columns - 0.1
+
+
+def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The paper's own values for the lines of ``rows``, where those are comparable: rows of ``published``."""
+    keys = ["dataset", "model", "filters", "depth", "comparison"]
+    lines = rows.loc[comparable(rows), keys].drop_duplicates()
+    own = published[~published["model"].isin(CITED)]
+    return own.merge(lines, on=keys).drop_duplicates([*keys, "latent"])
+
+
+def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The values of others that the paper cites, for comparisons of ``rows`` that are comparable: rows of ``published``."""
+    panels = rows.loc[comparable(rows), ["dataset", "comparison"]].drop_duplicates()
+    return published[published["model"].isin(CITED)].merge(panels, on=["dataset", "comparison"])
+
+
+def draw_panel(
+    axes: Axes, rows: pd.DataFrame, points: pd.DataFrame, crosses: pd.DataFrame, colours: Channel, lines: Channel
+) -> None:
+    diverged = {}
+    for (colour_key, line_key), line in by_line(rows, colours, lines):
+        name = f"{colours.names[colour_key]}; {lines.names[line_key]}"
+        # A group without a value stays in the index as NaN, which breaks the line there.
+        seeds = line["value"].where(line["status"] == "ok").groupby(line["latent"])
+        draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name)
+        for latent in (latent for latent, count in seeds.count().items() if not count):
+            diverged.setdefault(latent, {})[colours.looks[colour_key][0]] = None
+    for latent, of_latent in diverged.items():
+        draw_diverged(axes, latent, list(of_latent))
+    for (colour_key, line_key), values in by_line(points, colours, lines):
+        draw_points(axes, values["latent"], values["fid"], *colours.looks[colour_key], lines.looks[line_key][1])
+    if len(crosses):
+        at = crosses["latent"], crosses["fid"]
+        axes.plot(*at, linestyle="none", marker="x", markersize=5, color="black", label="cited", zorder=5)
+
+
+def by_line(rows: pd.DataFrame, colours: Channel, lines: Channel) -> Iterator[tuple[tuple[tuple, tuple], pd.DataFrame]]:
+    """The rows of each line, with its keys in both channels."""
+    split = len(colours.columns)
+    for key, line in rows.groupby([*colours.columns, *lines.columns]):
+        yield (key[:split], key[split:]), line
+
+
+def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, name: str) -> None:
+    """The means of ``seeds``, values grouped by their place on the x axis; the band of several lies behind them."""
+    mean = seeds.mean()
+    if seeds.count().max() > 1:
+        axes.fill_between(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.15, linewidth=0)
+        # A band has no width at a point without neighbours.
+        axes.vlines(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.25, linewidth=2)
+    axes.plot(
+        mean.index,
+        mean,
+        color=colour,
+        linestyle=style,
+        linewidth=1.2,
+        marker=marker,
+        markersize=marker_size(marker),
+        # A thin white edge keeps markers that overlap apart.
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        label=name,
+    )
+    if glyph:
+        axes.plot(mean.index, mean, linestyle="none", marker=glyph, markersize=2.6, color="white", markeredgewidth=0.5)
+
+
+def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
+    """A mark a colour, the first on the bottom axis and the others stacked on it, where none hides another."""
+    at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 6}
+    for place, colour in enumerate(of_latent):
+        axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
+
+
+def draw_points(axes: Axes, x: pd.Series, y: pd.Series, colour, marker: str, glyph: str | None) -> None:
+    """Open markers: values of the paper, beside our line of the same colour and marker."""
+    axes.plot(
+        x,
+        y,
+        linestyle="none",
+        marker=marker,
+        markersize=marker_size(marker) - 1,
+        markerfacecolor="white",
+        markeredgecolor=colour,
+        markeredgewidth=0.8,
+        label="published",
+        zorder=4,
+    )
+    if glyph:
+        axes.plot(x, y, linestyle="none", marker=glyph, markersize=2.2, color=colour, markeredgewidth=0.5, zorder=4)
+
+
+def seed_entries(rows: pd.DataFrame) -> list[tuple]:
+    """Entries of the legend: the band of several seeds."""
+    if rows["seed"].nunique() == 1:
+        return []
+    return [heading("Seeds"), (Patch(color=GREY, alpha=0.25, linewidth=0), "their range")]
+
+
+def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
+    """Entries of the legend: the marks of cells that diverged at every seed."""
+    keys = [key for key in CELL_KEYS if key != "seed"]
+    if (rows["status"] == "ok").groupby([rows[key] for key in keys]).any().all():
+        return []
+    return [heading("On the axis"), (symbol(**DIVERGED_MARK, color=GREY), "diverged")]
+
+
+def published_entries(points: pd.DataFrame, crosses: pd.DataFrame) -> list[tuple]:
+    """Entries of the legend: what is published."""
+    entries = []
+    if len(points) or len(crosses):
+        entries.append(heading("Published"))
+    if len(points):
+        outline = {"markerfacecolor": "white", "markeredgecolor": GREY, "markeredgewidth": 0.8}
+        entries.append((symbol("o", markersize=4, **outline), "by the paper"))
+    if len(crosses):
+        cited = [model_label(model) for model in CITED if model in set(crosses["model"])]
+        pairs = [", ".join(cited[start : start + 2]) for start in range(0, len(cited), 2)]
+        entries.append((symbol("x", markersize=5, color="black"), "by others:\n" + ",\n".join(pairs)))
+    return entries
+
+
+def format_score_axis(axes: Axes, log: bool) -> None:
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    if not log:
+        axes.ticklabel_format(axis="y", useOffset=False)
+        return
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    # Within a power of ten or so, the usual ticks would be one or two.
+    steps = [1, 1.5, 2, 3, 5, 7] if high / low < 30 else [1, 2, 5] if high / low < 1000 else [1]
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def format_latent_axis(axes: Axes, latents: Sequence[int], width: float) -> None:
+    """A log2 axis, ``width`` inches long, with a tick at every latent size, and its number where there is room.
+
+    Powers of two are written first, the others where they fit.
+    """
+    axes.set_xscale("log", base=2)
+    # A number of four digits takes a third of an inch, with the white beside it.
+    room = np.log2(max(latents) / min(latents)) * 0.33 / width
+    written = []
+    for latent in sorted(latents, key=lambda latent: (latent & (latent - 1) != 0, latent)):
+        if all(abs(np.log2(latent / other)) >= room for other in written):
+            written.append(latent)
+    written.sort()
+    axes.xaxis.set_major_locator(FixedLocator(written))
+    axes.xaxis.set_major_formatter(FixedFormatter([str(latent) for latent in written]))
+    axes.xaxis.set_minor_locator(FixedLocator([latent for latent in latents if latent not in written]))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    margin = 2 ** max(0.04 * np.log2(max(latents) / min(latents)), 0.2)
+    axes.set_xlim(min(latents) / margin, max(latents) * margin)
+
+
+def message_figure(message: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    figure = Figure(figsize=(5, 1))
+    figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
+    return figure

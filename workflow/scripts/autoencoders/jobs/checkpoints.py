@@ -1,0 +1,118 @@
+"""Where an interrupted job goes on: its whole state in one file beside its outputs.
+
+The file is no output that Snakemake knows of, since it deletes the outputs of a job that fails.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import FORMAT, atomic, file_sha256, remove_unfinished
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """The state of one job: arrays, and ``progress``, a dict of numbers, texts and lists that says where it stands.
+
+    A file with another ``key`` is never used. One is due every so many ``minutes``, and when a signal asks for it.
+    """
+
+    def __init__(self, path: Path, key: str, minutes: float) -> None:
+        self.path, self.key, self.seconds = path, key, 60 * minutes
+        self.written = time.monotonic()
+        self.asked_by: signal.Signals | None = None
+
+    def load(self) -> tuple[dict[str, np.ndarray], dict] | None:
+        """The arrays and the progress of the last ``save``; None where there is none, or none that can be used."""
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, "numpy") as file:
+                metadata = json.loads(file.metadata()["checkpoint"])
+                if metadata["key"] != self.key:
+                    logger.warning(
+                        "%s is not used: it was made with other settings, images, code, PyTorch or kind of device. "
+                        "This job starts over.",
+                        self.path,
+                    )
+                    return None
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+            logger.warning("%s is no readable checkpoint (%s). This job starts over.", self.path, error)
+            return None
+        return arrays, metadata["progress"]
+
+    @property
+    def due(self) -> bool:
+        return self.asked_by is not None or time.monotonic() - self.written >= self.seconds
+
+    def save(self, arrays: Mapping[str, np.ndarray], progress: Mapping) -> None:
+        """Write the state. Raises KeyboardInterrupt where the signal that asked for it ends the job.
+
+        A state that can't be written is no reason to stop: the job may still end before the next interruption.
+        """
+        # One metadata key: safetensors writes several in an order that changes from run to run.
+        metadata = {"checkpoint": json.dumps({"key": self.key, "progress": progress})}
+        try:
+            with atomic(self.path) as temporary:
+                save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary, metadata)
+            kept = "the next run goes on from here"
+        except (OSError, SafetensorError, UserError) as error:
+            kept = "this state could not be kept"
+            logger.warning("no checkpoint is kept: %s", error)
+        self.written = time.monotonic()
+        asked_by, self.asked_by = self.asked_by, None
+        if asked_by in (signal.SIGTERM, signal.SIGINT):
+            raise KeyboardInterrupt(f"interrupted by {asked_by.name}; {kept}")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside, SIGTERM and SIGINT ask for a checkpoint and the job's end, and SIGUSR1 for a checkpoint alone."""
+
+        def ask(number: int, _: object) -> None:
+            # Who asks twice does not want to wait for the step that is under way.
+            if number == self.asked_by == signal.SIGINT:
+                raise KeyboardInterrupt
+            # What ends the job is not forgotten for one who wants a checkpoint alone.
+            if number != signal.SIGUSR1 or self.asked_by is None:
+                self.asked_by = signal.Signals(number)
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Call it once the job's outputs are safe. What can't be removed takes room, and does no other harm."""
+    try:
+        path.unlink(missing_ok=True)
+        remove_unfinished(path)
+    except OSError as error:
+        logger.warning("%s is no longer needed, and can't be deleted: %s", path, error)
+
+
+def training_checkpoint(weights: str | Path) -> Path:
+    """Where that of a cell's training lies: beside the weights."""
+    return Path(weights).with_name("checkpoint.safetensors")
+
+
+def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:
+    """A hash of all that a job's state depends on: plain ``settings``, the contents of ``files``, data and code, and the
+    format of checkpoints.
+    """
+    contents = sorted(file_sha256(path) for path in files)
+    return hashlib.sha256(json.dumps([FORMAT, settings, contents], sort_keys=True).encode()).hexdigest()

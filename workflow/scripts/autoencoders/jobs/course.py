@@ -1,0 +1,127 @@
+"""A training's course from job to job: where it stands, its progress, its checkpoint, and what it takes."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor
+
+from autoencoders.jobs.checkpoints import Checkpoint
+from autoencoders.jobs.device import describe, energy
+from autoencoders.jobs.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Position:
+    """Where a training stands: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``status`` is "ok" or
+    "diverged", and ``history`` has an entry an epoch.
+
+    ``seconds`` and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that
+    brought it there, ``resumed`` is how many went on from a checkpoint, and ``trained_on`` what they ran on.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    status: str = "ok"
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    energy_joules: float | None = 0.0
+    resumed: int = 0
+    trained_on: list[str] = field(default_factory=list)
+
+
+class Course:
+    """``position`` is where an earlier job got to; ``tensors`` are all that changes from step to step but for the
+    ``generator``, and are filled from the ``checkpoint`` if that has anything.
+
+    ``bounds`` are the (start, stop) of an epoch's batches, of ``epochs`` epochs.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        generator: torch.Generator,
+        bounds: list[tuple[int, int]],
+        epochs: int,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.tensors, self.generator, self.checkpoint = tensors, generator, checkpoint
+        self.bounds, self.epochs, self.device = bounds, epochs, generator.device
+        self.position = self._resume()
+        self.earlier_seconds, self.earlier_joules = self.position.seconds, self.position.energy_joules
+        threads = f", {torch.get_num_threads()} thread(s)" if self.device.type == "cpu" else ""
+        trained_on = dict.fromkeys([*self.position.trained_on, describe(self.device) + threads])
+        self.position.trained_on = list(trained_on)
+        if len(trained_on) > 1:
+            logger.warning("trained on %s in turn: the last digits are those of none alone", " and ".join(trained_on))
+        images, batches = bounds[-1][1], self.position.batches
+        seen = self.position.epoch * images + (bounds[batches - 1][1] if batches else 0)
+        self.progress = Progress("training", total=images * epochs, done=seen)
+        self.joules_before = energy(self.device)
+
+    def _resume(self) -> Position:
+        found = self.checkpoint.load() if self.checkpoint is not None else None
+        if found is None:
+            return Position()
+        arrays, progress = found
+        for name, tensor in self.tensors.items():
+            tensor.copy_(torch.tensor(arrays[name]))
+        self.generator.set_state(torch.tensor(arrays["generator"]))
+        position = Position(**progress)
+        position.resumed += 1
+        logger.info("going on from the checkpoint: epoch %d, after batch %d", position.epoch + 1, position.batches)
+        return position
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """(start, stop) of the epoch's batches that are left; each is done when the next one is asked for."""
+        for start, stop in self.bounds[self.position.batches :]:
+            yield start, stop
+            self.position.batches += 1
+            self.progress.advance(stop - start)
+            if self.progress.due:
+                self._tell(self.position.epoch + 1, self.tensors["sums"][0].item() / stop)
+            # A signal is answered when the GPU has done all that it has been given, which is at most so much.
+            if self.device.type == "cuda" and self.position.batches % 100 == 0:
+                torch.cuda.synchronize(self.device)
+            if self.checkpoint is not None and self.checkpoint.due:
+                self.save()
+
+    def end_epoch(self, losses: dict[str, float], diverged: str) -> None:
+        """``losses`` go into the history; ``diverged`` says of what the training ends here, or is ""."""
+        self.position.history.append(losses)
+        self.position.epoch, self.position.batches = self.position.epoch + 1, 0
+        if diverged:
+            self.position.status = "diverged"
+            logger.warning("epoch %d: %s; this cell ends as diverged", self.position.epoch, diverged)
+
+    def end(self) -> Position:
+        """Where the training stands in the end, which the checkpoint has too: Snakemake may not see this job end."""
+        position = self.position
+        if position.status == "ok":
+            self._tell(position.epoch, position.history[-1]["loss"])
+        if self.checkpoint is not None:
+            self.save()
+        self._measure()
+        return position
+
+    def _tell(self, epoch: int, loss: float) -> None:
+        self.progress.line(f"epoch {epoch}/{self.epochs}, loss {loss:.4f}")
+
+    def _measure(self) -> None:
+        self.position.seconds = self.earlier_seconds + self.progress.seconds
+        joules = self.earlier_joules, energy(self.device), self.joules_before
+        self.position.energy_joules = None if None in joules else joules[0] + joules[1] - joules[2]
+
+    def save(self) -> None:
+        self._measure()
+        arrays = {name: tensor.numpy(force=True) for name, tensor in self.tensors.items()}
+        self.checkpoint.save({**arrays, "generator": self.generator.get_state().numpy()}, asdict(self.position))
+
+
+def listening(checkpoint: Checkpoint | None) -> contextlib.AbstractContextManager:
+    """Inside, signals are answered by the checkpoint, if there is one."""
+    return contextlib.nullcontext() if checkpoint is None else checkpoint.listening()

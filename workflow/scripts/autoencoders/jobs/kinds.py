@@ -1,0 +1,115 @@
+"""Kinds of sources, penalties, priors, extractors and measures: each a file with one interface, found by its name.
+
+A new kind is a new file in the folder of its group, whose ``__init__.py`` says what it has to hold. Of penalties, priors
+and measures a config may also name a file from elsewhere, as in ``kind: path/to/mine.py``. Snakemake's own process reads
+options and needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these where it uses them.
+"""
+
+import difflib
+import functools
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from autoencoders.jobs.errors import UserError
+
+PACKAGE = Path(__file__).parents[1]
+FOLDERS = {
+    "sources": PACKAGE / "data" / "sources",
+    "penalties": PACKAGE / "networks" / "penalties",
+    "priors": PACKAGE / "latent" / "priors",
+    "extractors": PACKAGE / "scores" / "extractors",
+    "measures": PACKAGE / "scores" / "measures",
+}
+# The functions that a file from elsewhere has to have.
+REQUIRED = {"penalties": ("penalty",), "priors": ("fit", "sample"), "measures": ("measure",)}
+
+
+def names(group: str) -> list[str]:
+    """The kinds that come along."""
+    return sorted(file.stem for file in FOLDERS[group].glob("*.py") if file.stem != "__init__")
+
+
+def is_file(kind: str) -> bool:
+    """Whether a kind is a file from elsewhere; it is relative to the working directory."""
+    return kind.endswith(".py")
+
+
+def find(group: str, kind: str) -> Path:
+    """The file of a kind. Raises UserError where there is none."""
+    if is_file(kind) and group in REQUIRED:
+        path = Path(kind).expanduser()
+        if not path.is_file():
+            raise UserError(f"there is no file {kind!r} (looked in {Path.cwd()}). Write the path of a Python file.")
+        return path
+    known = names(group)
+    if kind not in known:
+        close = difflib.get_close_matches(kind, known, n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        own = ", or the path of a Python file of your own" if group in REQUIRED else ""
+        raise UserError(f"{kind!r} is no kind.{guess} Write one of {', '.join(known)}{own}.")
+    return FOLDERS[group] / f"{kind}.py"
+
+
+def load(group: str, kind: str) -> ModuleType:
+    """The module of a kind. Raises UserError where there is none, or it can't be used."""
+    path = find(group, kind)
+    if is_file(kind):
+        return _load_file(group, path.resolve())
+    return importlib.import_module(".".join(["autoencoders", *path.with_suffix("").relative_to(PACKAGE).parts]))
+
+
+@functools.cache
+def _load_file(group: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"kind_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path} imports {error.name!r}, which is not there. Snakemake reads the file too, and may have fewer packages "
+            "than its jobs: import them inside the functions that use them. It can't import other files beside it."
+        ) from error
+    except Exception as error:
+        place = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise UserError(f"{path}{place} can't be read as Python: {type(error).__name__}: {error}.") from error
+    for name in REQUIRED[group]:
+        if not callable(getattr(module, name, None)):
+            raise UserError(f"{path} has no function {name!r}: config/README.md has an example of each kind.")
+    parts = options(module)
+    if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
+        raise UserError(f"{path}: OPTIONS has to be a dict with a dict for each option, as in config/README.md.")
+    return module
+
+
+def options(module: ModuleType) -> dict[str, dict]:
+    """What a kind can be told, by name: JSON Schema, with ``default`` and ``description`` ("write ...").
+
+    An option without a default has to be written. One that was added to a kind after its first results has ``before``:
+    the value that means "as before it existed", which never changes, and is left out of jobs' params.
+    """
+    return getattr(module, "OPTIONS", {})
+
+
+def without_new(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
+    """``values`` without those that mean "as before this option existed": a new option recomputes nothing that is old.
+
+    ``parts`` is the JSON Schema of each, as in ``options``.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in parts or "before" not in parts[name] or value != parts[name]["before"]
+    }
+
+
+def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
+    """``values`` of ``without_new`` with what that left out."""
+    return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
+
+
+def needs(module: ModuleType, name: str, default: object) -> object:
+    """What a kind says of the jobs that use it, such as ``GPU``."""
+    return getattr(module, name, default)

@@ -1,0 +1,123 @@
+"""How Gaussian codes are: hypothesis 2 of the paper (section 2.2), which it shows by scatter plots alone.
+
+Mardia, "Measures of multivariate skewness and kurtosis with applications" (1970), and "Applications of some measures of
+multivariate skewness and kurtosis in testing normality and robustness studies" (1974) for the expectations below, which
+are exact for Gaussian samples of any size.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import linalg, special
+
+from autoencoders.config.seeds import generator
+
+# Mardia's statistics depend on the size of the sample: every cell's has the same.
+SUBSAMPLE = 5_000
+# Directions whose variance is below this share of the largest one carry rounding alone.
+RANK_TOLERANCE = 1e-10
+COLUMNS = (
+    *("codes", "rank", "mardia_skewness_ratio", "mardia_kurtosis_ratio", "mean_abs_skewness", "mean_excess_kurtosis"),
+    *("mvg_log_likelihood", "gmm_log_likelihood", "log_likelihood_gap"),
+)
+
+
+def span(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal directions (z, r) that codes (N, z) vary in, and their variances (r,), divided by N.
+
+    Layer normalisation takes one direction away, unused units and N ≤ z others.
+    """
+    variances, directions = linalg.eigh(np.cov(codes, rowvar=False, ddof=0).reshape(codes.shape[1], codes.shape[1]))
+    kept = variances > RANK_TOLERANCE * variances[-1]
+    return directions[:, kept], variances[kept]
+
+
+def whiten(codes: np.ndarray) -> np.ndarray:
+    """Codes (N, z) as (N, r) with mean 0 and covariance (divided by N) I, in the r directions that they span."""
+    directions, variances = span(codes)
+    return (codes - codes.mean(axis=0)) @ (directions / np.sqrt(variances))
+
+
+def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
+    """Mardia's skewness and kurtosis of whitened codes (N, r), each divided by its expectation for Gaussian codes.
+
+    NaN where the codes are too few to say anything: N ≤ r + 1 gives the same values whatever the codes are.
+    """
+    count, rank = whitened.shape
+    if rank == 0 or count <= rank + 1:
+        return np.nan, np.nan
+    skewness = sum(((block @ whitened.T) ** 3).sum() for block in np.array_split(whitened, -(-count // 1000)))
+    skewness /= count**2
+    distances = (whitened**2).sum(axis=1)
+    kurtosis = distances @ distances / count
+    expected_skewness = rank * (rank + 2) * ((count + 1) * (rank + 1) - 6) / ((count + 1) * (count + 3))
+    expected_kurtosis = rank * (rank + 2) * (count - 1) / (count + 1)
+    return float(skewness / expected_skewness), float(kurtosis / expected_kurtosis)
+
+
+def standardised_moment(codes: np.ndarray, order: int) -> np.ndarray:
+    """The mean power of each unit of codes (N, z), standardised: its skewness for order 3, its kurtosis for 4.
+
+    Spelt out, since scipy.stats takes longer to import than the rest of the job.
+    """
+    return (((codes - codes.mean(axis=0)) / codes.std(axis=0)) ** order).mean(axis=0)
+
+
+def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | None, directions: np.ndarray) -> float:
+    """Mean log-density in nats of codes (N, z) under a mixture of `latent.mixtures`, both projected on orthonormal ``directions`` (z, r).
+
+    NaN without a mixture, and under one that is singular even there, which has no density.
+    """
+    if mixture is None:
+        return np.nan
+    codes, means = codes @ directions, mixture["means"] @ directions
+    covariances = directions.T @ mixture["covariances"] @ directions
+    logs = np.empty((len(means), len(codes)))
+    for row, weight, mean, covariance in zip(logs, mixture["weights"], means, covariances, strict=True):
+        try:
+            factor = linalg.cholesky(covariance, lower=True)
+        except linalg.LinAlgError:
+            return np.nan
+        standardised = linalg.solve_triangular(factor, (codes - mean).T, lower=True)
+        constant = np.log(np.diag(factor)).sum() + len(mean) / 2 * np.log(2 * np.pi)
+        row[:] = np.log(weight) - 0.5 * (standardised**2).sum(axis=0) - constant
+    return float(special.logsumexp(logs, axis=0).mean())
+
+
+def latent_statistics(
+    codes: np.ndarray,
+    held_out: np.ndarray,
+    mvg: Mapping[str, np.ndarray] | None,
+    gmm: Mapping[str, np.ndarray] | None,
+    seed: int,
+) -> dict[str, float]:
+    """The values of ``COLUMNS`` for codes (N, z) of training images; ``held_out`` (M, z) are those of test images.
+
+    ``mvg`` and ``gmm`` are the priors that were fitted to ``codes``, where there are any. Their likelihoods are those
+    in the directions that the codes vary in: elsewhere a Gaussian has no density. Fewer codes than units tell nothing
+    of held-out ones. No codes, those of a diverged cell, have no statistics: NaN.
+    """
+    if not len(codes):
+        return {name: 0 if name in ("codes", "rank") else np.nan for name in COLUMNS}
+    codes, held_out = codes.astype(np.float64), held_out.astype(np.float64)
+    drawn = generator(seed, "gaussianity").choice(len(codes), min(SUBSAMPLE, len(codes)), replace=False)
+    skewness_ratio, kurtosis_ratio = mardia_ratios(whiten(codes[np.sort(drawn)]))
+    # A unit that never changes has no shape to speak of.
+    varying = codes[:, codes.std(axis=0) > 0]
+    directions, _ = span(codes)
+    mvg_likelihood = gmm_likelihood = np.nan
+    if len(codes) > codes.shape[1] and directions.size:
+        mvg_likelihood = mean_log_likelihood(held_out, mvg, directions)
+        gmm_likelihood = mean_log_likelihood(held_out, gmm, directions)
+    values = (
+        len(codes),
+        directions.shape[1],
+        skewness_ratio,
+        kurtosis_ratio,
+        float(np.abs(standardised_moment(varying, 3)).mean()) if varying.size else np.nan,
+        float(standardised_moment(varying, 4).mean() - 3) if varying.size else np.nan,
+        mvg_likelihood,
+        gmm_likelihood,
+        gmm_likelihood - mvg_likelihood,
+    )
+    return dict(zip(COLUMNS, values, strict=True))

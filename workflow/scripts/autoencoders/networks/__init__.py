@@ -1,0 +1,1 @@
+"""The autoencoder, what it is trained for, and how."""

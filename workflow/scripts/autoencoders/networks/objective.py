@@ -1,0 +1,111 @@
+"""What is minimised in training (section 3): the reconstruction loss, and weighted penalties."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autoencoders.jobs import kinds
+from autoencoders.networks.network import Autoencoder
+from autoencoders.networks.precision import autocast
+
+# The name of a variational network's own penalty.
+KL = "kl"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch of B images on its way through the network, as a penalty sees it: float32 tensors on one device.
+
+    ``images`` (B, 3, S, S) are in [0, 1]; ``codes`` (B, z) are the encoder's, of a VAE the means, beside their
+    ``log_variance`` (None of others); ``decoded`` (B, z) is what the decoder was given, a VAE's samples, noise
+    included; the sigmoid of ``logits`` (B, 3, S, S) is the reconstruction, so that
+    ``torch.autograd.grad(..., step.decoded, create_graph=True)`` is a gradient of the decoder. Random numbers come from
+    ``generator``, which is on the device: an interrupted training draws the same ones.
+    """
+
+    network: Autoencoder
+    images: Tensor
+    codes: Tensor
+    log_variance: Tensor | None
+    decoded: Tensor
+    logits: Tensor
+    generator: torch.Generator
+
+
+class Term(NamedTuple):
+    """A penalty of the objective, its weight and its options."""
+
+    penalty: Callable[[Step, Mapping], Tensor]
+    weight: float
+    options: Mapping
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The weight ``beta`` of a variational network's KL term, how that sums over latent units ("mean" or "sum"), the
+    standard deviation of the noise that is added to the decoder's input (section 4), and the model's own ``penalties``:
+    their kind, weight and options by name, as in the config.
+    """
+
+    beta: float = 0.0
+    kl_reduction: str = "mean"
+    noise: float = 0.0
+    penalties: Mapping[str, Mapping] = field(default_factory=dict)
+
+    def terms(self, variational: bool) -> dict[str, Term]:
+        """The penalties that count for a network, by name."""
+        found = {}
+        if variational:
+            found[KL] = Term(kinds.load("penalties", "kl").penalty, self.beta, {"reduction": self.kl_reduction})
+        for name, entry in self.penalties.items():
+            module = kinds.load("penalties", entry["kind"])
+            found[name] = Term(module.penalty, entry["weight"], kinds.complete(entry, kinds.options(module)))
+        return found
+
+
+def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
+    """Binary cross-entropy between sigmoid(logits) and images in [0, 1], mean over batch and pixels.
+
+    Both (N, 3, S, S) float32; a scalar in nats.
+    """
+    return F.binary_cross_entropy_with_logits(logits, images)
+
+
+def sample_code(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
+    """The reparameterised sample mean + sigma · epsilon, (N, latent)."""
+    return mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
+
+
+def normal_like(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of the codes' shape, type and device."""
+    return torch.randn(codes.shape, generator=generator, device=codes.device, dtype=codes.dtype)
+
+
+def batch_losses(
+    network: Autoencoder,
+    images: Tensor,
+    noise: float,
+    terms: Mapping[str, Term],
+    generator: torch.Generator,
+    precision: str = "fp32",
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The objective of one batch and its parts, in float32: (loss, reconstruction, penalties by name, unweighted)."""
+    with autocast(precision, images.device):
+        mean, log_variance = network.encoder(images)
+    code = mean if log_variance is None else sample_code(mean, log_variance, generator)
+    if noise:
+        code = code + noise * normal_like(code, generator)
+    with autocast(precision, images.device):
+        logits = network.decoder(code)
+    logits = logits.float()
+    loss = reconstruction = reconstruction_loss(logits, images)
+    step = Step(network, images, mean, log_variance, code, logits, generator)
+    penalties = {}
+    for name, term in terms.items():
+        penalties[name] = term.penalty(step, term.options)
+        loss = loss + term.weight * penalties[name]
+    return loss, reconstruction.detach(), {name: value.detach() for name, value in penalties.items()}

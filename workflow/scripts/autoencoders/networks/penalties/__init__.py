@@ -1,0 +1,11 @@
+"""Extra terms of the training objective, a file a kind.
+
+A kind has
+
+- ``penalty(step, options)``: a scalar tensor, whose ``weight`` times it is added to the loss. ``step`` is one batch on
+  its way through the network, a `networks.objective.Step`; ``options`` are those of the config.
+- ``OPTIONS`` (may be left out): what the config can say of it beside ``kind`` and ``weight``, as `jobs.kinds` explains.
+- ``COST`` (may be left out): how many times as long training takes with it, for requests to a scheduler.
+
+PyTorch is imported inside functions: Snakemake's own process reads the file too.
+"""

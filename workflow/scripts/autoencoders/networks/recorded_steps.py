@@ -1,0 +1,66 @@
+"""A training step as a CUDA graph: recorded once, replayed by one call instead of some hundred kernel launches.
+
+A small network's kernels take less time than Python needs to launch them, so that the GPU would wait for the host.
+"""
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# How often a step runs before it is recorded, so that libraries and the optimiser have allocated what they keep.
+WARM_UP = 3
+
+
+class GraphedStep:
+    """A step on a batch's indices, (B,) int64, that is recorded as a CUDA graph for each B, and replayed from then on.
+
+    ``step`` must read nothing else that changes but tensors on the device, and ``generator``, whose numbers come out as
+    they would without the graph. Construct and call it inside ``side_stream``.
+    """
+
+    def __init__(self, step: Callable[[Tensor], None], generator: torch.Generator) -> None:
+        self.step, self.generator = step, generator
+        self.calls: Counter[int] = Counter()
+        self.recorded: dict[int, tuple[Tensor, torch.cuda.CUDAGraph]] = {}
+        # One pool of memory serves all sizes of the batch: two steps never run at once.
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, indices: Tensor) -> None:
+        size = len(indices)
+        self.calls[size] += 1
+        if self.calls[size] <= WARM_UP:
+            self.step(indices)
+            return
+        if size not in self.recorded:
+            self.recorded[size] = self.record(indices)
+        buffer, graph = self.recorded[size]
+        buffer.copy_(indices)
+        graph.replay()
+
+    def record(self, indices: Tensor) -> tuple[Tensor, torch.cuda.CUDAGraph]:
+        """The buffer that the graph reads its indices from, and the graph. Nothing is computed yet."""
+        buffer, graph = indices.clone(), torch.cuda.CUDAGraph()
+        with warnings.catch_warnings():
+            # PyTorch 2.11 needs this; 2.14 sees for itself which generators a graph uses, and warns.
+            warnings.simplefilter("ignore")
+            graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream()):
+            self.step(buffer)
+        return buffer, graph
+
+
+def side_stream(device: torch.device) -> contextlib.AbstractContextManager:
+    """Where a graph may be recorded: a CUDA stream that is not the default one. Nothing on other devices."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    torch.cuda.synchronize(device)
+    return torch.cuda.stream(torch.cuda.Stream(device))
+
+
+def recorded(step: Callable[[Tensor], None], generator: torch.Generator) -> Callable[[Tensor], None]:
+    """``step`` as a ``GraphedStep`` where its generator is on a CUDA device, else as it is."""
+    return GraphedStep(step, generator) if generator.device.type == "cuda" else step

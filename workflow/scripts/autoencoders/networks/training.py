@@ -1,0 +1,170 @@
+"""Training one cell (section 3): the whole data set on the device, shuffled, sliced and scaled there."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.config.seeds import stream_seed
+from autoencoders.jobs.checkpoints import Checkpoint
+from autoencoders.jobs.course import Course, listening
+from autoencoders.networks.adam import Adam
+from autoencoders.networks.network import Autoencoder, to_unit_interval
+from autoencoders.networks.objective import KL, Objective, batch_losses
+from autoencoders.networks.precision import usable
+from autoencoders.networks.recorded_steps import recorded, side_stream
+
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0.
+
+    With ``frozen_latent`` the encoder's dense layer to z stays at its initial weights (section 4, Figure 3).
+    ``precision`` is one of `networks.precision`.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: tuple[tuple[int, float], ...]
+    frozen_latent: bool = False
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """``status`` is "ok" or "diverged"; ``history`` has one entry an epoch, the diverged one included: epoch,
+    learning_rate, and the means over the epoch's images of loss, reconstruction_loss, kl (0 of a DAE) and of each
+    other penalty as <name>_penalty, unweighted.
+
+    ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it. ``seconds``
+    and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that trained it,
+    ``earlier_seconds`` those of all but the last, ``resumed`` how many went on from a checkpoint, and ``trained_on``
+    says what all of them ran on.
+    """
+
+    status: str
+    history: list[dict[str, float]]
+    precision: str
+    seconds: float
+    images_per_second: float
+    energy_joules: float | None
+    earlier_seconds: float
+    resumed: int
+    trained_on: list[str]
+
+
+def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
+    """The rate of an epoch (counted from 0): that of the last pair that has begun."""
+    return max((start, rate) for start, rate in schedule if start <= epoch)[1]
+
+
+def divergence(network: Autoencoder, loss: float) -> str:
+    """What is not finite at the end of an epoch, or ""."""
+    if not math.isfinite(loss):
+        return f"the loss is {loss}"
+    # The last step, whose effect no loss has shown yet. One answer from the device, not one for each tensor.
+    finite = bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
+    return "" if finite else "the weights are not finite after the last step"
+
+
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """(start, stop) of every batch of ``count`` images; the last one may be smaller.
+
+    A single image that is left over joins the batch before it: batch normalisation of codes needs two.
+    """
+    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+    if len(bounds) > 1 and count - bounds[-1][0] == 1:
+        bounds[-2:] = [(bounds[-2][0], count)]
+    return bounds
+
+
+def learnt(network: Autoencoder, frozen_latent: bool) -> list[Tensor]:
+    """The parameters that training changes."""
+    for dense in network.encoder.dense_layers():
+        dense.requires_grad_(not frozen_latent)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def train(
+    network: Autoencoder,
+    images: np.ndarray,
+    options: TrainingOptions,
+    objective: Objective,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
+) -> TrainingResult:
+    """Train ``network`` in place on uint8 ``images`` (N, 3, S, S).
+
+    Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
+    ``seed``: the order of the images, the variational noise, the noise on codes, and what penalties draw. With a
+    ``checkpoint``, goes on where an interrupted training stood, and ends with the same bits as if it had not been
+    interrupted.
+    """
+    with side_stream(device), listening(checkpoint):
+        return _train(network, images, options, objective, seed, device, checkpoint)
+
+
+def _train(network, images, options, objective, seed, device, checkpoint) -> TrainingResult:
+    precision = usable(options.precision, device)
+    network.to(device, memory_format=torch.channels_last).train()
+    data = torch.from_numpy(images).to(device)
+    # A tensor on the device, where a recorded step finds its present value.
+    rate = torch.zeros((), device=device)
+    optimizer = Adam(learnt(network, options.frozen_latent), rate, **ADAM)
+    generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
+    terms = objective.terms(network.options.variational)
+    names = ["loss", "reconstruction_loss", *dict.fromkeys([KL, *terms])]
+    # Sums stay on the device: reading a loss every step would make it wait for the host.
+    sums = torch.zeros(len(names), device=device)
+    order = torch.arange(len(data), device=device)
+
+    def step(indices: Tensor) -> None:
+        batch = to_unit_interval(data[indices])
+        loss, reconstruction, penalties = batch_losses(network, batch, objective.noise, terms, generator, precision)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        penalties = {KL: torch.zeros_like(reconstruction)} | penalties
+        sums.add_(torch.stack([loss.detach(), reconstruction, *penalties.values()]), alpha=len(indices))
+
+    step = recorded(step, generator)
+    # All that changes from step to step, but for the generator and the position.
+    tensors = {**network.state_dict(prefix="network."), **optimizer.state_dict(), "sums": sums, "order": order}
+    course = Course(tensors, generator, batch_bounds(len(data), options.batch_size), options.epochs, checkpoint)
+    position = course.position
+    while position.epoch < options.epochs and position.status == "ok":
+        rate.fill_(learning_rate(options.learning_rate, position.epoch))
+        if position.batches == 0:
+            sums.zero_()
+            order.copy_(torch.randperm(len(data), generator=generator, device=device))
+        for start, stop in course.batches():
+            step(order[start:stop])
+        means = dict(zip(map(column, names), (sums / len(data)).tolist(), strict=True))
+        numbers = {"epoch": position.epoch, "learning_rate": learning_rate(options.learning_rate, position.epoch)}
+        course.end_epoch(numbers | means, divergence(network, means["loss"]))
+    return result(course, precision)
+
+
+def column(name: str) -> str:
+    """What the history calls a part of the objective; a penalty of any name is told from what it has anyway."""
+    return name if name in ("loss", "reconstruction_loss", KL) else f"{name}_penalty"
+
+
+def result(course: Course, precision: str) -> TrainingResult:
+    end = course.end()
+    return TrainingResult(
+        end.status,
+        end.history,
+        precision,
+        seconds=end.seconds,
+        images_per_second=course.progress.done / end.seconds,
+        energy_joules=end.energy_joules,
+        earlier_seconds=course.earlier_seconds,
+        resumed=end.resumed,
+        trained_on=end.trained_on,
+    )

@@ -1,0 +1,158 @@
+"""Scores of one cell: what is measured between its image sets and the dataset's images, as a long table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.config.seeds import generator
+from autoencoders.jobs import kinds
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import file_sha256, read_npz
+from autoencoders.scores.features import finite_features
+
+COLUMNS = [
+    *("dataset", "model", "filters", "depth", "latent", "seed"),
+    *("extractor", "extractor_accuracy", "extractor_chance"),
+    *("comparison", "measure", "value", "error", "images", "reference_images", "status"),
+]
+
+
+class Reference(NamedTuple):
+    """Features (M, D) float32 of a split's images, on the job's device; and, by measure, what it has prepared of them:
+    tensors on the CPU.
+    """
+
+    features: Tensor
+    prepared: Mapping[str, Mapping[str, Tensor]]
+
+
+def reference_arrays(
+    network: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    weights: str | Path,
+    measures: Mapping[str, Mapping],
+    batch_size: int,
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    """What the rule reference stores of a split's images, uint8 (M, 3, S, S): their features, what each of ``measures``
+    prepares of them, and the checksum of the extractor's ``weights`` file.
+
+    ``measures`` are those of the config: kind and options by name.
+    """
+    features = finite_features(network, images, batch_size, device, "the reference")
+    arrays = {"features": features.numpy(force=True), "extractor_sha256": np.str_(file_sha256(weights))}
+    for name, entry in measures.items():
+        module = kinds.load("measures", entry["kind"])
+        if hasattr(module, "prepare"):
+            prepared = module.prepare(features, kinds.complete(entry, kinds.options(module)))
+            arrays |= {f"{name}/{array}": np.asarray(torch.as_tensor(value).cpu()) for array, value in prepared.items()}
+    return arrays
+
+
+def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> Reference:
+    """A stored reference, its features on ``device``.
+
+    Raises UserError where they were computed with another extractor than the one whose weights file has this checksum:
+    distances between two networks' features mean nothing.
+    """
+    arrays = read_npz(path)
+    if str(arrays.pop("extractor_sha256")) != weights_sha256:
+        raise UserError(
+            f"{path} was computed with other weights than the extractor's present ones. Delete it, and it is made again"
+        )
+    del arrays["indices"]
+    features = torch.from_numpy(arrays.pop("features")).to(device)
+    prepared: dict[str, dict[str, Tensor]] = {}
+    for name, array in arrays.items():
+        measure, _, part = name.rpartition("/")
+        prepared.setdefault(measure, {})[part] = torch.from_numpy(array)
+    return Reference(features, prepared)
+
+
+def score_cell(
+    status: str,
+    image_sets: Mapping[str, np.ndarray],
+    comparisons: Mapping[str, Sequence[str]],
+    references: Mapping[str, Reference],
+    measures: Mapping[str, Mapping],
+    network: Callable[[Tensor], Tensor] | None,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+) -> pd.DataFrame:
+    """One row a comparison and measure, in their order: comparison, measure, value and error (NaN unless status is
+    "ok"; the error of many measures is not known), images and reference_images (how many were compared), status.
+
+    ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
+    with which of ``references``. ``measures`` are those of the config: kind and options by name; what they draw comes
+    from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError where the
+    features of an image set are not finite.
+    """
+    modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
+    found = {}
+    for name, images in image_sets.items():
+        if status != "ok":
+            continue
+        features = finite_features(network, images, batch_size, device, name)
+        for comparison, (compared, split) in comparisons.items():
+            if compared != name:
+                continue
+            for measure, module in modules.items():
+                result = module.measure(
+                    features,
+                    references[split].features,
+                    kinds.complete(measures[measure], kinds.options(module)),
+                    prepared=references[split].prepared.get(measure, {}),
+                    random=generator(seed, f"measure/{measure}/{comparison}"),
+                )
+                found[comparison, measure] = value_and_error(result, measure)
+    rows = [
+        (
+            *(comparison, measure, *found.get((comparison, measure), (np.nan, np.nan))),
+            *(len(image_sets[name]), len(references[split].features), status),
+        )
+        for comparison, (name, split) in comparisons.items()
+        for measure in measures
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS[COLUMNS.index("comparison") :])
+    numbers = {"value": "float64", "error": "float64", "images": "int64", "reference_images": "int64"}
+    return table.astype(numbers)
+
+
+def value_and_error(result: object, measure: str) -> tuple[float, float]:
+    """What a measure has returned: a number alone has no error."""
+    try:
+        value, error = result if isinstance(result, tuple) else (result, np.nan)
+        return float(value), float(error)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the measure {measure} returned {result!r}. It has to return a number, or a tuple of a number and its error."
+        ) from error
+
+
+def identified(
+    scores: pd.DataFrame, cell: Mapping[str, object], extractor: str, accuracy: float, chance: float
+) -> pd.DataFrame:
+    """The rows of ``score_cell`` with the cell and extractor in front, in the order of ``COLUMNS``.
+
+    ``accuracy`` is the share of test images that a classifier whose features these are gets right, ``chance`` what it
+    would get right by always naming the commonest class; NaN of others.
+    """
+    # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
+    identity = {
+        "dataset": str(cell["dataset"]),
+        "model": str(cell["model"]),
+        "filters": int(cell["filters"]),
+        "depth": str(cell["depth"]),
+        "latent": int(cell["latent"]),
+        "seed": int(cell["seed"]),
+        "extractor": extractor,
+        "extractor_accuracy": float(accuracy),
+        "extractor_chance": float(chance),
+    }
+    return scores.assign(**identity)[COLUMNS]

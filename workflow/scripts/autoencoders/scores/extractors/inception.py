@@ -1,0 +1,83 @@
+"""The Inception network that the FID is defined by: pytorch-fid's, with its resize to 299 pixels and its scaling."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.jobs.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+OPTIONS = {
+    "weights": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "default": None,
+        "description": "a path or null (downloaded)",
+    },
+}
+# The one weights file, as pytorch-fid distributes it (pytorch_fid.inception.FID_WEIGHTS_URL).
+URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+def recorded_name(weights_sha256: str) -> str:
+    """ "inception" for the official weights alone, whose distance is the FID."""
+    return "inception" if weights_sha256 == SHA256 else "inception-other"
+
+
+def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Tensor], Tensor]:
+    """Features of images at pytorch-fid's ``block``: 0, 1, 2 and 3 have 64, 192, 768 and 2048; the FID's are the last.
+
+    ``path`` is pytorch-fid's weights file.
+    """
+    import torch
+
+    network = inception_network(path, block).to(device, memory_format=torch.channels_last).eval()
+
+    def features(images: Tensor) -> Tensor:
+        (found,) = network(images)
+        # The mean over space, as pytorch-fid takes it.
+        return torch.nn.functional.adaptive_avg_pool2d(found, output_size=(1, 1)).flatten(start_dim=1)
+
+    return features
+
+
+def inception_network(path: str | Path, block: int) -> torch.nn.Module:
+    """pytorch-fid's network up to a block, with the weights of a file."""
+    from unittest import mock
+
+    from pytorch_fid.inception import InceptionV3
+
+    weights = read_weights(path)
+    # pytorch-fid fetches its weights from its own address and takes no file, so for this one call its fetching
+    # function hands over ours. It loads them strictly: every key has to fit.
+    try:
+        with mock.patch("pytorch_fid.inception.load_state_dict_from_url", lambda *_, **__: weights):
+            return InceptionV3([block])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise not_inception(path, textwrap.shorten(str(error), 200)) from error
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # What torch raises depends on where in the file it stumbles; whatever it is, the file is the wrong one. Its
+    # message is kept back: it advises to switch off the very check that keeps a file from running code.
+    except Exception as error:
+        raise not_inception(path, f"reading it as weights ended with {type(error).__name__}") from error
+
+
+def not_inception(path: str | Path, why: str) -> UserError:
+    return UserError(
+        f"{path} does not hold pytorch-fid's Inception weights (pt_inception-2015-12-05-6726825d.pth): {why}. "
+        "Write the path of that file to extractors.inception.weights, or remove the setting (and this file, if it was "
+        "downloaded), so that it is downloaded again"
+    )

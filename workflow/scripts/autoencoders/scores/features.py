@@ -1,0 +1,56 @@
+"""Features of images, by any extractor."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.progress import Progress
+from autoencoders.networks.batches import in_batches
+
+
+@torch.inference_mode()
+def extract(
+    network: Callable[[Tensor], Tensor], images: np.ndarray, batch_size: int, device: torch.device
+) -> torch.Tensor:
+    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S), by an extractor that is loaded there.
+
+    The images go to the device in one copy, and the features stay there. Batches are as in `in_batches`. Raises
+    UserError where there are no images, since D is then unknown.
+    """
+    if len(images) == 0:
+        raise UserError("there are no images to take features of")
+    progress = Progress("extracting features", len(images))
+    pixels = torch.from_numpy(images).to(device)
+    features = []
+
+    def work(batch: slice) -> None:
+        features.append(network(pixels[batch].to(torch.float32, memory_format=torch.channels_last).div_(255)))
+        progress.step(len(features[-1]))
+
+    in_batches(work, len(images), batch_size)
+    # A GPU has only been given the batches so far. Reading from the last makes the last line's rate that of their work.
+    features[-1].flatten()[0].item()
+    # A few seconds' work needs no line, and a score does it once for each image set.
+    if progress.seconds >= progress.interval:
+        progress.line()
+    return torch.cat(features)
+
+
+def finite_features(
+    network: Callable[[Tensor], Tensor], images: np.ndarray, batch_size: int, device: torch.device, what: str
+) -> torch.Tensor:
+    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S).
+
+    Raises UserError, naming ``what``, where any is not finite.
+    """
+    features = extract(network, images, batch_size, device)
+    bad = len(images) - int(features.isfinite().all(dim=1).sum())
+    if bad:
+        raise UserError(
+            f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
+            "broken. Replace extractors.inception.weights, or delete the classifier's file, and it is trained again"
+        )
+    return features

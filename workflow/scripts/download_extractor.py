@@ -1,0 +1,10 @@
+"""Download the weights of an extractor's network (rule download_extractor)."""
+
+from autoencoders.data.downloads import fetch
+from autoencoders.jobs import kinds
+from autoencoders.jobs.job import job
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        extractor = kinds.load("extractors", snakemake.wildcards.extractor)
+        fetch(extractor.URL, snakemake.output[0], extractor.SHA256)

@@ -1,0 +1,34 @@
+"""Train the network whose features a dataset is scored in (rule train_extractor).
+
+Writes its weights, and a record of what it is worth.
+"""
+
+from safetensors.torch import save_file
+
+from autoencoders.data.prepared import load_images, load_labels
+from autoencoders.jobs import kinds
+from autoencoders.jobs.device import describe, open_device
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import FORMAT, atomic, write_json
+from autoencoders.jobs.job import job
+from autoencoders.networks.precision import repeatable
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        name, dataset, splits = snakemake.wildcards.extractor, snakemake.wildcards.dataset, ("train", "test")
+        extractor = kinds.load("extractors", name)
+        options, seed = kinds.complete(snakemake.params.options, extractor.OPTIONS), snakemake.params.seed
+        labels = {split: load_labels(snakemake.input[split]) for split in splits}
+        if kinds.needs(extractor, "NEEDS_LABELS", False) and any(found is None for found in labels.values()):
+            raise UserError(
+                f"the dataset {dataset} has no labels, so that no {name} can be trained on it: "
+                "name its label column, or write `extractors: [inception]` for this dataset"
+            )
+        repeatable(snakemake.threads)
+        device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
+        images = {split: load_images(snakemake.input[split]) for split in splits}
+        tensors, record = extractor.train(images, labels, options, seed, device)
+        with atomic(snakemake.output.weights) as temporary:
+            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, temporary, {"format": str(FORMAT)})
+        made_by = {"dataset": dataset, "options": options, "seed": seed, "device": describe(device)}
+        write_json(snakemake.output.info, record | made_by)
