@@ -9,6 +9,8 @@ from pathlib import Path
 
 from snakemake.utils import update_config
 
+PROJECT = Path(__file__).parents[1]
+
 
 def copy_project(project: Path, folder: Path) -> Path:
     for name in ("Snakefile", "workflow", "config", "envs"):
@@ -33,7 +35,7 @@ class Checkpoint(Checkpoint):
 
 def train_slowly(folder: Path) -> None:
     """Have trainings in a copy of the project go on, but not get far, while there is a file ``hold`` in it."""
-    with open(folder / "workflow" / "scripts" / "autoencoders" / "checkpoints.py", "a") as file:
+    with open(folder / "workflow/scripts/autoencoders/jobs/checkpoints.py", "a") as file:
         file.write(SLOWER)
 
 

@@ -17,10 +17,10 @@ from pytorch_fid.fid_score import get_activations
 from torch.utils.data import DataLoader, TensorDataset
 
 from autoencoders.config.seeds import stream_seed
-from autoencoders.jobs import gpu_slots as gpus
+from autoencoders.jobs import gpu_slots
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import ADAM, TrainingOptions, train
-from autoencoders.scores.extractors.inception import InceptionFeatures
+from autoencoders.scores.extractors import inception
 from autoencoders.scores.features import extract
 
 # Where `python workflow/benchmark` finds it; the processes that it starts inherit the path.
@@ -32,6 +32,7 @@ from benchmark import (
     features,
     flops,
     jobs,
+    machine,
     mixtures,
     plan,
     projection,
@@ -182,10 +183,11 @@ def test_those_that_share_a_gpu_take_one_slot_each_of_as_many(monkeypatch):
     class Asked(Exception):
         pass
 
-    def setup(gpu, threads, cells_per_gpu, filters, **_):
-        raise Asked(gpu, gpus.slots_per_gpu(cells_per_gpu), gpus.training_slots(cells_per_gpu, filters))
+    def open_device(gpu, threads, cells_per_gpu, filters):
+        raise Asked(gpu, gpu_slots.slots_per_gpu(cells_per_gpu), gpu_slots.training_slots(cells_per_gpu, filters))
 
-    monkeypatch.setattr(sharing.devices, "setup", setup)
+    monkeypatch.setattr(machine, "open_device", open_device)
+    monkeypatch.setattr(machine, "repeatable", lambda threads, tf32: None)
     with pytest.raises(Asked) as asked:
         sharing.train_between(CASE, "bf16", 3, replace(EFFORT, gpu=1), None)
     assert asked.value.args == (1, 3, 1)
@@ -197,13 +199,13 @@ def test_both_passes_and_pytorch_fids_own_give_the_same_features(inception_weigh
     files = [tmp_path / f"{index}.png" for index in range(len(images))]
     for file, image in zip(files, images, strict=True):
         Image.fromarray(image.transpose(1, 2, 0)).save(file)
-    cpu, network = torch.device("cpu"), InceptionFeatures(inception_weights).eval()
-    own = get_activations(files, network.network, batch_size=2, num_workers=0)
-    found = features.pytorch_fids_pass(network, images, 2, cpu)
+    cpu, network = torch.device("cpu"), inception.inception_network(inception_weights, block=3).eval()
+    own = get_activations(files, network, batch_size=2, num_workers=0)
+    found = features.pytorch_fids_pass(lambda batch: network(batch)[0].flatten(start_dim=1), images, 2, cpu)
     assert (found.shape, found.dtype) == ((3, 2048), np.float32)
     # The same computation, in the same order.
     np.testing.assert_array_equal(found, own)
-    ours = extract(network.to(memory_format=torch.channels_last), images, 2, cpu).numpy()
+    ours = extract(inception.load(inception_weights, cpu), images, 2, cpu).numpy()
     scale = np.abs(found).max()
     np.testing.assert_allclose(ours, found, atol=1e-4 * scale)
     # Images of other features, or in another order, would not pass.
@@ -380,20 +382,22 @@ def test_the_page_is_written_and_the_command_fails_where_a_comparison_but_pythae
 
 MIXTURE = """
 import numpy
-from autoencoders.priors import fit_gmm
+from autoencoders.latent.priors import gmm
 options = {"components": 2, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 50}
-fit_gmm(numpy.random.default_rng(0).normal(size=(60, 2)), options, seed=0)
+gmm.fit(numpy.random.default_rng(0).normal(size=(60, 2)), options, seed=0)
 """
 STATISTICS = """
 import pandas
-from autoencoders.parquet import write_parquet
+from autoencoders.jobs.parquet import write_parquet
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """
 SCORE = """
 import pandas
-from autoencoders.features import InceptionFeatures
-from autoencoders.parquet import write_parquet
-InceptionFeatures("{weights}")
+import torch
+from autoencoders.scores.extractors import inception
+from autoencoders.scores.measures import frechet
+from autoencoders.jobs.parquet import write_parquet
+inception.load("{weights}", torch.device("cpu"))
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """
 

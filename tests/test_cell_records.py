@@ -19,7 +19,8 @@ from autoencoders.evidence.cell_tables import (
 )
 from autoencoders.evidence.table_files import to_latex, to_markdown
 
-MVG, GMM = {"mvg": {"kind": "mvg"}}, {"gmm": {"kind": "gmm"}}
+# Whether the priors are fitted on a GPU.
+MVG, GMM = {"mvg": False}, {"gmm": True}
 KEYS = ["dataset", "model", "filters", "depth", "latent", "seed"]
 
 
@@ -153,7 +154,7 @@ def test_seconds_are_read_from_benchmark_files(tmp_path):
     # What left the config costs nothing, and what is missing is no part of a sum.
     assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["score_seconds"] == 7
     assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["fit_prior_seconds"] == 12.5
-    several = MVG | GMM | {"gmm20": {"kind": "gmm"}}
+    several = MVG | GMM | {"gmm20": True}
     assert math.isnan(job_seconds(tmp_path, cell, several, ["inception"], 0)["fit_prior_seconds"])
 
 
@@ -163,7 +164,7 @@ def test_of_the_priors_only_mixtures_hold_a_gpu(tmp_path):
         write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
     assert job_seconds(tmp_path, "a", MVG | GMM, ["inception"], 0)["gpu_seconds"] == 101_111
     assert job_seconds(tmp_path, "a", MVG, ["inception"], 0)["gpu_seconds"] == 1111
-    several = MVG | GMM | {"gmm20": {"kind": "gmm"}}
+    several = MVG | GMM | {"gmm20": True}
     assert math.isnan(job_seconds(tmp_path, "a", several, ["inception"], 0)["gpu_seconds"])
 
 

@@ -16,11 +16,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from interrupting import Interrupted
 from running import copy_project, snakemake, train_slowly
 from safetensors.numpy import load_file, save_file
 
+from autoencoders.jobs import course
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
-from autoencoders.latent.priors import fit_gmm
+from autoencoders.latent.priors import gmm
 from autoencoders.networks import training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.objective import Objective
@@ -51,21 +53,6 @@ def train(
     objective = Objective(beta=0.01 if variational else 0, noise=noise)
     result = training.train(network, IMAGES, chosen, objective, 7, device, checkpoint)
     return b"".join(tensor.numpy(force=True).tobytes() for tensor in network.state_dict().values()), result
-
-
-class Interrupted(Checkpoint):
-    """Asks for an end after so many batches, as a signal would."""
-
-    def __init__(self, path: Path, batches: int, key: str = "a") -> None:
-        super().__init__(path, key, minutes=10)
-        self.batches = batches
-
-    @property
-    def due(self) -> bool:
-        self.batches -= 1
-        if self.batches == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().due
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
@@ -124,9 +111,9 @@ def test_a_checkpoint_is_written_at_its_interval_and_not_before(tmp_path, monkey
 def test_what_all_jobs_ran_on_and_used_is_kept(tmp_path, monkeypatch, caplog):
     """Energy is read from a counter: what one job does not know of makes the sum unknown."""
     joules = iter([1000, 1005, 2000, 2007, 2020])
-    monkeypatch.setattr(training, "energy", lambda _: next(joules))
+    monkeypatch.setattr(course, "energy", lambda _: next(joules))
     names = iter(["an A100", "an H100"])
-    monkeypatch.setattr(training, "describe", lambda _: next(names))
+    monkeypatch.setattr(course, "describe", lambda _: next(names))
     with pytest.raises(KeyboardInterrupt):
         train(Interrupted(tmp_path / "checkpoint", 7))
     # At the start, at the last checkpoint, and at the end.
@@ -135,8 +122,8 @@ def test_what_all_jobs_ran_on_and_used_is_kept(tmp_path, monkeypatch, caplog):
     assert [name.split(",")[0] for name in result.trained_on] == ["an A100", "an H100"]
     assert "the last digits are those of none alone" in caplog.text
     told = iter([1000, None, None])
-    monkeypatch.setattr(training, "energy", lambda _: next(told))
-    monkeypatch.setattr(training, "describe", lambda _: "an A100")
+    monkeypatch.setattr(course, "energy", lambda _: next(told))
+    monkeypatch.setattr(course, "describe", lambda _: "an A100")
     assert train(Checkpoint(tmp_path / "other", "a", 10))[1].energy_joules is None
 
 
@@ -146,13 +133,13 @@ def test_the_progress_line_counts_what_earlier_jobs_did(tmp_path, caplog):
     caplog.clear()
     seen = []
 
-    class Watched(training.Progress):
+    class Watched(course.Progress):
         def advance(self, count):
             super().advance(count)
             seen.append(self.done)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Progress", Watched)
+        patch.setattr(course, "Progress", Watched)
         train(Checkpoint(tmp_path / "checkpoint", "a", 10))
     # Three epochs of 36 images were done.
     assert seen == [116, 124, 132, 140, 144]
@@ -443,7 +430,7 @@ def test_changed_training_code_never_goes_on_from_the_old_ones_checkpoint(folder
     with training_run(folder) as (_, script):
         ask_for_a_checkpoint(folder, script)
         script.send_signal(signal.SIGTERM)
-    with (folder / "workflow/scripts/autoencoders/objective.py").open("a") as module:
+    with (folder / "workflow/scripts/autoencoders/networks/objective.py").open("a") as module:
         module.write("# changed\n")
     snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
     assert "is not used: it was made with other settings" in (folder / LOG).read_text()
@@ -464,7 +451,7 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_pa
     """After each iteration: whether the next is the last depends on the likelihood before the interruption."""
     codes = overlapping_codes()
     options = {**GMM, "tol": tol}
-    expected = fit_gmm(codes, options, 0, device)
+    expected = gmm.fit(codes, options, seed=0, device=device)
 
     class Killed(Checkpoint):
         """As soon as it has got further than it was when it began."""
@@ -484,7 +471,9 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_pa
     kills = 0
     while True:
         try:
-            found = fit_gmm(codes, options, 0, device, Killed(tmp_path / "checkpoint", "a", minutes=0))
+            found = gmm.fit(
+                codes, options, seed=0, device=device, checkpoint=Killed(tmp_path / "checkpoint", "a", minutes=0)
+            )
             break
         except SystemExit:
             kills += 1
@@ -498,7 +487,7 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_pa
 def test_a_mixture_that_is_killed_before_its_first_iteration_ends_with_the_same_bits(tmp_path, device):
     """What comes from the file lies in memory as what k-means started from does, or BLAS would round otherwise."""
     codes, options = np.random.default_rng(0).normal(size=(400, 8)) ** 3, {**GMM, "components": 10, "max_iter": 3}
-    expected = fit_gmm(codes, options, 0, device)
+    expected = gmm.fit(codes, options, seed=0, device=device)
 
     class Killed(Checkpoint):
         def save(self, arrays, progress):
@@ -507,7 +496,9 @@ def test_a_mixture_that_is_killed_before_its_first_iteration_ends_with_the_same_
             raise SystemExit("as if it had been killed")
 
     with pytest.raises(SystemExit):
-        fit_gmm(codes, options, 0, device, Killed(tmp_path / "checkpoint", "a", minutes=0))
-    found = fit_gmm(codes, options, 0, device, Checkpoint(tmp_path / "checkpoint", "a", minutes=10))
+        gmm.fit(codes, options, seed=0, device=device, checkpoint=Killed(tmp_path / "checkpoint", "a", minutes=0))
+    found = gmm.fit(
+        codes, options, seed=0, device=device, checkpoint=Checkpoint(tmp_path / "checkpoint", "a", minutes=10)
+    )
     for name, array in expected.items():
         assert found[name].tobytes() == array.tobytes(), name

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.evidence.claim_values import best, curve, our_values, published_values, sensitivity
+from autoencoders.evidence.claim_values import best, curve, our_values, published_values, select, sensitivity
 from autoencoders.evidence.claims import CLAIMS, claim, conjunction
 from autoencoders.evidence.published import KEYS, read_published
 from autoencoders.evidence.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
@@ -29,10 +29,10 @@ def join(parts):
     return list(itertools.chain.from_iterable(parts))
 
 
-def at(model, value, filters=128, depth="1", latent=128, metrics=FITTED, diverged=0):
-    """The same value for each metric at one latent size."""
+def at(model, value, filters=128, depth="1", latent=128, quantities=FITTED, diverged=0):
+    """The same value for each quantity at one latent size."""
     cell = {"model": model, "filters": filters, "depth": depth, "latent": latent}
-    return [{**cell, "metric": metric, "value": value, "diverged": diverged} for metric in metrics]
+    return [{**cell, "quantity": quantity, "value": value, "diverged": diverged} for quantity in quantities]
 
 
 def over(model, *values, latents=(64, 128, 256), **keys):
@@ -42,7 +42,7 @@ def over(model, *values, latents=(64, 128, 256), **keys):
 
 
 def frame(rows):
-    values = pd.DataFrame(rows, columns=["model", "filters", "depth", "latent", "metric", "value", "diverged"])
+    values = pd.DataFrame(rows, columns=["model", "filters", "depth", "latent", "quantity", "value", "diverged"])
     return values.astype({"value": "float64", "diverged": "Int64"})
 
 
@@ -56,13 +56,13 @@ def optima(**by_filters):
     return join(over(key[:3], best + 5, best, best + 5, filters=int(key[3:])) for key, best in by_filters.items())
 
 
-def recon(metric, narrow, wide):
-    return at("dae", narrow, metrics=(metric,)) + at("dae", wide, filters=256, metrics=(metric,))
+def recon(quantity, narrow, wide):
+    return at("dae", narrow, quantities=(quantity,)) + at("dae", wide, filters=256, quantities=(quantity,))
 
 
-def by_width(metric, *values, **keys):
+def by_width(quantity, *values, **keys):
     filters = (32, 64, 128, 256)[: len(values)]
-    return join(at("dae", value, f, metrics=(metric,), **keys) for value, f in zip(values, filters, strict=True))
+    return join(at("dae", value, f, quantities=(quantity,), **keys) for value, f in zip(values, filters, strict=True))
 
 
 def gaps(*values):
@@ -83,8 +83,8 @@ def midpoints(shape, *pairs):
     return shape("interpolation", *interpolation) + shape("test_recon", *recon)
 
 
-def by_depth(metric, shallow, deep):
-    return at("dae", shallow, metrics=(metric,)) + at("dae", deep, depth="2", metrics=(metric,))
+def by_depth(quantity, shallow, deep):
+    return at("dae", shallow, quantities=(quantity,)) + at("dae", deep, depth="2", quantities=(quantity,))
 
 
 def by_depth_at_64(shallow, deep):
@@ -94,10 +94,10 @@ def by_depth_at_64(shallow, deep):
 def mixed(first, second, mvg=(), gmm=()):
     """Two models of 128 filters at the comparison size, each a pair of values by prior."""
     return [
-        *at(first, mvg[0], metrics=("mvg",)),
-        *at(second, mvg[1], metrics=("mvg",)),
-        *at(first, gmm[0], metrics=("gmm",)),
-        *at(second, gmm[1], metrics=("gmm",)),
+        *at(first, mvg[0], quantities=("mvg",)),
+        *at(second, mvg[1], quantities=("mvg",)),
+        *at(first, gmm[0], quantities=("gmm",)),
+        *at(second, gmm[1], quantities=("gmm",)),
     ]
 
 
@@ -128,8 +128,8 @@ def little_change(model):
 WIN_MVG = {"dae32": 90, "vae32": 80, "dae64": 70, "vae64": 80, "dae128": 60, "vae128": 70, "dae256": 75, "vae256": 65}
 WIN_GMM = WIN_MVG | {"dae256": 65, "vae256": 75}
 WIN_CELEBA = WIN_MVG | {"dae64": 80, "vae64": 70}
-CITED_128 = at("rae (cited)", 100.0, metrics=FITTED) + at("eae (cited)", 100.0, metrics=("gmm",))
-NORMAL = {"metrics": ("standard_normal",)}
+CITED_128 = at("rae (cited)", 100.0, quantities=FITTED) + at("eae (cited)", 100.0, quantities=("gmm",))
+NORMAL = {"quantities": ("standard_normal",)}
 DEEP_LATENTS = {"latents": (64, 96, 128)}
 BEST = over("dae", 70, 60, 65, depth="3321", **DEEP_LATENTS)
 CASES = {
@@ -143,7 +143,7 @@ CASES = {
         (FAILS, mixed("dae", "vae", mvg=(3, 2), gmm=(1, math.nan))),
         (LACKS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, math.nan))),
         # A cited result of a prior that this run has not is no part that lacks.
-        (HOLDS, at("dae", 1, metrics=("mvg",)) + at("vae", 2, metrics=("mvg",)) + CITED_128),
+        (HOLDS, at("dae", 1, quantities=("mvg",)) + at("vae", 2, quantities=("mvg",)) + CITED_128),
         (LACKS, at("dae", 1) + at("vae", 2, filters=64)),
         (LACKS, over("dae", 1, latents=(64,)) + over("vae", 2, latents=(64,))),
         (LACKS, at("dae", 1, **NORMAL) + at("vae", 2, **NORMAL)),
@@ -285,12 +285,12 @@ CASES = {
         (LACKS, at("dae-bn", 3, **NORMAL) + at("rae (cited)", 2.0, **NORMAL)),
     ],
     "noise_hurts": [
-        *((HOLDS, noise(10, 11, 12, 13, metrics=(metric,))) for metric in ("test_recon", "mvg", "gmm")),
-        *((FAILS, noise(10, 11, 13, 12, metrics=(metric,))) for metric in ("test_recon", "mvg", "gmm")),
+        *((HOLDS, noise(10, 11, 12, 13, quantities=(quantity,))) for quantity in ("test_recon", "mvg", "gmm")),
+        *((FAILS, noise(10, 11, 13, 12, quantities=(quantity,))) for quantity in ("test_recon", "mvg", "gmm")),
         (FAILS, noise(11, 10, 12, 13)),
         # Levels are numbers, not texts.
         (HOLDS, at("dae", 1) + at("dae-noise2", 2) + at("dae-noise10", 3)),
-        (LACKS, noise(10, 11, 13, 12, metrics=("standard_normal",))),
+        (LACKS, noise(10, 11, 13, 12, quantities=("standard_normal",))),
         (LACKS, over("dae", 10, 10, 10)),
         (LACKS, over("dae", 10, 10) + over("dae-noise0.5", math.nan, math.nan)),
         (LACKS, at("dae", 10, latent=64) + at("dae-noise0.5", 11, latent=128)),
@@ -343,13 +343,13 @@ CASES = {
     ],
     "gap_narrows_at_optimum": [
         (HOLDS, best_gaps(9, 8, 7, 6)),
-        (HOLDS, best_gaps(9, 8) + over("dae", 1, 1, 1, depth="2", metrics=("gmm",))),
+        (HOLDS, best_gaps(9, 8) + over("dae", 1, 1, 1, depth="2", quantities=("gmm",))),
         (FAILS, best_gaps(9, 7, 8, 6)),
         (FAILS, best_gaps(9, math.nan, 7, 8)),
         (LACKS, best_gaps(9)),
         (LACKS, best_gaps(9, 8, math.nan)),
         (LACKS, [row for row in best_gaps(9, 8) if row["latent"] != 256]),
-        (LACKS, [row for row in best_gaps(9, 8) if row["metric"] == "mvg"]),
+        (LACKS, [row for row in best_gaps(9, 8) if row["quantity"] == "mvg"]),
     ],
     "likelihood_gap_narrows_with_width": [
         (HOLDS, by_width("log_likelihood_gap", 9, 8, 7, 6)),
@@ -417,7 +417,7 @@ def test_verdict(name, expected, rows):
 @pytest.mark.parametrize("name", list(CLAIMS))
 def test_no_data_never_reads_as_holds(name):
     rows = [row | {"value": math.nan} for _, rows in CASES[name] for row in rows]
-    unknown = frame(rows).drop_duplicates(["model", "filters", "depth", "latent", "metric"])
+    unknown = frame(rows).drop_duplicates(["model", "filters", "depth", "latent", "quantity"])
     unknown["diverged"] = pd.NA
     for values in (frame([]), unknown):
         for evidence in ("this run", "published"):
@@ -474,13 +474,15 @@ def test_conjunction():
 # Evidence
 
 
-def score(value, dataset="digits", extractor="classifier", setting="own", model="dae", metric="mvg", seed=0, **keys):
+def score(
+    value, dataset="digits", extractor="classifier", setting="own", model="dae", comparison="mvg", seed=0, **keys
+):
     """A row of the table of scores; value None: diverged."""
     cell = {"dataset": dataset, "model": model, "filters": 8, "depth": "1", "latent": 16, "seed": seed} | keys
     status = "diverged" if value is None else "ok"
     distance = math.nan if value is None else float(value)
-    row = {"setting": setting, "extractor": extractor, "metric": metric, "frechet_distance": distance, "images": 10}
-    return cell | row | {"status": status}
+    row = {"setting": setting, "extractor": extractor, "comparison": comparison, "measure": "frechet"}
+    return cell | row | {"value": distance, "images": 10, "status": status}
 
 
 # What sections say of images and classifiers is shown with the tables of scores.
@@ -502,8 +504,8 @@ def test_our_values_are_means_over_the_seeds_that_are_ok():
     rows = [score(1), score(2, seed=1), score(6, seed=2), score(None, seed=3)]
     rows += [score(None, seed=4), score(None, latent=64)]
     # A value beside the status "diverged" must not count.
-    rows[3]["frechet_distance"] = 1000.0
-    values = our_values(pd.DataFrame(rows), statistics(*rows)).set_index(["latent", "metric"])
+    rows[3]["value"] = 1000.0
+    values = our_values(pd.DataFrame(rows), statistics(*rows)).set_index(["latent", "quantity"])
     assert values.loc[(16, "mvg"), ["value", "diverged"]].tolist() == [3, 2]
     assert values.loc[(16, "mardia_kurtosis_ratio"), ["value", "diverged"]].tolist() == [2, 2]
     assert values.loc[(16, "mardia_skewness_ratio"), "value"] == 4
@@ -517,27 +519,33 @@ def test_latent_statistics_stand_under_every_extractor_of_the_cell():
     rows = [score(1), score(5, **inception), score(7, **inception | {"extractor": "classifier"})]
     cells = statistics(*rows[:2]).astype({"depth": int})
     values = our_values(pd.DataFrame(rows), cells)
-    ratio = values[values["metric"] == "mardia_kurtosis_ratio"]
+    ratio = values[values["quantity"] == "mardia_kurtosis_ratio"]
     groups = {("digits", "own", "classifier"), ("cifar10", "paper", "inception"), ("cifar10", "paper", "classifier")}
     assert set(ratio[["dataset", "setting", "extractor"]].itertuples(index=False, name=None)) == groups
     assert ratio["value"].tolist() == [1, 1, 1] and set(ratio["depth"]) == {"1"}
 
 
 def test_our_values_without_latent_statistics():
-    assert our_values(pd.DataFrame([score(1)]), statistics())["metric"].tolist() == ["mvg"]
+    assert our_values(pd.DataFrame([score(1)]), statistics())["quantity"].tolist() == ["mvg"]
+
+
+def test_claims_are_judged_by_frechet_distances_alone():
+    other = score(5) | {"measure": "kid"}
+    values = our_values(pd.DataFrame([score(1), other]), statistics())
+    assert values[["quantity", "value"]].to_numpy().tolist() == [["mvg", 1]]
 
 
 def test_published_values_take_table_2_before_table_3(published):
     changed = published.copy()
-    cell = {"dataset": "cifar10", "model": "dae", "filters": 64, "latent": 128, "metric": "mvg"}
-    same = np.logical_and.reduce([changed[key] == text for key, text in cell.items()])
+    cell = {"dataset": "cifar10", "model": "dae", "filters": 64, "latent": 128}
+    same = np.logical_and.reduce([changed[key] == text for key, text in (cell | {"comparison": "mvg"}).items()])
     assert same.sum() == 2
     changed.loc[same & (changed["source"] == "Table 3"), "fid"] = 1.0
     for file in (changed, changed[::-1]):
         values = published_values(file)
-        chosen = values[np.logical_and.reduce([values[key] == text for key, text in cell.items()])]
+        chosen = select(values, **cell, quantity="mvg")
         assert chosen["value"].tolist() == [85.38]
-        assert not values.duplicated(KEYS).any()
+        assert not values.duplicated([*KEYS[:-1], "quantity"]).any()
         assert values["diverged"].isna().all()
     values = published_values(published)
     assert len(values) == len(published.drop_duplicates(KEYS))
@@ -686,9 +694,9 @@ def test_the_comparison_latent_size_is_the_runs_for_ours_and_the_papers_for_its_
     ],
 )
 def test_cited_results_stand_beside_comparable_ones_alone(published, keys, expected):
-    bn = score(90, "cifar10", model="dae-bn", metric="standard_normal", filters=128, latent=128, **keys)
+    bn = score(90, "cifar10", model="dae-bn", comparison="standard_normal", filters=128, latent=128, **keys)
     # A user's model of the same name is not the one that the paper cites.
-    own = score(1, "cifar10", model="eae", metric="standard_normal", filters=128, latent=128, **keys)
+    own = score(1, "cifar10", model="eae", comparison="standard_normal", filters=128, latent=128, **keys)
     table = judged(published, bn, own)
     row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")].iloc[0]
     assert row["verdict"] == expected

@@ -1,14 +1,19 @@
-"""config/README.md, the schema and config.yaml say the same of every key."""
+"""config/README.md, the schema, the kinds and config.yaml say the same of every key, and the page's examples work."""
 
 import copy
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from autoencoders.config import settings
+from autoencoders.jobs import kinds
 
-# The page's sections, and the part of the schema that each is about.
+# The page's sections, and the part of the schema that each is about. A dataset and the extractors have a section for
+# each of their kinds there.
 SECTIONS = {
     "Top level": None,
     "datasets": "dataset",
@@ -16,9 +21,12 @@ SECTIONS = {
     "experiments": "grid",
     "training": "training",
     "priors": "prior",
+    "measures": "measure",
     "extractors": "extractors",
     "scoring": "scoring",
 }
+# Those whose entries have the options of their kind, by the group of the kinds.
+WITH_KINDS = ("priors", "measures")
 REQUIRED = "required"
 # Keys whose own section has the rest; their rows are at the top level.
 WITH_SECTION = {"training", "extractors", "scoring", "model_defaults"}
@@ -54,11 +62,23 @@ def leaves(schema: dict, definition: dict, prefix: str = "") -> dict[str, dict]:
     return found
 
 
+def options_of_kinds(group: str) -> dict[str, dict]:
+    """KIND.OPTION -> its part of the schema, of the kinds that come along."""
+    return {
+        f"{kind}.{name}": {**part, REQUIRED: "default" not in part}
+        for kind in kinds.names(group)
+        for name, part in kinds.options(kinds.load(group, kind)).items()
+    }
+
+
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_key_has_a_row_with_its_default(page, heading):
     schema = settings.read_schema()
     definition = schema["$defs"][SECTIONS[heading]] if SECTIONS[heading] else schema
     keys = leaves(schema, definition)
+    if heading in WITH_KINDS:
+        keys["kind"]["enum"] = kinds.names(heading)
+        keys |= options_of_kinds(heading)
     assert set(page[heading]) == set(keys)
     for key, part in keys.items():
         default, text = page[heading][key]
@@ -77,6 +97,66 @@ def choices(part: dict) -> list:
     return part.get("enum") or part.get("items", {}).get("enum") or []
 
 
+def test_the_sections_of_kinds_are_those_of_their_files(page):
+    """Of sources and extractors; the schema's file itself names none."""
+    assert {"folder.train", "parquet.image", "sklearn.name", "torchvision.name"} <= set(options_of_kinds("sources"))
+    assert set(options_of_kinds("sources")) <= set(page["datasets"])
+    assert set(page["extractors"]) == set(options_of_kinds("extractors"))
+    assert {"gmm.components", "gmm.max_iter"} <= set(options_of_kinds("priors"))
+
+
+def test_the_row_of_penalties_says_what_an_entry_has(page):
+    """They have no section of their own."""
+    _, text = page["models and model_defaults"]["penalties"]
+    for key in [*settings.read_schema()["$defs"]["penalty"]["properties"], *options_of_kinds("penalties")]:
+        assert f"{key}:" in text, key
+
+
+def blocks(project, language: str) -> list[str]:
+    """The page's examples in a language."""
+    text = (project / "config" / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def examples(project, tmp_path, monkeypatch) -> dict:
+    """The resolved config of the page's examples of kinds, whose files lie where they say."""
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(project, "python"):
+        path = tmp_path / re.match(r"# (\S+\.py)\n", block)[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block)
+    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
+    # Laid over the paper's, two levels deep.
+    for block in blocks(project, "ya?ml"):
+        for key, entries in yaml.safe_load(block).items():
+            config[key] |= entries
+    return settings.resolve(config)
+
+
+def own(entries: dict) -> dict:
+    """The one entry whose kind is a file."""
+    (entry,) = [entry for entry in entries.values() if kinds.is_file(entry["kind"])]
+    return entry
+
+
+def test_the_pages_examples_of_kinds_work(examples):
+    random, torch_random = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    entry = own({name: entry for model in examples["models"].values() for name, entry in model["penalties"].items()})
+    step = SimpleNamespace(codes=torch.randn(4, 3, generator=torch_random))
+    loss = kinds.load("penalties", entry["kind"]).penalty(step, entry)
+    assert loss.shape == () and loss > 0
+    entry = own(examples["priors"])
+    prior, codes = kinds.load("priors", entry["kind"]), random.normal(size=(50, 3)).astype(np.float32)
+    fitted = prior.fit(codes, entry, seed=0, device="cpu", checkpoint=None)
+    assert prior.sample(fitted, 7, random).shape == (7, 3)
+    entry = own(examples["measures"])
+    features, reference = (torch.randn(20, 5, generator=torch_random) for _ in range(2))
+    measure = kinds.load("measures", entry["kind"]).measure
+    assert float(measure(features, reference, entry, prepared={}, random=random)) > 0
+    assert float(measure(features, features, entry, prepared={}, random=random)) == pytest.approx(0, abs=1e-3)
+
+
 def test_the_page_has_no_other_tables_of_keys(page):
     assert {heading for heading, rows in page.items() if rows} == set(SECTIONS)
 
@@ -85,8 +165,8 @@ def test_config_yaml_writes_the_defaults(project):
     """Its comments say that keys left out have the schema's defaults; those that it writes have them too."""
     config = yaml.safe_load((project / "config" / "config.yaml").read_text())
     bare = copy.deepcopy(config)
-    for section in ("model_defaults", "training", "priors", "extractors", "scoring"):
+    for section in ("model_defaults", "training", "priors", "measures", "extractors", "scoring"):
         del bare[section]
-    for key in ("seeds", "run_on", "cells_per_gpu", "checkpoint_minutes"):
+    for key in ("seeds", "run_on", "run_priors", "run_measures", "cells_per_gpu", "checkpoint_minutes"):
         del bare[key]
     assert settings.resolve(bare) == settings.resolve(config)

@@ -10,19 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from autoencoders.data.pictures import Source
+from autoencoders.data.pictures import Split
 from autoencoders.data.preparation import describe, prepare, prepare_split, split_train_test
 from autoencoders.data.prepared import evaluation_subset, load_images, load_labels
-from autoencoders.data.sources import load
+from autoencoders.data.sources import folder as folders
+from autoencoders.data.sources import parquet
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_npz
-from autoencoders.jobs.tracking import imported_modules
+from autoencoders.jobs.tracking import PACKAGE, imported_modules
 
 RNG = np.random.default_rng(0)
 
 
 def source_of(images, labels=None):
-    return Source(len(images), labels, lambda: iter(images), lambda index: f"picture {index}")
+    return Split(len(images), labels, lambda: iter(images), lambda index: f"picture {index}")
 
 
 def pictures(count, height=10, width=12):
@@ -80,7 +81,7 @@ def test_limit_opens_no_more_images_than_it_takes():
             opened.append(number)
             yield picture
 
-    prepare_split(Source(100, None, images, str), 8, 8, 3)
+    prepare_split(Split(100, None, images, str), 8, 8, 3)
     assert opened == [0, 1, 2]
 
 
@@ -117,7 +118,7 @@ DAMAGED["floating point"] = buffer.getvalue()
 def test_a_damaged_file_is_named(tmp_path, kind):
     (tmp_path / "a.png").write_bytes(GOOD)
     (tmp_path / "b.png").write_bytes(DAMAGED[kind])
-    source = load(dataset("folder", {"train": str(tmp_path), "test": None}), tmp_path)["train"]
+    source = folders.splits({"train": str(tmp_path), "test": None}, tmp_path)["train"]
     with pytest.raises(UserError, match=rf"^{tmp_path}/b.png cannot be read as an image"):
         prepare_split(source, None, 32)
 
@@ -129,7 +130,7 @@ def test_a_damaged_row_is_named(tmp_path, kind):
     pq.write_table(table.slice(0, 1), tmp_path / "0.parquet")
     pq.write_table(table.slice(1), tmp_path / "1.parquet")
     settings = {"train": f"{tmp_path}/*.parquet", "test": None, "image": "image", "label": None}
-    source = load(dataset("parquet", settings), tmp_path)["train"]
+    source = parquet.splits(settings, tmp_path)["train"]
     with pytest.raises(UserError, match=rf"^{tmp_path}/1.parquet, row 1 cannot be read as an image"):
         prepare_split(source, None, 32)
 
@@ -294,8 +295,10 @@ def test_stored_arrays_come_back(tmp_path):
 
 def test_training_does_not_depend_on_downloads_and_decoding(project):
     """Imported modules are inputs of a rule: an edit to a download would retrain every cell."""
-    script = project / "workflow" / "scripts" / "autoencoders" / "dataset.py"
-    assert {module.stem for module in imported_modules(script)} == {"errors", "seeds"}
+    scripts = project / "workflow" / "scripts"
+    assert {module.stem for module in imported_modules(scripts / "autoencoders" / "data" / "prepared.py")} == {"seeds"}
+    needed = imported_modules(scripts / "train.py")
+    assert {module.stem for module in needed if module.is_relative_to(PACKAGE / "data")} == {"prepared"}
 
 
 def test_unreadable_files_are_told(tmp_path):
@@ -347,7 +350,7 @@ def test_celeba_crop(shared_data):
     arrays = prepare(config, "unused")
     assert arrays["train"]["images"].shape == (30, 3, 64, 64)
     assert arrays["test"]["images"].shape == (10, 3, 64, 64)
-    source = load(config, "unused")["train"]
+    source = parquet.splits(settings, "unused")["train"]
     prepared, _ = prepare_split(source, 70, 70, 2)
     first = np.asarray(next(iter(source)))
     assert first.shape == (109, 89, 3)
@@ -359,7 +362,7 @@ def test_celeba_crop(shared_data):
 def test_cifar10_is_prepared_without_change(shared_data):
     path = str(shared_data / "cifar10" / "test-*.parquet")
     settings = {"train": path, "test": None, "image": "img", "label": "label"}
-    source = load(dataset("parquet", settings), "unused")["train"]
+    source = parquet.splits(settings, "unused")["train"]
     prepared, labels = prepare_split(source, None, 32, 500)
     original = np.stack([np.asarray(image) for image, _ in zip(source, range(500), strict=False)])
     assert np.array_equal(prepared, original.transpose(0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""Which device a job computes on, with GPUs and a management library that are made up."""
+"""Which device a job computes on, with GPUs and a management library that are made up, and how it rounds there."""
 
 import ctypes
 import os
@@ -13,6 +13,7 @@ import torch
 from autoencoders.jobs import device
 from autoencoders.jobs import gpu_slots as gpus
 from autoencoders.jobs.errors import UserError
+from autoencoders.networks import precision
 
 GPU = torch.device("cuda")
 
@@ -163,10 +164,18 @@ def test_gpus_that_can_not_be_hidden_are_an_error_that_says_what_to_set(machine,
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What ``setup`` asks of ``choose_device``; torch's settings are put back."""
+    """What ``open_device`` asks of ``choose_device``."""
     calls = []
     monkeypatch.setattr(device, "choose_device", lambda *arguments: calls.append(arguments) or torch.device("cpu"))
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    return calls
+
+
+@pytest.fixture
+def torchs_own(monkeypatch):
+    """torch's settings, which are put back."""
+    # Twice, so that what the code under test sets is undone as well.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     settings = [
         (torch.backends.cudnn, "benchmark"),
         (torch.backends.cudnn, "allow_tf32"),
@@ -174,37 +183,51 @@ def asked(monkeypatch):
         (torch.utils.deterministic, "fill_uninitialized_memory"),
     ]
     before, mode = [getattr(module, name) for module, name in settings], torch.get_deterministic_debug_mode()
-    yield calls
+    threads = torch.get_num_threads()
+    yield
     for (module, name), value in zip(settings, before, strict=True):
         setattr(module, name, value)
     torch.set_deterministic_debug_mode(mode)
+    torch.set_num_threads(threads)
 
 
 def test_a_cell_asks_for_its_share_and_any_other_job_for_one_slot(asked, caplog):
-    threads, widths = torch.get_num_threads(), {32: 4, 64: 2}
+    widths = {32: 4, 64: 2}
     for filters in (32, 64, 128, None):
-        device.setup(4, threads, widths, filters)
-    device.setup(2, threads, widths, 64)
-    device.setup(1, threads, {}, 128)
-    device.setup(0, threads, widths, 128)
+        device.open_device(4, 1, widths, filters)
+    device.open_device(2, 1, widths, 64)
+    device.open_device(1, 1, {}, 128)
+    device.open_device(0, 1, widths, 128)
     assert asked == [(4, 1, 4), (4, 2, 4), (4, 4, 4), (4, 1, 4), (2, 2, 4), (1, 1, 1), (0, 4, 4)]
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_a_cell_that_was_given_too_little_takes_its_share_and_says_so(asked, caplog):
-    device.setup(2, torch.get_num_threads(), {32: 4}, 128)
+    device.open_device(2, 1, {32: 4}, 128)
     assert asked == [(2, 4, 4)]
     assert "takes 4 of the 4 slots" in caplog.text and "--resources gpu=4" in caplog.text
 
 
-def test_tf32_is_off_unless_asked_for_in_convolutions_and_products_alike(asked):
+def test_tf32_is_off_unless_asked_for_in_convolutions_and_products_alike(torchs_own):
     def allowed() -> tuple[bool, bool]:
         return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
 
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        device.setup(0, threads, {}, tf32=True)
+        precision.repeatable(threads, tf32=True)
         assert allowed() == (True, True)
-        device.setup(0, threads, {})
+        precision.repeatable(threads)
         assert allowed() == (False, False)
+
+
+def test_every_algorithm_is_one_that_gives_the_same_numbers_again(torchs_own):
+    precision.repeatable(1)
+    assert torch.get_num_threads() == 1
+    assert torch.get_deterministic_debug_mode() == 2
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.backends.cudnn.benchmark
+    # What a site has set stays.
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
+    precision.repeatable(1)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"

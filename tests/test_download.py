@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from autoencoders.data.locations_old import is_remote
 
 from autoencoders.data import downloads as download
 from autoencoders.data.downloads import fetch, hub_files, matches, parse_hub
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import file_sha256
 from autoencoders.scores.extractors import inception
@@ -475,33 +475,47 @@ def test_matches(path, pattern, expected):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "expected"),
+    ("kind", "options", "expected"),
     [
-        ({"source": "torchvision", "torchvision": {"name": "CIFAR10"}}, True),
-        ({"source": "sklearn", "sklearn": {"name": "digits"}}, False),
-        ({"source": "folder", "folder": {"train": "x", "test": None}, "parquet": {"train": URI}}, False),
-        ({"source": "parquet", "parquet": {"train": "x.parquet", "test": None}}, False),
-        ({"source": "parquet", "parquet": {"train": URI, "test": None}}, True),
-        ({"source": "parquet", "parquet": {"train": "x.parquet", "test": ["y.parquet", URI]}}, True),
+        ("torchvision", {"name": "CIFAR10"}, True),
+        ("sklearn", {"name": "digits"}, False),
+        ("folder", {"train": "x", "test": None}, False),
+        ("parquet", {"train": "x.parquet", "test": None}, False),
+        ("parquet", {"train": URI, "test": None}, True),
+        ("parquet", {"train": "x.parquet", "test": ["y.parquet", URI]}, True),
     ],
 )
-def test_is_remote(dataset, expected):
-    assert is_remote(dataset) is expected
+def test_is_remote(kind, options, expected):
+    """A source that does not say so has nothing to download."""
+    module = kinds.load("sources", kind)
+    assert (hasattr(module, "is_remote") and module.is_remote(options)) is expected
 
 
-def test_is_remote_needs_the_standard_library_only():
+@pytest.mark.parametrize("kind", kinds.names("sources"))
+def test_what_is_asked_of_a_source_before_any_job_needs_the_standard_library_only(tmp_path, kind):
     """Snakemake's own process asks it, in an environment without the pipeline's packages."""
-    folder = Path(download.__file__).parents[1]
-    code = (
-        f"import sys; sys.path.insert(0, {str(folder)!r}); from autoencoders.data.locations_old import is_remote; "
-        "print(is_remote({'source': 'torchvision'}))"
-    )
+    here = {"train": str(tmp_path), "test": None, "label": None}
+    options = {"torchvision": {"name": "CIFAR10"}, "sklearn": {"name": "digits"}, "folder": here, "parquet": here}
+    code = f"""
+import sys
+
+sys.path.insert(0, {str(Path(kinds.__file__).parents[2])!r})
+from autoencoders.jobs import kinds
+
+source = kinds.load("sources", {kind!r})
+for question in ("is_remote", "files", "fingerprints", "check", "has_test", "labelled", "training_images", "side"):
+    if hasattr(source, question):
+        answer = getattr(source, question)({options[kind]!r})
+        list(answer) if question == "check" else answer
+print(hasattr(source, "is_remote") and source.is_remote({options[kind]!r}))
+"""
     # -I -S: no site-packages.
     answer = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "True\n"
+    assert answer.stdout == f"{kind == 'torchvision'}\n"
 
 
 def test_only_the_official_weights_are_called_inception():
-    assert inception.recorded_name("inception", inception.SHA256) == "inception"
-    assert inception.recorded_name("inception", "0" * 64) == "inception-other"
-    assert inception.recorded_name("classifier", "0" * 64) == "classifier"
+    assert inception.recorded_name(inception.SHA256) == "inception"
+    assert inception.recorded_name("0" * 64) == "inception-other"
+    # Others are called by their names.
+    assert not hasattr(kinds.load("extractors", "classifier"), "recorded_name")

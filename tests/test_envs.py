@@ -70,7 +70,7 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
         assert ("gpu=" in rule) == ("autoencoders.jobs.device" in text), name
         script = re.search(r'script:\s+"\.\./scripts/(.+?)"', rule)[1]
         assert script == f"{name}.py", f"the script of rule {name} is {script}"
-        assert f'modules("{name}")' in rule, name
+        assert f'modules("{name}"' in rule, name
     assert set(used.values()) == set(envs)
 
 

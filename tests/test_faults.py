@@ -18,7 +18,7 @@ from running import copy_project, planned, snakemake
 
 from autoencoders.jobs import files
 
-SCRIPTS = Path(files.__file__).parents[1]
+SCRIPTS = Path(files.__file__).parents[2]
 RESULTS = "results/faults"
 CELL = f"{RESULTS}/cells/digits/dae/f2-d1-z4-s0"
 CONFIG = {
@@ -89,22 +89,23 @@ import resource, sys
 from pathlib import Path
 
 import numpy as np
-from autoencoders import files
-from autoencoders.errors import UserError
-from autoencoders.parquet import write_parquet
+from autoencoders.jobs import files
+from autoencoders.jobs.errors import UserError
 
 rows = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
 
 
 def safetensors(path):
-    from autoencoders.classifier import Classifier, save_classifier
+    from autoencoders.scores.extractors.classifier import classifier_network
+    from safetensors.torch import save_file
 
-    save_classifier(Classifier(classes=2), path)
+    with files.atomic(path) as temporary:
+        save_file(classifier_network(classes=2).state_dict(), temporary)
 
 
 def weights(path):
-    from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-    from autoencoders.weights import save_weights
+    from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+    from autoencoders.networks.weights import save_weights
 
     save_weights(path, Autoencoder(NetworkOptions(32, 4, parse_depth("1"), 6), seed=0))
 
@@ -112,11 +113,13 @@ def weights(path):
 def parquet(path):
     import pandas as pd
 
+    from autoencoders.jobs.parquet import write_parquet
+
     write_parquet(path, pd.DataFrame({"a": rows.ravel()}))
 
 
 def png(path):
-    from autoencoders.images import write_png
+    from autoencoders.figures.tiles import write_png
 
     write_png(path, rows)
 
@@ -124,7 +127,7 @@ def png(path):
 def figure(path):
     from matplotlib.figure import Figure
 
-    from autoencoders.style import save
+    from autoencoders.figures.style import save
 
     drawn = Figure()
     drawn.subplots().imshow(rows)
@@ -182,12 +185,10 @@ def test_a_log_on_a_full_disk_does_not_bury_the_message():
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     code = """
-from types import SimpleNamespace
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.job import job
 
-from autoencoders.errors import UserError
-from autoencoders.job import job
-
-with job(SimpleNamespace(log=["/dev/full"])):
+with job("/dev/full"):
     raise UserError("write something else")
 """
     done = python(code)
@@ -269,19 +270,17 @@ def test_a_read_only_results_folder_is_refused_before_any_job(again):
 
 MEMORY = """
 import logging, resource, sys
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
-from autoencoders.classifier import Classifier
-from autoencoders.errors import UserError
-from autoencoders.features import ClassifierFeatures, extract
-from autoencoders.inference import decode, encode
-from autoencoders.job import job
-from autoencoders.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.objective import Objective
-from autoencoders.training import TrainingOptions, train
+from autoencoders.jobs.job import job
+from autoencoders.latent.coding import decode, encode
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.objective import Objective
+from autoencoders.networks.training import TrainingOptions, train
+from autoencoders.scores.extractors.classifier import classifier_network
+from autoencoders.scores.features import extract
 
 torch.set_num_threads(1)
 cpu, count = torch.device("cpu"), 4000
@@ -289,7 +288,7 @@ random = np.random.default_rng(0)
 images = random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
 codes = random.normal(size=(count, 8))
 network = Autoencoder(NetworkOptions(32, 16, parse_depth("1"), 8), seed=0).eval()
-classifier = ClassifierFeatures(Classifier(10)).eval()
+classifier = classifier_network(10).eval().to(memory_format=torch.channels_last)[:-1]
 
 
 def limit(megabytes):
@@ -311,7 +310,7 @@ work = {
 }
 what = sys.argv[1]
 if what == "train":
-    with job(SimpleNamespace(log=[sys.argv[2]])):
+    with job(sys.argv[2]):
         limit(150)
         training()
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
@@ -406,7 +405,7 @@ def test_a_few_images_of_all_sizes_and_modes_go_through_the_whole_chain(project,
     output = run(folder, "all_tables")
     assert "22 codes for 32 latent units: the covariance is singular" in output
     scores = pd.read_parquet(folder / RESULTS / "tables/scores.parquet")
-    assert set(scores.status) == {"ok"} and np.isfinite(scores.frechet_distance).all()
+    assert set(scores.status) == {"ok"} and np.isfinite(scores.value).all()
     latent = pd.read_parquet(folder / RESULTS / "tables/latent.parquet")
     assert (latent["rank"] <= 21).all()
     assert latent.mvg_log_likelihood.isna().all() and latent.mean_abs_skewness.notna().all()

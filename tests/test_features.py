@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_fid import inception
 from pytorch_fid.fid_score import calculate_fid_given_paths
+from pytorch_fid.inception import InceptionV3
+from safetensors.torch import save_file
 from scipy import ndimage
 
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
-from autoencoders.scores.extractors.classifier import Classifier, save_classifier
-from autoencoders.scores.extractors.inception import InceptionFeatures
-from autoencoders.scores.features import extract, load_extractor
+from autoencoders.scores.extractors import classifier, inception
+from autoencoders.scores.features import extract
 from autoencoders.scores.measures.frechet import covariance_root, frechet_distance, statistics
 
 CPU = torch.device("cpu")
@@ -46,16 +47,15 @@ def write_pngs(images: np.ndarray, folder: Path) -> str:
 def compare_with_pytorch_fid(weights: Path, counts: tuple[int, int], dimensions: int, folder: Path) -> None:
     """Assert that our distance of two image sets is pytorch-fid's of the same images in PNG files, same weights."""
     first, second = smooth_images(counts[0], 2, 90, 40, seed=1), smooth_images(counts[1], 0.8, 190, 20, seed=2)
-    network = InceptionFeatures(weights, block=inception.InceptionV3.BLOCK_INDEX_BY_DIM[dimensions])
-    network.to(memory_format=torch.channels_last).eval()
-    features = [extract(network, images, 20, CPU) for images in (first, second)]
+    extractor = inception.load(weights, CPU, block=InceptionV3.BLOCK_INDEX_BY_DIM[dimensions])
+    features = [extract(extractor, images, 20, CPU) for images in (first, second)]
     assert [x.shape for x in features] == [(count, dimensions) for count in counts]
     assert all(x.dtype == torch.float32 for x in features)
     reference, other = map(statistics, features)
     ours = frechet_distance(reference, covariance_root(reference.covariance), other)
 
     loaded = torch.load(weights, weights_only=True)
-    with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: loaded):
+    with mock.patch("pytorch_fid.inception.load_state_dict_from_url", lambda *_, **__: loaded):
         theirs = calculate_fid_given_paths(
             [write_pngs(first, folder / "first"), write_pngs(second, folder / "second")], 20, "cpu", dimensions, 0
         )
@@ -81,9 +81,9 @@ def test_distance_equals_pytorch_fids_of_the_same_images(inception_weights, tmp_
 
 def test_classifier_features_are_the_layer_before_the_classes(tmp_path):
     torch.manual_seed(0)
-    network = Classifier(classes=5).eval()
-    save_classifier(network, tmp_path / "classifier.safetensors")
-    extractor = load_extractor("classifier", tmp_path / "classifier.safetensors", CPU)
+    network = classifier.classifier_network(classes=5).eval()
+    save_file(network.state_dict(), tmp_path / "classifier.safetensors")
+    extractor = kinds.load("extractors", "classifier").load(tmp_path / "classifier.safetensors", CPU)
     images = smooth_images(7, 2, 120, 40, seed=0)
     features = extract(extractor, images, 3, CPU)
     assert features.shape == (7, 128)
@@ -92,14 +92,13 @@ def test_classifier_features_are_the_layer_before_the_classes(tmp_path):
         torch.testing.assert_close(network.classes(features), expected, rtol=1e-4, atol=1e-6)
 
 
-class Levels(torch.nn.Module):
+class Levels:
     """An image's first pixels as features; remembers the memory layouts of its batches."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.channels_last = []
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         self.channels_last.append(images.is_contiguous(memory_format=torch.channels_last))
         return images[:, :, 0, :5].flatten(start_dim=1)
 
@@ -113,29 +112,59 @@ def test_features_come_in_the_images_order_and_batches_channels_last():
     assert network.channels_last == [True] * (3 + 1 + 1)
 
 
-def test_extractors_weights_are_laid_out_channels_last(inception_weights):
-    extractor = load_extractor("inception", inception_weights, CPU)
-    kernels = [parameter for parameter in extractor.parameters() if parameter.ndim == 4]
+@pytest.fixture(params=["inception", "classifier"])
+def loaded(request, tmp_path, monkeypatch) -> torch.nn.Module:
+    """The network that an extractor's function of images applies."""
+    module, make = {
+        "inception": (inception, "inception_network"),
+        "classifier": (classifier, "load_classifier"),
+    }[request.param]
+    if request.param == "inception":
+        path = request.getfixturevalue("inception_weights")
+    else:
+        path = tmp_path / "classifier.safetensors"
+        save_file(classifier.classifier_network(classes=5).state_dict(), path)
+    networks, original = [], getattr(module, make)
+
+    def remembered(*arguments: object) -> torch.nn.Module:
+        networks.append(original(*arguments))
+        return networks[-1]
+
+    monkeypatch.setattr(module, make, remembered)
+    module.load(path, CPU)
+    (network,) = networks
+    return network
+
+
+def test_extractors_weights_are_laid_out_channels_last(loaded):
+    kernels = [parameter for parameter in loaded.parameters() if parameter.ndim == 4]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
-def test_extractors_come_in_eval_mode_without_gradients(inception_weights):
-    extractor = load_extractor("inception", inception_weights, CPU)
-    assert not any(module.training for module in extractor.modules())
-    assert not any(parameter.requires_grad for parameter in extractor.parameters())
+def test_extractors_come_in_eval_mode(loaded):
+    assert not any(module.training for module in loaded.modules())
 
 
-def test_no_images_and_no_such_extractor_are_refused(tmp_path):
+def test_features_come_without_gradients(inception_weights, tmp_path):
+    save_file(classifier.classifier_network(classes=5).state_dict(), tmp_path / "classifier.safetensors")
+    images = smooth_images(2, 2, 120, 40, seed=0)
+    for kind, path in (("inception", inception_weights), ("classifier", tmp_path / "classifier.safetensors")):
+        assert not extract(kinds.load("extractors", kind).load(path, CPU), images, 2, CPU).requires_grad
+    network = inception.inception_network(inception_weights, block=3)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_no_images_and_no_such_extractor_are_refused():
     with pytest.raises(UserError, match="no images"):
         extract(torch.nn.Identity(), np.zeros((0, 3, 32, 32), np.uint8), 10, CPU)
-    with pytest.raises(UserError, match="write inception or classifier"):
-        load_extractor("resnet", tmp_path / "weights.pth", CPU)
+    with pytest.raises(UserError, match=r"'resnet' is no kind.*Write one of classifier, inception"):
+        kinds.load("extractors", "resnet")
 
 
 def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        InceptionFeatures(path)
+        inception.load(path, CPU)
     message = str(caught.value)
     assert str(path) in message
     assert "extractors.inception.weights" in message

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from autoencoders.data.pictures import tile
 from autoencoders.evidence.published import read_published
-from autoencoders.figures import looks as encodings
-from autoencoders.figures import paper_figures as figures
+from autoencoders.figures import looks, paper_figures
 from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
 from autoencoders.figures.style import save
+from autoencoders.figures.tiles import tile
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 PUBLISHED = read_published(PUBLISHED_FILE)
@@ -45,27 +44,35 @@ def scores(
     """Scores over four latent sizes; the cells (model, latent) in ``diverged`` have none. Seeds differ by 10, depths by
     1,000, priors by 0.1.
     """
-    metrics = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm")
+    comparisons = (
+        "train_recon",
+        "train_recon_vs_train",
+        "test_recon",
+        "interpolation",
+        "standard_normal",
+        "mvg",
+        "gmm",
+    )
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": width, "depth": depth, "latent": latent, "seed": seed},
             "setting": "paper" if dataset in ("cifar10", "celeba") else "own",
-            **{"extractor": extractor, "metric": metric},
-            "frechet_distance": np.nan
+            **{"extractor": extractor, "comparison": comparison, "measure": "frechet"},
+            "value": np.nan
             if (model, latent) in diverged
-            else width + latent + 10.0 * seed + 1000 * (int(depth) - 1) + (0.1 if metric == "gmm" else 0),
+            else width + latent + 10.0 * seed + 1000 * (int(depth) - 1) + (0.1 if comparison == "gmm" else 0),
             "status": "diverged" if (model, latent) in diverged else "ok",
         }
         for model, width, depth in cells
         for latent in LATENTS
         for seed in seeds
-        for metric in (*metrics, *extra)
+        for comparison in (*comparisons, *extra)
     ]
     return pd.DataFrame(rows)
 
 
 def draw(name, table, extractor="classifier"):
-    return figures.FIGURES[name](table, extractor, PUBLISHED)
+    return paper_figures.FIGURES[name](table, extractor, PUBLISHED)
 
 
 def lines(axes):
@@ -110,7 +117,7 @@ def axes_lines(axes):
     return [line for line in axes.lines if "; " in line.get_label()]
 
 
-def looks(axes):
+def drawn_looks(axes):
     """Colour, marker, line style and glyph of every line of cells; a glyph's marks are drawn right after its line."""
     drawn = list(axes.lines)
     found = []
@@ -126,10 +133,10 @@ def test_every_cell_and_prior_has_a_line_of_its_own(name):
     """Two cells in one line would be averaged as if they were seeds."""
     table = scores("cifar10", "inception", GRIDS[name])
     figure = draw(name, table, "inception")
-    metrics = {"figure4": 3, "noise": 3}.get(name, 2)
-    assert sum(len(lines(axes)) for axes in figure.axes) == len(GRIDS[name]) * metrics
+    comparisons = {"figure4": 3, "noise": 3}.get(name, 2)
+    assert sum(len(lines(axes)) for axes in figure.axes) == len(GRIDS[name]) * comparisons
     for axes in figure.axes:
-        assert len(set(looks(axes))) == len(axes_lines(axes))
+        assert len(set(drawn_looks(axes))) == len(axes_lines(axes))
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -140,13 +147,13 @@ def test_a_users_own_grid_is_drawn_without_merging(name):
     panels = {"figure3": 1, "figure4": 1, "noise": 3}.get(name, 2)
     assert len(figure.axes) == 2 * panels
     for axes in figure.axes:
-        metrics = {"figure3": 2, "figure4": 3}.get(name, 1)
+        comparisons = {"figure3": 2, "figure4": 3}.get(name, 1)
         found = axes_lines(axes)
-        assert len(found) == len(lines(axes)) == len(cells) * metrics
+        assert len(found) == len(lines(axes)) == len(cells) * comparisons
         # Values tell widths and depths apart: a mean of two cells would not be among them.
         firsts = {round(line.get_ydata()[0]) for line in found}
         assert firsts == {width + 16 + deep for width in (4, 8) for deep in (0, 1000)}
-        assert len(set(looks(axes))) == len(found)
+        assert len(set(drawn_looks(axes))) == len(found)
 
 
 def test_figure1_has_the_papers_looks():
@@ -190,8 +197,8 @@ def test_figure3_has_the_papers_looks():
 
 def test_figure4_has_the_papers_looks_on_a_log_axis_of_plain_numbers():
     table = scores("cifar10", "inception", GRIDS["figure4"])
-    far = (table["metric"] == "standard_normal") & table["model"].isin(["dae", "dae-sn", "dae-ln"])
-    table["frechet_distance"] = np.where(far, 400.0, 80.0 + table["latent"] / 10)
+    far = (table["comparison"] == "standard_normal") & table["model"].isin(["dae", "dae-sn", "dae-ln"])
+    table["value"] = np.where(far, 400.0, 80.0 + table["latent"] / 10)
     figure = draw("figure4", table, "inception")
     found = {key: (hue(line), line.get_linestyle()) for key, line in lines(figure.axes[0]).items()}
     names = {"DAE": "red", "VAE": "orange", "DAE-BN": "green", "DAE-SN": "blue", "DAE-LN": "black"}
@@ -221,40 +228,40 @@ def test_noise_is_told_by_the_shade_and_the_vae_is_black():
 
 def test_known_colours_differ_in_grey():
     for group in (
-        [colour for colour, _ in encodings.WIDTHS.values()],
-        [encodings.GREEN, encodings.BLUE, encodings.PURPLE, encodings.ORANGE],
-        [encodings.RED, encodings.ORANGE, encodings.GREEN, encodings.BLUE, encodings.BLACK],
+        [colour for colour, _ in looks.WIDTHS.values()],
+        [looks.GREEN, looks.BLUE, looks.PURPLE, looks.ORANGE],
+        [looks.RED, looks.ORANGE, looks.GREEN, looks.BLUE, looks.BLACK],
     ):
         assert np.diff(sorted(map(luminance, group))).min() > 0.1
 
 
 def test_the_same_look_goes_to_one_key_only():
-    choose = encodings.known_or_other({("vae",): ("black", "o")}, encodings.OTHER_LOOKS)
+    choose = looks.known_or_other({("vae",): ("black", "o")}, looks.OTHER_LOOKS)
     keys = [("vae", 4), ("vae", 8), *[("mine", width) for width in range(33)]]
     chosen = choose(keys)
     assert chosen["vae", 4] == ("black", "o")
     assert len(set(chosen.values())) == len(keys)
     assert list(chosen) == keys
-    taken = encodings.OTHER_LINES[0]
-    chosen = encodings.known_or_other({("vae",): taken}, encodings.OTHER_LINES)([("mine",), ("vae",)])
+    taken = looks.OTHER_LINES[0]
+    chosen = looks.known_or_other({("vae",): taken}, looks.OTHER_LINES)([("mine",), ("vae",)])
     assert chosen["vae",] == taken != chosen["mine",]
 
 
 def test_other_widths_have_looks_of_their_own():
-    widths = encodings.width_looks([(4,), (8,), (16,), (32,)])
+    widths = looks.width_looks([(4,), (8,), (16,), (32,)])
     assert len(set(widths.values())) == 4 and len({marker for _, marker in widths.values()}) == 4
-    assert widths[32,] == encodings.WIDTHS[32]
+    assert widths[32,] == looks.WIDTHS[32]
     shades = [luminance(widths[width,][0]) for width in (4, 8, 16)]
     assert sorted(shades) == shades
 
 
 def test_depths_stand_in_the_order_of_their_convolutions():
-    assert sorted(["3", "2", "3321", "1", "1112"], key=encodings.depth_order) == ["1", "1112", "2", "3321", "3"]
+    assert sorted(["3", "2", "3321", "1", "1112"], key=looks.depth_order) == ["1", "1112", "2", "3321", "3"]
 
 
 def test_figure1_names_other_depths_and_draws_the_asked_extractor():
     cells = [("dae", 8, "1"), ("dae", 8, "2"), ("vae", 8, "1")]
-    both = pd.concat([scores(cells=cells), scores(cells=cells, extractor="inception").assign(frechet_distance=1.0)])
+    both = pd.concat([scores(cells=cells), scores(cells=cells, extractor="inception").assign(value=1.0)])
     figure = draw("figure1", both)
     for axes in figure.axes:
         found = lines(axes)
@@ -271,11 +278,24 @@ def test_a_depth_that_all_share_is_named_unless_it_is_1():
     assert set(lines(figure.axes[0])) == {("8", "DAE"), ("8", "VAE")} and "depth 1" in legend_texts(figure)
 
 
-def test_own_priors_are_drawn_and_other_metrics_are_not():
+def test_own_priors_are_drawn_and_other_comparisons_are_not():
     table = scores(extra=("kde",))
     assert titles(draw("figure1", table)) == ["(a) digits, MVG", "(b) digits, GMM", "(c) digits, kde"]
     assert {prior for _, prior in lines(draw("figure3", table).axes[0])} == {"MVG", "GMM", "kde"}
     assert {prior for _, prior in lines(draw("figure4", table).axes[0])} == {"N(0,I)", "MVG", "GMM", "kde"}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_another_measure_is_not_drawn(name):
+    table = scores()
+    both = pd.concat([table, table.assign(measure="kid", value=-1e9)])
+    alone, beside = draw(name, table), draw(name, both)
+    for one, other in zip(alone.axes, beside.axes, strict=True):
+        assert {key: line.get_ydata().tolist() for key, line in lines(one).items()} == {
+            key: line.get_ydata().tolist() for key, line in lines(other).items()
+        }
+    nothing = draw(name, table.assign(measure="kid"))
+    assert "no cell" in nothing.texts[0].get_text()
 
 
 def test_a_diverged_cell_leaves_a_gap():
@@ -299,7 +319,7 @@ def test_a_diverged_latent_size_is_marked_and_one_that_was_not_run_is_not():
     for axes in figure.axes:
         found = marks(axes)
         widths = {latent: {colour for at, _, colour in found if at == latent} for latent in LATENTS}
-        at_64, everywhere = ({encodings.WIDTHS[width][0] for width in (32, 64, 128, *more)} for more in ((), (256,)))
+        at_64, everywhere = ({looks.WIDTHS[width][0] for width in (32, 64, 128, *more)} for more in ((), (256,)))
         assert widths == {16: set(), 64: at_64, 128: set(), 512: everywhere}
         # The lowest stands on the axis, and none hides another.
         for latent in (64, 512):
@@ -310,7 +330,7 @@ def test_a_diverged_latent_size_is_marked_and_one_that_was_not_run_is_not():
 
 def test_a_latent_size_that_diverged_at_some_seeds_only_is_not_marked():
     table = scores(seeds=(0, 1))
-    table.loc[table["seed"] == 1, ["frechet_distance", "status"]] = np.nan, "diverged"
+    table.loc[table["seed"] == 1, ["value", "status"]] = np.nan, "diverged"
     for figure in (draw("figure1", table), draw("figure1", scores())):
         assert not any(map(marks, figure.axes)) and "diverged" not in legend_texts(figure)
 
@@ -325,7 +345,7 @@ def test_a_depth_of_1_is_said_once():
 
 def test_a_diverged_value_is_not_drawn_whatever_it_says():
     made_up = scores(diverged={("vae", 64)})
-    made_up["frechet_distance"] = made_up["frechet_distance"].fillna(1e9)
+    made_up["value"] = made_up["value"].fillna(1e9)
     assert np.isnan(lines(draw("figure1", made_up).axes[0])["8", "VAE"].get_ydata()[1])
 
 
@@ -422,7 +442,7 @@ def test_a_cited_result_is_not_the_papers_value_for_a_model_of_that_name():
 
 
 def test_a_value_that_two_tables_print_is_drawn_once():
-    table2_and_3 = PUBLISHED.query("dataset == 'cifar10' and model == 'dae' and filters == 64 and metric == 'mvg'")
+    table2_and_3 = PUBLISHED.query("dataset == 'cifar10' and model == 'dae' and filters == 64 and comparison == 'mvg'")
     assert sorted(table2_and_3["latent"]) == [128, 128, 152]
     axes = draw("figure1", scores("cifar10", "inception", [("dae", 64, "1")]), "inception").axes[0]
     (line,) = labelled(axes, "published")

@@ -12,7 +12,7 @@ import pytest
 
 from autoencoders.jobs import files
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import read_parquet, write_parquet
+from autoencoders.jobs.parquet import read_parquet, write_parquet
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -79,12 +79,12 @@ def test_what_a_killed_job_left_goes_with_the_next_write(tmp_path):
     """SIGKILL in the middle of a write: half a file stays, until the same file is written again."""
     script = f"""
 import os, signal
-from autoencoders import files
+from autoencoders.jobs import files
 with files.atomic({str(tmp_path / "gmm.npz")!r}) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    scripts = Path(files.__file__).parents[1]
+    scripts = Path(files.__file__).parents[2]
     subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(scripts)})
     (half,) = tmp_path.iterdir()
     assert half.name.startswith(".writing-") and half.read_text() == "half"

@@ -17,6 +17,8 @@ from autoencoders.scores.measures.frechet import (
     covariance_root,
     float64_device,
     frechet_distance,
+    measure,
+    prepare,
     statistics,
 )
 
@@ -35,7 +37,7 @@ def features(rng: np.random.Generator, count: int, dimensions: int) -> torch.Ten
 
 def gaussian(mean: np.ndarray, covariance: np.ndarray) -> Statistics:
     """Statistics that are given, of nobody's features."""
-    return Statistics(torch.from_numpy(mean), torch.from_numpy(covariance), 99)
+    return Statistics(torch.from_numpy(mean), torch.from_numpy(covariance))
 
 
 def distance(first: Statistics, second: Statistics) -> float:
@@ -60,7 +62,6 @@ def test_statistics_are_those_of_numpy_in_float64():
     x = (np.random.default_rng(0).normal(size=(50, 7)) + 1e4).astype(np.float32)
     result = statistics(torch.from_numpy(x))
     assert result.mean.dtype == result.covariance.dtype == torch.float64
-    assert result.count == 50
     np.testing.assert_allclose(result.mean, x.astype(np.float64).mean(axis=0), rtol=1e-14)
     np.testing.assert_allclose(result.covariance, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-12, atol=1e-14)
 
@@ -158,3 +159,16 @@ def test_random_shapes_equal_pytorch_fid_and_are_finite():
         assert isinstance(ours, float)
         assert np.isfinite(ours)
         assert ours == pytest.approx(theirs, rel=2e-7), (dimensions, counts)
+
+
+@pytest.mark.parametrize("counts", [(500, 400), (20, 30)])
+def test_the_measure_is_pytorch_fids_distance_with_a_reference_that_was_prepared_once(counts):
+    """Of features in float32, as extractors have them."""
+    rng = np.random.default_rng(9)
+    reference, found = (features(rng, count, 32).float() for count in counts)
+    prepared = prepare(reference, {})
+    assert set(prepared) == {"mean", "covariance", "root"}
+    assert all(tensor.dtype == torch.float64 for tensor in prepared.values())
+    moments = [(x.double().numpy().mean(axis=0), np.cov(x.double().numpy(), rowvar=False)) for x in (reference, found)]
+    expected = calculate_frechet_distance(*moments[0], *moments[1])
+    assert measure(found, reference, {}, prepared=prepared, random=None) == pytest.approx(expected, rel=2e-7)

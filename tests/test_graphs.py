@@ -3,14 +3,15 @@
 import contextlib
 
 import numpy as np
+import own_penalties
 import pytest
 import torch
 
-from autoencoders.jobs import device
-from autoencoders.networks import recorded_steps as graphs
-from autoencoders.networks import training
+from autoencoders.jobs.device import open_device
+from autoencoders.networks import recorded_steps, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.objective import Objective
+from autoencoders.networks.precision import repeatable
 from autoencoders.networks.training import TrainingOptions, train
 
 
@@ -55,7 +56,7 @@ def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_ind
             PretendedGraph.recording.work.append(lambda: seen.append(indices.tolist()))
 
     generator = torch.Generator()
-    graphed = graphs.GraphedStep(step, generator)
+    graphed = recorded_steps.GraphedStep(step, generator)
     batches = [torch.arange(start, min(start + 4, 10)) for _ in range(6) for start in range(0, 10, 4)]
     for batch in batches:
         graphed(batch)
@@ -67,8 +68,8 @@ def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_ind
 
 
 def test_nothing_is_recorded_before_the_libraries_have_warmed_up(pretended_cuda):
-    graphed = graphs.GraphedStep(lambda indices: None, torch.Generator())
-    for _ in range(graphs.WARM_UP):
+    graphed = recorded_steps.GraphedStep(lambda indices: None, torch.Generator())
+    for _ in range(recorded_steps.WARM_UP):
         graphed(torch.arange(4))
         assert not graphed.recorded
     graphed(torch.arange(4))
@@ -79,7 +80,7 @@ def test_a_step_on_the_cpu_is_left_as_it_is():
     def step(indices):
         pass
 
-    assert graphs.graphed(step, torch.Generator()) is step
+    assert recorded_steps.recorded(step, torch.Generator()) is step
 
 
 @pytest.fixture
@@ -88,7 +89,12 @@ def as_in_a_job():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA GPU")
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield lambda tf32: device.setup(1, 1, {}, tf32=tf32)
+
+    def set_up(tf32: bool) -> torch.device:
+        repeatable(1, tf32=tf32)
+        return open_device(1, 1, {})
+
+    yield set_up
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(mode)
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
@@ -106,12 +112,33 @@ def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, as_in_a_job, objec
     gpu, found = as_in_a_job(number_format == "tf32"), []
     for recorded in (True, False, True):
         if not recorded:
-            monkeypatch.setattr(training, "graphed", lambda step, generator: step)
+            monkeypatch.setattr(training, "recorded", lambda step, generator: step)
         shape = NetworkOptions(32, 8, parse_depth("1"), 16, objective.beta > 0, latent_norm)
         network = Autoencoder(shape, seed=0)
         result = train(network, data, options, objective, 0, gpu)
         weights = [tensor.cpu() for tensor in network.state_dict().values()]
         found.append((result.history, weights))
+        monkeypatch.undo()
+    for history, weights in found[1:]:
+        assert history == found[0][0]
+        assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
+
+
+def test_a_recorded_step_with_penalties_of_ones_own_trains_to_the_same_bits(monkeypatch, as_in_a_job, tmp_path):
+    """One of them draws random numbers, and another takes a gradient within the loss."""
+    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    penalties = {}
+    for name in own_penalties.OWN:
+        (tmp_path / name).mkdir()
+        penalties[name] = own_penalties.entry(tmp_path / name, name)
+    gpu, found = as_in_a_job(False), []
+    for recorded in (True, False, True):
+        if not recorded:
+            monkeypatch.setattr(training, "recorded", lambda step, generator: step)
+        network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16, variational=True), seed=0)
+        options = TrainingOptions(8, 64, ((0, 1e-4), (1, 1e-3)))
+        result = train(network, data, options, Objective(beta=0.01, penalties=penalties), 0, gpu)
+        found.append((result.history, [tensor.cpu() for tensor in network.state_dict().values()]))
         monkeypatch.undo()
     for history, weights in found[1:]:
         assert history == found[0][0]

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from autoencoders.data.pictures import prepare_image, write_png
+from autoencoders.data.pictures import prepare_image
+from autoencoders.figures.tiles import write_png
 from autoencoders.jobs.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -12,16 +12,15 @@ from autoencoders.jobs import job
 SCRIPT = """
 import atexit
 import signal
-from types import SimpleNamespace
 
-from autoencoders.errors import UserError
-from autoencoders.job import job
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.job import job
 
 class OutOfMemoryError(RuntimeError):
     '''Named as PyTorch's.'''
 
 atexit.register(print, "tidied up")
-with job(SimpleNamespace(log=["{log}"])):
+with job("{log}"):
     print("worked", end=" ")
     {work}
 """
@@ -50,7 +49,7 @@ def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(job.__file__).parents[1],
+        cwd=Path(job.__file__).parents[2],
         env=environment,
         capture_output=True,
         text=True,
@@ -64,10 +63,11 @@ def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, 
 
 def test_lines_of_progress_are_in_the_log_alone(tmp_path):
     """Hundreds of jobs at once would flood the terminal."""
-    work = "import logging; from autoencoders.jobs.progress import Progress; Progress('a', 1).line(); logging.info('going on')"
+    imports = "import logging; from autoencoders.jobs.progress import Progress"
+    work = f"{imports}; Progress('a', 1).line(); logging.info('going on')"
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)],
-        cwd=Path(job.__file__).parents[1],
+        cwd=Path(job.__file__).parents[2],
         capture_output=True,
         text=True,
     )

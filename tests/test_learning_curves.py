@@ -96,3 +96,10 @@ def test_the_latent_size_nearest_to_the_datasets_stands_out():
     # Where there is one size, nothing has to be told apart.
     (legend,) = learning_curves_figure(learning_curves([cell(latent=4)]), 16).legends
     assert "others" not in [text.get_text() for text in legend.get_texts()]
+
+
+def test_penalties_of_some_models_leave_the_curves_as_they_are():
+    record, history = cell("mine", losses=(0.8, 0.7, 0.6))
+    curves = learning_curves([cell(), (record, history.assign(sparsity_penalty=5.0))])
+    assert "sparsity_penalty" not in curves and curves["reconstruction_loss"].notna().all()
+    assert [axes.get_title(loc="left") for axes in learning_curves_figure(curves, 16).axes] == ["DAE", "mine"]

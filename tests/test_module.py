@@ -53,8 +53,8 @@ def test_the_outer_workflow_computes_from_this_ones_tables(outer, prefix):
     scores = pd.read_parquet(tables / "scores.parquet")
     rows = pd.read_csv(outer / "mixtures.csv", header=None, names=list(scores))
     assert set(scores["filters"]) == {3} and set(scores["model"]) == {"dae"}
-    mixtures = scores.loc[scores["metric"] == "gmm", "frechet_distance"]
-    assert rows["frechet_distance"].tolist() == pytest.approx(mixtures.tolist())
+    mixtures = scores.loc[scores["comparison"] == "gmm", "value"]
+    assert rows["value"].tolist() == pytest.approx(mixtures.tolist())
     assert (pd.read_parquet(tables / "costs.parquet")["job_seconds"] > 0).all()
     assert not (outer / "vae" / "results").exists() and (outer / "results").exists() == (not prefix)
     assert "Nothing to be done" in run(outer, *targets).stdout

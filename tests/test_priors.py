@@ -1,8 +1,9 @@
-"""Priors against scikit-learn and the moments that their samples must have."""
+"""Priors against scikit-learn and the moments that their samples must have, and one from a file."""
 
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,26 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
+from autoencoders.config.seeds import generator
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
-from autoencoders.latent import priors
+from autoencoders.jobs.files import read_npz, write_npy, write_npz
 from autoencoders.latent.coding import midpoints
-from autoencoders.latent.mixtures import sample_prior
-from autoencoders.latent.priors import fit_prior, start_from_labels
+from autoencoders.latent.priors import gmm
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
+OPTIONS = {"standard_normal": {"kind": "standard_normal"}, "mvg": {"kind": "mvg"}, "gmm": GMM}
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+
+
+def fit(codes: np.ndarray, options: dict, seed: int = 0, device: str | None = None) -> dict[str, np.ndarray]:
+    """As the rule fit_prior fits."""
+    return kinds.load("priors", options["kind"]).fit(codes, options, seed=seed, device=device, checkpoint=None)
+
+
+def sample(kind: str, prior: dict[str, np.ndarray], count: int, seed: int, name: str) -> np.ndarray:
+    """As the rule sample draws from the prior of a name."""
+    return kinds.load("priors", kind).sample(prior, count, generator(seed, f"sample/{name}"))
 
 
 @pytest.fixture
@@ -29,7 +42,7 @@ def codes() -> np.ndarray:
 
 
 def test_mvg_is_the_mean_and_the_full_covariance_in_float64(codes):
-    prior = fit_prior(codes, {"kind": "mvg"}, seed=0)
+    prior = fit(codes, OPTIONS["mvg"])
     np.testing.assert_allclose(prior["means"][0], codes.astype(np.float64).mean(0), rtol=1e-12)
     np.testing.assert_allclose(prior["covariances"][0], np.cov(codes.astype(np.float64).T), rtol=1e-12)
     assert prior["covariances"].dtype == np.float64
@@ -72,7 +85,7 @@ def scikit_learns(codes: np.ndarray, max_iter: int = 2000, tol: float = 1e-3) ->
 )
 def test_gmm_is_scikit_learns(make, units, rtol, device):
     codes = make(units).astype(np.float32)
-    prior, model = fit_prior(codes, GMM, seed=4, device=device), scikit_learns(codes)
+    prior, model = fit(codes, GMM, seed=4, device=device), scikit_learns(codes)
     assert model.n_iter_ > 12, "this should take more iterations than EM is asked for at once"
     assert (prior["converged"], prior["iterations"]) == (True, model.n_iter_)
     for key in ("weights", "means", "covariances"):
@@ -88,7 +101,7 @@ def test_the_start_of_em_is_scikit_learns(device):
     for codes, rtol in ((overlapping(16), 1e-12), (layer_normalised(16), 1e-8), (two, 1e-12)):
         labels = KMeans(3, n_init=1, random_state=4).fit(codes).labels_
         xp = np if device is None else torch
-        start = start_from_labels(xp, *(xp.asarray(array, device=device) for array in (codes, labels)), 3, 1e-6)
+        start = gmm.start_from_labels(xp, *(xp.asarray(array, device=device) for array in (codes, labels)), 3, 1e-6)
         model = scikit_learns(codes, max_iter=0)
         for found, expected in zip(start, (model.weights_, model.means_, model.precisions_cholesky_), strict=True):
             found = found if device is None else found.numpy(force=True)
@@ -97,28 +110,28 @@ def test_the_start_of_em_is_scikit_learns(device):
 
 def test_gmm_has_the_same_bits_for_the_same_seed(device):
     codes = overlapping(8).astype(np.float32)
-    first, again, other = (fit_prior(codes, GMM, seed, device) for seed in (4, 4, 5))
+    first, again, other = (fit(codes, GMM, seed, device) for seed in (4, 4, 5))
     for key in first:
         np.testing.assert_array_equal(first[key], again[key])
     assert not np.array_equal(first["means"], other["means"])
 
 
 def test_gmm_is_numpys_on_apples_gpu_which_has_no_float64():
-    found, expected = (fit_prior(overlapping(8), GMM, 4, device) for device in ("mps", None))
+    found, expected = (fit(overlapping(8), GMM, 4, device) for device in ("mps", None))
     np.testing.assert_array_equal(found["covariances"], expected["covariances"])
 
 
 @pytest.mark.parametrize("max_iter", [1, 7, 11, 16, 2000])
 def test_em_a_few_iterations_at_a_time_is_em_at_once_to_the_bit(max_iter, device, monkeypatch):
     codes = overlapping(8)
-    found = fit_prior(codes, {**GMM, "max_iter": max_iter}, 4, device)
+    found = fit(codes, {**GMM, "max_iter": max_iter}, 4, device)
 
     def at_once(model, codes, max_iter, *_):
         model.max_iter = max_iter
         return model.fit(codes).n_iter_
 
-    monkeypatch.setattr(priors, "run_em", at_once)
-    expected = fit_prior(codes, {**GMM, "max_iter": max_iter}, 4, device)
+    monkeypatch.setattr(gmm, "run_em", at_once)
+    expected = fit(codes, {**GMM, "max_iter": max_iter}, 4, device)
     assert found["converged"] == (max_iter == 2000)
     assert found["iterations"] == max_iter or found["converged"]
     for key in expected:
@@ -126,13 +139,13 @@ def test_em_a_few_iterations_at_a_time_is_em_at_once_to_the_bit(max_iter, device
 
 
 def test_em_takes_a_second_iteration_whatever_the_tolerance(device):
-    prior = fit_prior(overlapping(8), {**GMM, "tol": 1e9}, seed=4, device=device)
+    prior = fit(overlapping(8), {**GMM, "tol": 1e9}, seed=4, device=device)
     assert prior["iterations"] == scikit_learns(overlapping(8), tol=1e9).n_iter_ == 2
 
 
 def test_gmm_that_does_not_converge_says_so(caplog, recwarn, device):
     random = np.random.default_rng(0).normal(size=(300, 4))
-    prior = fit_prior(random, {**GMM, "max_iter": 12, "tol": 1e-12}, seed=0, device=device)
+    prior = fit(random, {**GMM, "max_iter": 12, "tol": 1e-12}, seed=0, device=device)
     assert (prior["converged"], prior["iterations"]) == (False, 12)
     assert caplog.text.count("did not converge") == 1
     assert not recwarn.list
@@ -143,8 +156,8 @@ def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, device):
     caplog.set_level("INFO")
     # A clock on which every call of scikit-learn's fit takes 30 seconds.
     clock = itertools.count(0, 30)
-    monkeypatch.setattr(priors.time, "monotonic", lambda: next(clock))
-    fit_prior(overlapping(8), {**GMM, "max_iter": 13, "tol": 1e-12}, seed=4, device=device)
+    monkeypatch.setattr(gmm.time, "monotonic", lambda: next(clock))
+    fit(overlapping(8), {**GMM, "max_iter": 13, "tol": 1e-12}, seed=4, device=device)
     lines = [message for message in caplog.messages if message.startswith("EM: ")]
     assert [line.split(",")[0] for line in lines] == [f"EM: iteration {done}" for done in (1, 11, 13)]
     assert "iteration 1, 30 s each" in lines[0] and "at most 0:06:00 left" in lines[0]
@@ -156,8 +169,8 @@ def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, device):
 def test_lines_of_a_fit_are_ten_seconds_apart(caplog, monkeypatch):
     caplog.set_level("INFO")
     clock = itertools.count(0, 6)
-    monkeypatch.setattr(priors.time, "monotonic", lambda: next(clock))
-    fit_prior(overlapping(8), {**GMM, "max_iter": 33, "tol": 1e-12}, seed=4)
+    monkeypatch.setattr(gmm.time, "monotonic", lambda: next(clock))
+    fit(overlapping(8), {**GMM, "max_iter": 33, "tol": 1e-12}, seed=4)
     lines = [message for message in caplog.messages if message.startswith("EM: ")]
     assert [line.split(",")[0] for line in lines] == ["EM: iteration 11", "EM: iteration 31"]
 
@@ -166,13 +179,13 @@ def test_codes_without_a_positive_definite_covariance_are_refused(device):
     codes = overlapping(8) * np.geomspace(1e-8, 1e8, 8)
     codes[:, 1:] += codes[:, :1] * 1e16
     with pytest.raises(UserError, match="Raise the prior's `reg_covar`"):
-        fit_prior(codes, GMM, seed=0, device=device)
+        fit(codes, GMM, seed=0, device=device)
 
 
 @pytest.mark.parametrize("kind", ["standard_normal", "mvg"])
 def test_only_mixtures_import_scikit_learn_and_pytorch(kind, project):
-    fit = f"fit_prior(np.eye(9), {{'kind': '{kind}'}}, 0)"
-    code = f"import sys, numpy as np; from autoencoders.latent.priors import fit_prior; {fit}; print(*sys.modules)"
+    fitting = f"kinds.load('priors', '{kind}').fit(np.eye(9), {{'kind': '{kind}'}}, seed=0)"
+    code = f"import sys, numpy as np; from autoencoders.jobs import kinds; {fitting}; print(*sys.modules)"
     scripts = project / "workflow" / "scripts"
     found = subprocess.run([sys.executable, "-c", code], cwd=scripts, check=True, capture_output=True, text=True)
     assert not {"sklearn", "torch", "scipy", "pandas"} & set(found.stdout.split())
@@ -180,13 +193,13 @@ def test_only_mixtures_import_scikit_learn_and_pytorch(kind, project):
 
 def test_fewer_codes_than_components_are_refused():
     with pytest.raises(UserError, match="3 components"):
-        fit_prior(np.zeros((2, 4), np.float32), GMM, seed=0)
+        fit(np.zeros((2, 4), np.float32), GMM, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["standard_normal", "mvg", "gmm"])
 def test_samples_have_the_priors_moments(codes, kind):
-    prior = fit_prior(codes, {**GMM, "kind": kind}, seed=0)
-    samples = sample_prior(prior, 200_000, seed=0, name=kind)
+    prior = fit(codes, OPTIONS[kind], seed=0)
+    samples = sample(kind, prior, 200_000, seed=0, name=kind)
     weights, means, covariances = (prior[key] for key in ("weights", "means", "covariances"))
     mean = weights @ means
     # The covariance of a mixture: within its components and between their means.
@@ -198,21 +211,21 @@ def test_samples_have_the_priors_moments(codes, kind):
 
 
 def test_mixture_samples_are_shuffled_and_one_seeded_draw(codes):
-    prior = fit_prior(codes, GMM, seed=0)
-    samples = sample_prior(prior, 3000, seed=1, name="gmm")
+    prior = fit(codes, GMM, seed=0)
+    samples = sample("gmm", prior, 3000, seed=1, name="gmm")
     cluster = np.round(samples.mean(1) / 20)
     # Sorted samples change cluster twice; shuffled ones two times in three.
     assert (np.diff(cluster) != 0).sum() > 1500
-    np.testing.assert_array_equal(samples, sample_prior(prior, 3000, seed=1, name="gmm"))
-    assert not np.array_equal(samples, sample_prior(prior, 3000, seed=2, name="gmm"))
-    assert not np.array_equal(samples, sample_prior(prior, 3000, seed=1, name="gmm50"))
+    np.testing.assert_array_equal(samples, sample("gmm", prior, 3000, seed=1, name="gmm"))
+    assert not np.array_equal(samples, sample("gmm", prior, 3000, seed=2, name="gmm"))
+    assert not np.array_equal(samples, sample("gmm", prior, 3000, seed=1, name="gmm50"))
 
 
 def test_fewer_codes_than_units_give_samples_in_the_codes_span(caplog):
     codes = np.random.default_rng(0).normal(size=(5, 8))
-    prior = fit_prior(codes, {"kind": "mvg"}, seed=0)
+    prior = fit(codes, OPTIONS["mvg"])
     assert "singular" in caplog.text
-    samples = sample_prior(prior, 100, seed=0, name="mvg")
+    samples = sample("mvg", prior, 100, seed=0, name="mvg")
     span = np.linalg.svd(codes - codes.mean(0))[2][:4]
     centred = samples - codes.mean(0)
     np.testing.assert_allclose(centred @ span.T @ span, centred, atol=1e-6)
@@ -221,14 +234,104 @@ def test_fewer_codes_than_units_give_samples_in_the_codes_span(caplog):
 def test_a_constant_dimension_stays_constant():
     codes = np.random.default_rng(0).normal(size=(100, 3))
     codes[:, 1] = 7
-    samples = sample_prior(fit_prior(codes, {"kind": "mvg"}, 0), 50, 0, "mvg")
+    samples = sample("mvg", fit(codes, OPTIONS["mvg"]), 50, 0, "mvg")
     np.testing.assert_allclose(samples[:, 1], 7, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["standard_normal", "mvg", "gmm"])
-def test_a_diverged_cell_has_an_empty_prior_and_no_samples(kind):
-    prior = fit_prior(np.empty((0, 4), np.float32), {**GMM, "kind": kind}, seed=0)
-    assert sample_prior(prior, 10, 0, kind).shape == (0, 4)
+OF_ONES_OWN = '''
+"""Some of the codes with noise on them: no mixture of Gaussians."""
+
+OPTIONS = {"spread": {"type": "number", "default": 0.1, "description": "a number"}}
+
+
+def fit(codes, options, *, seed, **_):
+    import numpy as np
+
+    kept = np.random.default_rng(seed).permutation(codes)[:5]
+    return {"kept": kept, "spread": options["spread"] * codes.std(axis=0), "fitted_to": len(codes)}
+
+
+def sample(prior, count, random):
+    kept = prior["kept"]
+    return kept[random.integers(len(kept), size=count)] + prior["spread"] * random.normal(size=(count, kept.shape[1]))
+'''
+
+
+def test_a_prior_of_ones_own_keeps_its_own_arrays_in_the_file(codes, tmp_path):
+    kind = tmp_path / "noisy_codes.py"
+    kind.write_text(OF_ONES_OWN)
+    prior = fit(codes, {"kind": str(kind), "spread": 1e-3}, seed=3)
+    write_npz(tmp_path / "noisy.npz", prior)
+    stored = read_npz(tmp_path / "noisy.npz")
+    assert set(stored) == {"kept", "spread", "fitted_to"}
+    for name, array in stored.items():
+        np.testing.assert_array_equal(array, prior[name])
+        assert array.dtype == np.asarray(prior[name]).dtype
+
+    samples = sample(str(kind), stored, 1000, seed=0, name="noisy")
+    assert samples.shape == (1000, 4)
+    np.testing.assert_array_equal(samples, sample(str(kind), prior, 1000, seed=0, name="noisy"))
+    assert not np.array_equal(samples, sample(str(kind), prior, 1000, seed=1, name="noisy"))
+    kept = np.random.default_rng(3).permutation(codes)[:5]
+    distances = np.abs(samples[:, None] - kept).max(axis=2)
+    assert 0 < distances.min(axis=1).max() < 0.1
+    assert np.bincount(distances.argmin(axis=1), minlength=5).min() > 100
+
+
+SCRIPT = """
+import runpy, sys
+from pathlib import Path
+from types import SimpleNamespace
+
+kind, codes, output, log = sys.argv[1:]
+folder = Path("fit_prior.py").resolve().parent
+
+
+class Files(list):
+    codes = codes
+
+
+snakemake = SimpleNamespace(
+    input=Files([codes]),
+    output=[output],
+    log=[log],
+    params=SimpleNamespace(prior={"kind": kind, "spread": 2}),
+    wildcards=SimpleNamespace(seed="3"),
+    resources=SimpleNamespace(gpu=0),
+    threads=1,
+    config={"cells_per_gpu": 1, "checkpoint_minutes": 10},
+    scriptdir=folder,
+)
+runpy.run_path("fit_prior.py", {"snakemake": snakemake}, "__main__")
+"""
+
+
+def run_the_rule(kind: str, codes: np.ndarray, folder: Path, project: Path) -> dict[str, np.ndarray]:
+    """What the script of the rule fit_prior stores of codes."""
+    write_npy(folder / "codes.npy", codes)
+    files = [str(folder / name) for name in ("codes.npy", "prior.npz", "log")]
+    scripts = project / "workflow" / "scripts"
+    subprocess.run([sys.executable, "-c", SCRIPT, kind, *files], cwd=scripts, check=True)
+    return read_npz(folder / "prior.npz")
+
+
+@pytest.mark.parametrize("kind", ["standard_normal", "mvg", "gmm", "of one's own"])
+def test_a_diverged_cell_has_a_prior_without_arrays(kind, tmp_path, project):
+    """No kind is asked to fit what is not there."""
+    if kind not in OPTIONS:
+        kind = str(tmp_path / "noisy_codes.py")
+        Path(kind).write_text(OF_ONES_OWN)
+    assert run_the_rule(kind, np.empty((0, 4), np.float32), tmp_path, project) == {}
+
+
+def test_the_rule_fits_a_prior_of_ones_own_with_its_options_and_the_cells_seed(codes, tmp_path, project):
+    kind = tmp_path / "noisy_codes.py"
+    kind.write_text(OF_ONES_OWN)
+    stored = run_the_rule(str(kind), codes, tmp_path, project)
+    expected = fit(codes, {"kind": str(kind), "spread": 2}, seed=3)
+    for name, array in stored.items():
+        np.testing.assert_array_equal(array, expected[name])
+    assert set(stored) == set(expected)
 
 
 def test_midpoints_lie_halfway_between_two_different_codes_and_use_each_twice():

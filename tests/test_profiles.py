@@ -18,7 +18,12 @@ from running import copy_project
 from snakemake.cli import get_argument_parser
 from snakemake.profiles import ProfileConfigFileParser
 
+from autoencoders.config import cells as grid
+from autoencoders.config import settings
+from autoencoders.jobs import kinds
 from autoencoders.jobs import resources as estimates
+from autoencoders.latent.priors import gmm
+from autoencoders.networks import operations
 
 PROJECT = Path(__file__).parents[1]
 PROFILES = sorted(file.parent.name for file in (PROJECT / "workflow" / "profiles").glob("*/config.yaml"))
@@ -90,7 +95,7 @@ def test_rules_of_the_slurm_profile_exist_and_share_partitions_with_their_groups
     partitions = {name.split(":")[0]: value for name, value in resources.items() if name.endswith(":slurm_partition")}
     assert {*groups, *partitions} <= rules().keys()
     # What is in no group is a job of its own, or runs where Snakemake does.
-    local = {"download_dataset", "download_inception", "provenance"}
+    local = {"download_dataset", "download_extractor", "provenance"}
     assert rules().keys() - groups == {"prepare_dataset", "train"} | local
     # Whatever may need a GPU runs where there are some, and so does all that is in a group with it.
     with_gpu = {name for name, rule in rules().items() if "gpu=" in rule}
@@ -196,6 +201,16 @@ def test_a_wider_cell_asks_for_more_time(folder):
     assert minutes["256"] > 60
 
 
+def test_a_penalty_says_how_much_more_time_it_takes(folder):
+    (folder / "mine.py").write_text("COST = 2.5\ndef penalty(step, options): ...\n")
+    config = "training: {epochs: 2000}\nmodels: {dae: {penalties: {mine: {kind: mine.py, weight: 1}}}}\n"
+    (plain,) = submissions(folder, weights("f256"), "--retries", "0", config=config.splitlines()[0] + "\n")
+    (call,) = submissions(folder, weights("f256"), "--retries", "0", config=config)
+    # Images a second do not change, which are 5 minutes and 20 s; nor does the start of 10 minutes.
+    assert int(call["-t"]) == pytest.approx(2.5 * (int(plain["-t"]) - 10 - 16 / 3) + 10 + 16 / 3, abs=3)
+    assert int(call["-t"]) > 2 * int(plain["-t"])
+
+
 def test_a_site_names_its_partitions_account_gpus_and_longest_job(folder):
     profile = folder / "workflow/profiles/slurm/config.yaml"
     text = profile.read_text()
@@ -255,26 +270,34 @@ def test_independent_parts_of_a_group_are_one_job(folder):
     targets = [f"results/demo/reference/digits/{name}.npz" for name in [*names, "classifier-test"]]
     (call,) = submissions(folder, *targets, "--retries", "0", config=config)
     assert (call["--gpus"], call["-t"]) == ("1", str(30 + 3 * 15))
-    assert call["--comment"] == "rule_extractors-digits_reference_train_classifier"
+    assert call["--comment"] == "rule_extractors-digits_reference_train_extractor"
 
 
-DATASET = {"size": 32, "limit": {"train": None}, "parquet": {}}
+DATASET = {"size": 32, "limit": {"train": None}}
 NO_FILE = Path("nowhere", "dataset.json")
 
 
 def test_training_images_are_counted_known_or_assumed(tmp_path):
-    assert estimates.training_images(DATASET, NO_FILE) == 200_000
-    assert estimates.training_images({**DATASET, "torchvision": {"name": "CelebA"}}, NO_FILE) == 162_770
-    assert estimates.training_images({**DATASET, "torchvision": {"name": "FGVCAircraft"}}, NO_FILE) == 200_000
-    limited = {**DATASET, "sklearn": {"name": "digits"}, "limit": {"train": 800}}
-    assert estimates.training_images(limited, NO_FILE) == 800
-    assert estimates.training_images({**limited, "limit": {"train": 5_000}}, NO_FILE) == 1_797
+    assert estimates.training_images(DATASET, None, NO_FILE) == 200_000
+    assert estimates.training_images(DATASET, 162_770, NO_FILE) == 162_770
+    limited = {**DATASET, "limit": {"train": 800}}
+    assert estimates.training_images(limited, 1_797, NO_FILE) == 800
+    assert estimates.training_images({**DATASET, "limit": {"train": 5_000}}, 1_797, NO_FILE) == 1_797
+    assert estimates.training_images(limited, None, NO_FILE) == 800
     info = tmp_path / "dataset.json"
     for text in ("", "[]", '{"images": 3}', '{"images": {"train": "many"}}'):
         info.write_text(text)
-        assert estimates.training_images(limited, info) == 800, text
+        assert estimates.training_images(limited, 1_797, info) == 800, text
     info.write_text(json.dumps({"images": {"train": 123}}))
-    assert estimates.training_images(limited, info) == 123
+    assert estimates.training_images(limited, 1_797, info) == 123
+
+
+def test_sources_know_their_training_images_where_they_are_the_same_everywhere():
+    known = {kind: getattr(kinds.load("sources", kind), "training_images", None) for kind in kinds.names("sources")}
+    assert {kind for kind, count in known.items() if count is None} == {"folder", "parquet"}
+    sizes = {name: known["torchvision"]({"name": name}) for name in ("CIFAR10", "CIFAR100", "CelebA")}
+    assert sizes == {"CIFAR10": 50_000, "CIFAR100": 50_000, "CelebA": 162_770}
+    assert known["sklearn"]({"name": "digits"}) == 1_797
 
 
 def test_minutes_of_training():
@@ -294,9 +317,15 @@ def test_more_of_anything_takes_longer(axis):
 def test_minutes_of_a_prior():
     mixture = {"kind": "gmm", "components": 10, "max_iter": 2000}
     # By hand: 4 x 162,770 x 10 x 768 x 768 operations, 500 times: 1.92e15, or 3,840.3 s.
-    assert estimates.prior_minutes(mixture, 162_770, 768) == 10 + 65
-    assert estimates.prior_minutes({**mixture, "max_iter": 100}, 162_770, 768) == 10 + 13
-    assert estimates.prior_minutes({"kind": "mvg"}, 162_770, 768) == 10
+    assert estimates.prior_minutes(gmm.operations(mixture, 162_770, 768)) == 10 + 65
+    assert estimates.prior_minutes(gmm.operations({**mixture, "max_iter": 100}, 162_770, 768)) == 10 + 13
+    assert estimates.prior_minutes(0) == 10
+
+
+def test_only_mixtures_ask_for_a_gpu_and_for_minutes():
+    for kind in kinds.names("priors"):
+        prior = kinds.load("priors", kind)
+        assert kinds.needs(prior, "GPU", False) == hasattr(prior, "operations") == (kind == "gmm")
 
 
 def test_megabytes():
@@ -306,14 +335,13 @@ def test_megabytes():
 
 def test_the_papers_longest_training_fits_into_a_night(project):
     """What README says of it."""
-    from autoencoders.config import settings
-    from autoencoders.networks import operations as workload
-
     config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
     minutes = []
-    for cell in settings.cells(config):
-        network = settings.network_options(config, {key: str(value) for key, value in cell.items()})
-        images = estimates.training_images(config["datasets"][cell["dataset"]], NO_FILE)
-        flops = workload.training_flops(network, config["models"][cell["model"]]["frozen_latent"])
+    for cell in grid.cells(config):
+        network = grid.network_options(config, {key: str(value) for key, value in cell.items()})
+        dataset = config["datasets"][cell["dataset"]]
+        source = kinds.load("sources", dataset["source"])
+        images = estimates.training_images(dataset, source.training_images(dataset[dataset["source"]]), NO_FILE)
+        flops = operations.training_flops(network, config["models"][cell["model"]]["frozen_latent"])
         minutes.append(estimates.training_minutes(flops, images, config["training"]["epochs"]))
     assert (min(minutes), max(minutes)) == (31, 597)

@@ -355,6 +355,7 @@ RECORD = {
         "gpus": {},
         "a": "b",
     },
+    "own_kinds": {},
 }
 
 
@@ -386,3 +387,14 @@ def test_provenance_counts_what_the_networks_were_trained_on():
         ["gpus", "{}"],
         ["a", "b"],
     ]
+
+
+def test_provenance_lists_files_of_the_users_own():
+    record = RECORD | {"own_kinds": {"kinds/halves.py": "0a1b", "kinds/kid.py": "2c3d"}}
+    sections = {section.heading: section for section in provenance_sections(record, [])}
+    assert list(sections) == ["Code and machines", "Packages", "Files of your own", "Config"]
+    assert sections["Files of your own"].rows.to_numpy().tolist() == [
+        ["kinds/halves.py", "0a1b"],
+        ["kinds/kid.py", "2c3d"],
+    ]
+    assert "Files of your own" not in [section.heading for section in provenance_sections(RECORD, [])]

@@ -427,7 +427,7 @@ def test_snakemake_logs_the_cells_of_a_run(project, tmp_path):
     scripts = folder / "workflow" / "scripts"
     for name in ("prepare_dataset", "train", "encode"):
         (scripts / f"{name}.py").write_text(STUB)
-    module = scripts / "autoencoders" / "run_progress.py"
+    module = scripts / "autoencoders" / "jobs" / "run_progress.py"
     text, pause = module.read_text(), f"INTERVAL = {run_progress.INTERVAL}\n"
     assert pause in text
     module.write_text(text.replace(pause, "INTERVAL = 0.1\n"))

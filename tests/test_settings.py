@@ -16,9 +16,11 @@ import yaml
 from PIL import Image
 from running import copy_project, snakemake
 
+from autoencoders.config import cells as grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
-from autoencoders.data import locations_old as locations
+from autoencoders.data.sources import folder as folder_source
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 
 
@@ -34,18 +36,18 @@ def paper(config_file) -> dict:
 
 def test_the_default_config_is_the_papers_346_cells(paper):
     config = settings.resolve(paper)
-    cells = settings.cells(config)
+    cells = grid.cells(config)
     assert len(cells) == 346
-    width = [(cell["dataset"], cell["filters"]) for cell in settings.experiment_cells(config, "width")]
+    width = [(cell["dataset"], cell["filters"]) for cell in grid.experiment_cells(config, "width")]
     assert {key: width.count(key) for key in width} == {
         **{("cifar10", filters): 28 for filters in (32, 64, 128, 256)},
         **{("celeba", filters): 22 for filters in (32, 64, 128)},
     }
     # What the other experiments add, 14 latent sizes each: depths 2 and 3 (64), 2 and 3321 (128); BN, SN, LN; frozen
     # at depths 1 and 2; three strengths of noise.
-    rest = [cell for cell in cells if cell not in settings.experiment_cells(config, "width")]
-    kinds = [(cell["dataset"], cell["model"], cell["filters"], cell["depth"]) for cell in rest]
-    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
+    rest = [cell for cell in cells if cell not in grid.experiment_cells(config, "width")]
+    others = [(cell["dataset"], cell["model"], cell["filters"], cell["depth"]) for cell in rest]
+    assert {other: others.count(other) for other in others} == dict.fromkeys(
         [
             *[("cifar10", "dae", 64, depth) for depth in ("2", "3")],
             *[("cifar10", "dae", 128, depth) for depth in ("2", "3321")],
@@ -92,12 +94,12 @@ def test_what_is_left_open_is_chosen_for_all_models_at_once_or_for_one(paper):
 
 def test_one_dataset_or_experiment_takes_one_line(paper):
     resolved = settings.resolve({**paper, "run_on": ["celeba"]})
-    assert {cell["dataset"] for cell in settings.cells(resolved)} == {"celeba"}
-    assert len(settings.cells(resolved)) == 66
-    assert len(settings.cells(settings.resolve({**paper, "run": ["frozen"]}))) == 4 * 14
-    assert len(settings.cells(settings.resolve({**paper, "seeds": [0, 1, 2]}))) == 3 * 346
+    assert {cell["dataset"] for cell in grid.cells(resolved)} == {"celeba"}
+    assert len(grid.cells(resolved)) == 66
+    assert len(grid.cells(settings.resolve({**paper, "run": ["frozen"]}))) == 4 * 14
+    assert len(grid.cells(settings.resolve({**paper, "seeds": [0, 1, 2]}))) == 3 * 346
     paper["datasets"]["cifar10"] |= {"latent": [64], "comparison_latent": 64}
-    assert len(settings.cells(settings.resolve({**paper, "run": ["noise"]}))) == 5
+    assert len(grid.cells(settings.resolve({**paper, "run": ["noise"]}))) == 5
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_one_dataset_or_experiment_takes_one_line(paper):
 )
 def test_reconstructed_training_images_are_compared_with_the_splits_that_are_asked_for(paper, references, expected):
     paper["scoring"]["train_recon_references"] = references
-    comparisons = settings.comparisons(settings.resolve(paper))
+    comparisons = grid.comparisons(settings.resolve(paper))
     assert list(comparisons) == [*expected, "interpolation", "standard_normal", "mvg", "gmm"]
     assert {name: split for name, (_, split) in comparisons.items() if split == "train"} == dict.fromkeys(
         [name for name in expected if name == "train_recon_vs_train"], "train"
@@ -132,10 +134,10 @@ def test_resolving_changes_nothing_that_was_given(paper):
 def test_a_cell_that_two_grids_share_is_there_once(paper):
     paper["experiments"]["again"] = [{"dataset": "cifar10", "model": "dae", "filters": 32, "latent": [128, 7]}]
     paper["run"] = ["width", "again"]
-    cells = settings.cells(settings.resolve(paper))
+    cells = grid.cells(settings.resolve(paper))
     assert len(cells) == 178 + 1
     paper["seeds"] = [0, 5]
-    assert len(settings.cells(settings.resolve(paper))) == 2 * 179
+    assert len(grid.cells(settings.resolve(paper))) == 2 * 179
 
 
 def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
@@ -215,7 +217,7 @@ REFUSED = [
     ),
     ("scoring.train_recon_references", ["val"], "scoring.train_recon_references[0]: 'val' is none of test, train"),
     ("scoring.train_recon_references", [], "scoring.train_recon_references is empty. Write one or both of test, train"),
-    ("priors.gmm.kind", "mvg", "priors.gmm: this name is the paper's prior of that kind. Write kind: gmm, or another"),
+    ("priors.gmm", {"kind": "mvg"}, "priors.gmm: this name is the paper's prior of that kind. Write kind: gmm, or ano"),
     ("datasets.cifar10.comparison_latent", 100, "comparison_latent: 100 is none of the latent sizes that run (16, 32"),
     (
         "datasets.cifar10.latent",
@@ -272,21 +274,78 @@ REFUSED = [
     (
         "datasets.celeba.source",
         "torchvison",
-        "is none of torchvision, parquet, folder, sklearn. Did you mean 'tor",
+        "is none of folder, parquet, sklearn, torchvision. Did you mean 'tor",
     ),
     ("datasets.celeba.source", "folder", "its source is 'folder', but it has no key 'folder'"),
     ("datasets.celeba.torchvision.name", "ImageNet", "is none of CIFAR10, CIFAR100, CelebA"),
-    ("datasets.celeba.extractors", ["inceptoin"], "is none of inception, classifier. Did you mean 'inception'?"),
+    ("datasets.celeba.extractors", ["inceptoin"], "is none of classifier, inception. Did you mean 'inception'?"),
     ("datasets.celeba.extractors", ["classifier"], "a classifier needs labels, and this dataset has none"),
     ("datasets.celeba.limit", 500, "Write at most so many images a split, as in {train: 10000}"),
     ("datasets.celeba.test_fraction", 1, "datasets.celeba.test_fraction: 1 can't be used here"),
     ("datasets.a b", {"source": "sklearn"}, "Write letters, digits"),
-    ("priors.gmm.kind", "gmn", "priors.gmm.kind: 'gmn' is none of standard_normal, mvg, gmm. Did you mean 'gmm'?"),
+    (
+        "priors.gmm.kind",
+        "gmn",
+        "priors.gmm.kind: 'gmn' is no kind. Did you mean 'gmm'? Write one of gmm, mvg, standard_normal, or the path of "
+        "a Python file of your own.",
+    ),
+    ("priors.gmm.kind", "", "priors.gmm.kind: '' can't be used here. Write a kind that comes along or the path of a"),
+    (
+        "priors.gmm.component",
+        3,
+        "priors.gmm.component is not a key. Did you mean 'components'? Keys here: kind, compon",
+    ),
+    ("priors.mvg.components", 10, "priors.mvg.components is not a key. Keys here: kind."),
+    (
+        "priors.mine",
+        {"components": 10},
+        "priors.mine lacks the key 'kind'. Write a prior, as in {kind: gmm, components",
+    ),
+    ("priors.measure", {"kind": "mvg"}, "priors.measure: tables have a column of this name already"),
+    ("run_priors", ["gmm", "gmn"], "run_priors[1]: there is no prior 'gmn'. There are: standard_normal, mvg, gmm."),
+    ("run_priors", [], "run_priors is empty. Write the names of one or more priors, as in [mvg, gmm], or null for all"),
+    ("run_priors", "gmm", "run_priors: 'gmm' can't be used here. Write the names of one or more priors"),
+    ("run_measures", ["frechet", "kid"], "run_measures[1]: there is no measure 'kid'. There are: frechet."),
+    ("run_measures", [], "run_measures is empty. Write the names of one or more measures, as in [frechet], or null"),
+    ("measures", {}, "measures is empty. Write at least one measure"),
+    ("measures", {"frechet": None}, "measures is empty. Write at least one measure"),
+    (
+        "measures",
+        {"mine": {"kind": "frechet"}},
+        "measures: tables, figures and claims are of the Fréchet distance. Write",
+    ),
+    ("measures", {"frechet": {}}, "measures.frechet lacks the key 'kind'. Write a measure, as in {kind: frechet}"),
+    (
+        "measures",
+        {"frechet": {"kind": "frehcet"}},
+        "measures.frechet.kind: 'frehcet' is no kind. Did you mean 'frechet'?",
+    ),
+    ("measures", {"frechet": {"kind": "frechet", "eps": 1}}, "measures.frechet.eps is not a key. Keys here: kind."),
+    (
+        "models.dae.penalties",
+        {"mine": {"kind": "mien", "weight": 1}},
+        "models.dae.penalties.mine.kind: 'mien' is no kind. Write one of ",
+    ),
+    (
+        "model_defaults.penalties",
+        {"mine": {"kind": "no/such.py", "weight": 1}},
+        "model_defaults.penalties.mine.kind: there is no file 'no/such.py'",
+    ),
+    (
+        "models.dae.penalties",
+        {"mine": {"weight": 1}},
+        "models.dae.penalties.mine lacks the key 'kind'. Write a penalty, as",
+    ),
+    (
+        "models.dae.penalties",
+        {"mine": {"kind": "a.py"}},
+        "models.dae.penalties.mine lacks the key 'weight'. Write a penal",
+    ),
     ("priors.gmm.components", 0, "priors.gmm.components: 0 can't be used here"),
     ("priors.gmm.tol", "small", "priors.gmm.tol: 'small' can't be used here"),
     ("priors", {}, "priors is empty"),
     ("extractors.dino", {}, "extractors.dino is not a key"),
-    ("extractors.inception.weights", "no/such.pth", "there is no file 'no/such.pth'. Write the path of pytorch-fid's"),
+    ("extractors.inception.weights", "no/such.pth", "there is no file 'no/such.pth'. Write the path of pt_inception-2"),
     ("scoring.images", 1, "scoring.images: 1 can't be used here. Write how many images are compared, at least 2"),
     ("pathvars.results", "../elsewhere", 'Write a folder without ".."'),
     ("pathvars.result", "x", "pathvars.result is not a key. Did you mean 'results'?"),
@@ -335,9 +394,24 @@ def test_a_wrong_config_is_refused_with_what_to_write(paper, key, value, message
 
 # ---- the same for every key that the schema has
 
-SCHEMA = settings.read_schema()
 # The entries of the config that stand for all of their kind.
-EXAMPLES = {"datasets": "cifar10", "models": "dae", "experiments": "width", "priors": "gmm", "cells_per_gpu": 32}
+EXAMPLES = {
+    **{"datasets": "cifar10", "models": "dae", "experiments": "width", "cells_per_gpu": 32},
+    **{"priors": "gmm", "measures": "frechet", "penalties": "mine"},
+}
+
+
+def whole_schema() -> dict:
+    """The schema, with what the kinds of these entries say of them: of a penalty, which is in a file, nothing more."""
+    schema = copy.deepcopy(settings.read_schema())
+    parts = schema["$defs"]
+    parts["prior"] = {**settings.entry_schema("priors", "gmm"), "$defs": {}}
+    parts["measure"] = {**settings.entry_schema("measures", "frechet"), "$defs": {}}
+    parts["penalty"] = {**parts["penalty"], "additionalProperties": False}
+    return schema
+
+
+SCHEMA = whole_schema()
 
 
 def schema_nodes(node=SCHEMA, path=()):
@@ -355,20 +429,28 @@ def schema_nodes(node=SCHEMA, path=()):
 
 
 def types_of(node: dict) -> list[str]:
-    return settings.as_list(node.get("type", []))
+    return grid.as_list(node.get("type", []))
 
 
 NODES = [(path, node) for path, node in schema_nodes() if path]
 LEVELS = [(), *(path for path, node in NODES if "properties" in node)]
 NUMBERS = [(path, node) for path, node in NODES if {"integer", "number"} & set(types_of(node))]
+# They may be negative.
+WEIGHTS = [(*model, "penalties", "mine", "weight") for model in (("model_defaults",), ("models", "dae"))]
 # A depth may be text, so that 0123 needs no care.
 TEXT_TOO = [("experiments", "width", 0, "depth"), ("experiments", "width", 0, "depth", 0)]
 
 
-def full(paper: dict, path: tuple) -> dict:
-    """The paper's config with something written at every key, and a list where ``path`` asks for one."""
+PENALTY = "def penalty(step, options): ...\n"
+
+
+def full(paper: dict, path: tuple, penalty: str) -> dict:
+    """The paper's config with something written at every key, and a list where ``path`` asks for one; ``penalty`` is a
+    file that holds one.
+    """
     paper["pathvars"] = {"results": "results"}
-    paper["model_defaults"] = {}
+    paper["model_defaults"] = {"penalties": {"mine": {"kind": penalty, "weight": 1}}}
+    paper["models"]["dae"] = {"penalties": {"mine": {"kind": penalty, "weight": 1}}}
     paper["cells_per_gpu"] = {32: 1}
     paper["datasets"]["cifar10"] |= {"folder": {"train": "images"}, "sklearn": {"name": "digits"}, "limit": {}}
     container = paper
@@ -379,18 +461,24 @@ def full(paper: dict, path: tuple) -> dict:
     return paper
 
 
-def refusal_of(paper: dict, path: tuple, value: object) -> str:
-    """What is said to ``value`` at ``path``; it has to be about that key alone, and one line long."""
-    container = full(paper, path)
-    for key in path[:-1]:
-        container = container[key]
-    container[path[-1]] = value
-    with pytest.raises(UserError) as refusal:
-        settings.resolve(paper)
-    heading, *lines = str(refusal.value).splitlines()
-    assert heading == "the config can't be used:"
-    assert len(lines) == 1, lines
-    return lines[0].strip()
+@pytest.fixture
+def refusal_of(paper, tmp_path):
+    """What is said to a value at a path; it has to be about that key alone, and one line long."""
+    (tmp_path / "mine.py").write_text(PENALTY)
+
+    def refusal_of(path: tuple, value: object) -> str:
+        container = full(paper, path, str(tmp_path / "mine.py"))
+        for key in path[:-1]:
+            container = container[key]
+        container[path[-1]] = value
+        with pytest.raises(UserError) as refusal:
+            settings.resolve(paper)
+        heading, *lines = str(refusal.value).splitlines()
+        assert heading == "the config can't be used:"
+        assert len(lines) == 1, lines
+        return lines[0].strip()
+
+    return refusal_of
 
 
 def named(path: tuple) -> str:
@@ -402,34 +490,46 @@ def named(path: tuple) -> str:
 def test_the_walk_through_the_schema_misses_nothing():
     assert {(), ("pathvars",), ("datasets", "cifar10", "limit"), ("training", "learning_rate", 0)} <= set(LEVELS)
     assert {("extractors", "inception"), ("experiments", "width", 0), ("priors", "gmm"), ("scoring",)} <= set(LEVELS)
+    assert {("datasets", "cifar10", "parquet"), ("measures", "frechet"), *(path[:-1] for path in WEIGHTS)} <= set(
+        LEVELS
+    )
     numbers = {path for path, _ in NUMBERS}
     assert {("seeds", 0), ("cells_per_gpu", 32), ("datasets", "cifar10", "limit", "test")} <= numbers
     assert {("experiments", "width", 0, "latent", 0), ("training", "learning_rate", 0, "rate")} <= numbers
+    assert {("priors", "gmm", "max_iter"), ("extractors", "classifier", "epochs"), *WEIGHTS} <= numbers
     # Every level refuses what it does not know.
     mappings = [node for _, node in schema_nodes() if "object" in types_of(node)]
     assert all("additionalProperties" in node for node in mappings)
 
 
 @pytest.mark.parametrize("path", LEVELS, ids=settings.join_path)
-def test_an_unknown_key_is_refused_at_every_level(paper, path):
-    message = refusal_of(paper, (*path, "nosuchkey"), 1)
+def test_an_unknown_key_is_refused_at_every_level(refusal_of, path):
+    message = refusal_of((*path, "nosuchkey"), 1)
     assert message.startswith(f"{settings.join_path((*path, 'nosuchkey'))} is not a key. Keys here: ")
 
 
 @pytest.mark.parametrize("text", ["3", "0.5", "1e-3"])
 @pytest.mark.parametrize("path", [path for path, _ in NUMBERS if path not in TEXT_TOO], ids=settings.join_path)
-def test_a_number_that_is_text_is_refused_everywhere(paper, path, text):
+def test_a_number_that_is_text_is_refused_everywhere(refusal_of, path, text):
     """What `--config 'training={epochs: 3}'` gives, and what YAML makes of 1e-3."""
-    message = refusal_of(paper, path, text)
+    message = refusal_of(path, text)
     assert message.startswith(f"{named(path)}: ")
     assert "Write " in message
     assert "It is text, not a number: write it without quotes" in message
 
 
-@pytest.mark.parametrize("value", [True, math.nan, math.inf, -math.inf, -1, [[]]], ids=str)
-@pytest.mark.parametrize("path", [path for path, _ in NUMBERS], ids=settings.join_path)
-def test_no_number_is_negative_infinite_or_a_truth_value(paper, path, value):
-    message = refusal_of(paper, path, value)
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (path, value)
+        for path, _ in NUMBERS
+        for value in (True, math.nan, math.inf, -math.inf, -1, [[]])
+        if value != -1 or path not in WEIGHTS
+    ],
+    ids=str,
+)
+def test_no_number_is_negative_infinite_or_a_truth_value(refusal_of, path, value):
+    message = refusal_of(path, value)
     assert message.startswith(f"{named(path)}: ")
     assert "Write " in message
 
@@ -440,8 +540,8 @@ def test_no_number_is_negative_infinite_or_a_truth_value(paper, path, value):
     + [(path, node["minimum"] - 1) for path, node in NUMBERS if "minimum" in node],
     ids=str,
 )
-def test_no_number_is_out_of_bounds(paper, path, bound):
-    assert refusal_of(paper, path, bound).startswith(f"{named(path)}: ")
+def test_no_number_is_out_of_bounds(refusal_of, path, bound):
+    assert refusal_of(path, bound).startswith(f"{named(path)}: ")
 
 
 @pytest.mark.parametrize(
@@ -449,13 +549,13 @@ def test_no_number_is_out_of_bounds(paper, path, bound):
     [path for path, node in NODES if not {"properties", "additionalProperties"} & set(node)],
     ids=settings.join_path,
 )
-def test_a_mapping_is_refused_where_none_belongs(paper, path):
-    message = refusal_of(paper, path, {"no such key": {"x": [1]}})
+def test_a_mapping_is_refused_where_none_belongs(refusal_of, path):
+    message = refusal_of(path, {"no such key": {"x": [1]}})
     assert settings.join_path(path[: 1 + (path[0] in EXAMPLES)]) in message
     assert "Write " in message or "is none of" in message
 
 
-@pytest.mark.parametrize("kind", ["datasets", "models", "priors", "experiments"])
+@pytest.mark.parametrize("kind", ["datasets", "models", "priors", "measures", "experiments"])
 @pytest.mark.parametrize("name", [1, True, None, 0.5])
 def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(paper, kind, name):
     paper[kind][name] = paper[kind][EXAMPLES[kind]]
@@ -468,6 +568,332 @@ def test_a_long_value_is_not_repeated_in_full(paper):
     with pytest.raises(UserError) as refusal:
         settings.resolve(paper)
     assert len(str(refusal.value)) < 300
+
+
+# ---- priors, measures and penalties, by their kinds and by files of one's own
+
+FUNCTIONS = {
+    "priors": "def fit(codes, options, **_): ...\ndef sample(prior, count, random): ...\n",
+    "measures": "def measure(features, reference, options, **_): ...\n",
+    "penalties": PENALTY,
+}
+STRENGTH = """
+OPTIONS = {"strength": {"type": "number", "minimum": 0, "default": 0.5, "description": "a strength, at least 0"}}
+"""
+
+
+@pytest.fixture
+def own(paper, tmp_path, monkeypatch):
+    """The paper's config with an entry ``mine`` of a group, whose kind is a file of this text."""
+    monkeypatch.chdir(tmp_path)
+
+    def own(group: str, text: str, **options) -> dict:
+        # A file that was read once is not read again.
+        file = tmp_path / f"{group}{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(text)
+        entry = {"kind": file.name, **options}
+        if group == "penalties":
+            paper["models"]["dae"] = {"penalties": {"mine": {"weight": 1, **entry}}}
+        else:
+            paper[group]["mine"] = entry
+        return paper
+
+    return own
+
+
+def entry_of(config: dict, group: str) -> dict:
+    return (config["models"]["dae"] if group == "penalties" else config)[group]["mine"]
+
+
+def place(group: str) -> str:
+    return f"models.dae.{group}.mine" if group == "penalties" else f"{group}.mine"
+
+
+def fault_of(config: dict) -> str:
+    """The one thing that is wrong with a config."""
+    with pytest.raises(UserError) as refusal:
+        settings.resolve(config)
+    _, *lines = str(refusal.value).splitlines()
+    assert len(lines) == 1, lines
+    return lines[0].strip()
+
+
+def test_an_entry_has_the_options_of_its_kind_and_no_others(paper):
+    paper["priors"] = {"gmm20": {"kind": "gmm", "components": 20}, "mvg": {"kind": "mvg"}}
+    assert settings.resolve(paper)["priors"] == {
+        "gmm20": {"kind": "gmm", "components": 20, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000},
+        "mvg": {"kind": "mvg"},
+    }
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_a_kind_of_ones_own_is_the_path_of_a_file(own, group):
+    config = own(group, FUNCTIONS[group] + STRENGTH)
+    entry = entry_of(settings.resolve(config), group)
+    assert entry["strength"] == 0.5
+    assert grid.own_kinds(settings.resolve(config)) == [(group, entry["kind"])]
+    config = own(group, FUNCTIONS[group] + STRENGTH, strength=2)
+    assert entry_of(settings.resolve(config), group)["strength"] == 2
+    # No option is a kind's own business, and what is beside the required functions too.
+    config = own(group, f"{FUNCTIONS[group]}def more(): ...\n")
+    assert set(entry_of(settings.resolve(config), group)) == {"kind"} | ({"weight"} if group == "penalties" else set())
+
+
+def test_what_does_not_run_is_no_kind_that_is_used(own):
+    config = own("priors", FUNCTIONS["priors"])
+    assert grid.own_kinds(settings.resolve({**config, "run_priors": ["mvg"]})) == []
+    config["models"]["mine"] = own("penalties", PENALTY)["models"].pop("dae")
+    config["models"]["dae"] = {}
+    assert grid.own_kinds(settings.resolve({**config, "run_priors": ["mvg"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1, ".strength: -1 can't be used here. Write a strength, at least 0."),
+        ("2", ".strength: '2' can't be used here. Write a strength, at least 0. It is text, not a number"),
+        (True, ".strength: True can't be used here. Write a strength, at least 0."),
+        (None, ".strength: None can't be used here. Write a strength, at least 0."),
+        (math.nan, ".strength: nan can't be used here. Write a strength, at least 0."),
+    ],
+)
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_an_option_of_a_kind_of_ones_own_is_checked(own, group, value, message):
+    assert fault_of(own(group, FUNCTIONS[group] + STRENGTH, strength=value)).startswith(place(group) + message)
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_an_option_that_a_kind_of_ones_own_has_not_is_named(own, group):
+    fault = fault_of(own(group, FUNCTIONS[group] + STRENGTH, strenght=1))
+    every = "kind, weight" if group == "penalties" else "kind"
+    assert fault == f"{place(group)}.strenght is not a key. Did you mean 'strength'? Keys here: {every}, strength."
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_an_option_without_a_default_has_to_be_written(own, group):
+    text = FUNCTIONS[group] + 'OPTIONS = {"rank": {"type": "integer"}}\n'
+    fault = fault_of(own(group, text))
+    assert fault.startswith(f"{place(group)} lacks the key 'rank'. Write what the kind {group}0.py needs")
+    assert entry_of(settings.resolve(own(group, text, rank=3)), group)["rank"] == 3
+
+
+UNUSABLE = [
+    # the file's text, what the message must say
+    ("x = (\n", ".py, line 1 can't be read as Python: SyntaxError: "),
+    ("\nraise ValueError('no luck')\n", ".py can't be read as Python: ValueError: no luck."),
+    ("import nosuchpackage\n", ".py imports 'nosuchpackage', which is not there. Snakemake reads the file too"),
+    ("", ".py has no function '{first}': config/README.md has an example of each kind."),
+    ("{first} = 3\n", ".py has no function '{first}': config/README.md has an example of each kind."),
+    ("{functions}OPTIONS = ['strength']\n", ".py: OPTIONS has to be a dict with a dict for each option, as in config/"),
+    ("{functions}OPTIONS = {{'strength': 0.5}}\n", ".py: OPTIONS has to be a dict with a dict for each option, as in"),
+    (
+        "{functions}OPTIONS = {{'strength': {{'type': 'nubmer'}}}}\n",
+        "OPTIONS of {group}0.py is no JSON Schema: 'nubmer' is not valid",
+    ),
+    (
+        "{functions}OPTIONS = {{'strength': {{'minimum': 'no'}}}}\n",
+        "OPTIONS of {group}0.py is no JSON Schema: 'no' is not",
+    ),
+    (
+        "{functions}OPTIONS = {{'kind': {{'type': 'string', 'default': 'x'}}}}\n",
+        "OPTIONS of {group}0.py has 'kind', which every entry has. Give it another name.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), UNUSABLE, ids=[message for _, message in UNUSABLE])
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_a_file_that_can_not_be_used_is_refused_with_why(own, group, text, message):
+    values = {"first": kinds.REQUIRED[group][0], "functions": FUNCTIONS[group], "group": group}
+    fault = fault_of(own(group, text.format(**values)))
+    assert fault.startswith(f"{place(group)}.kind: ")
+    assert f"{group}0.py" in fault and message.format(**values) in fault
+
+
+def test_every_function_of_a_kind_has_to_be_there(own):
+    assert "has no function 'sample'" in fault_of(own("priors", "def fit(codes, options, **_): ...\n"))
+
+
+def test_a_penalty_has_no_weight_of_its_own(own):
+    text = PENALTY + 'OPTIONS = {"weight": {"type": "number", "default": 1}}\n'
+    assert "OPTIONS of penalties0.py has 'weight', which every entry has. Give it another name." in fault_of(
+        own("penalties", text)
+    )
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_a_file_that_is_missing_is_named_with_where_it_was_looked_for(own, group, tmp_path):
+    config = own(group, "")
+    (tmp_path / f"{group}0.py").unlink()
+    assert fault_of(config) == (
+        f"{place(group)}.kind: there is no file '{group}0.py' (looked in {tmp_path}). Write the path of a Python file."
+    )
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_a_kind_that_is_none_is_refused_with_those_that_there_are(own, group):
+    config = own(group, FUNCTIONS[group])
+    entry_of(config, group)["kind"] = "nosuchkind"
+    known = ", ".join(kinds.names(group))
+    assert fault_of(config) == (
+        f"{place(group)}.kind: 'nosuchkind' is no kind. Write one of {known}, or the path of a Python file of your own."
+    )
+
+
+def test_what_is_wrong_with_model_defaults_is_said_once(own):
+    """And not for each model that has it from there."""
+    config = own("penalties", FUNCTIONS["penalties"] + STRENGTH, strength=-1)
+    config["model_defaults"]["penalties"] = config["models"].pop("dae")["penalties"]
+    config["models"]["dae"] = {}
+    assert fault_of(config).startswith("model_defaults.penalties.mine.strength: -1 can't be used here")
+
+
+def test_penalties_of_model_defaults_hold_for_models_that_do_not_say_otherwise(own):
+    config = own("penalties", FUNCTIONS["penalties"] + STRENGTH)
+    config["model_defaults"]["penalties"] = config["models"]["dae"]["penalties"]
+    config["models"] |= {"dae": {}, "dae-bn": {"latent_norm": "batch", "penalties": {}}}
+    models = settings.resolve(config)["models"]
+    assert models["dae"]["penalties"] == models["vae"]["penalties"]
+    assert models["dae"]["penalties"]["mine"] == {"kind": "penalties0.py", "weight": 1, "strength": 0.5}
+    assert models["dae-bn"]["penalties"] == {}
+
+
+def test_without_penalties_a_model_has_none(paper):
+    assert {tuple(model["penalties"]) for model in settings.resolve(paper)["models"].values()} == {()}
+
+
+@pytest.mark.parametrize("model", ["dae", "vae"])
+def test_a_variational_models_own_term_keeps_its_name(own, model):
+    config = own("penalties", PENALTY)
+    config["models"][model] = config["models"][model] | {"penalties": {"kl": entry_of(config, "penalties")}}
+    assert f"models.{model}.penalties.kl: this name is a variational model's own term. Write variational, beta and" in (
+        fault_of(config)
+    )
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_null_takes_an_entry_away(own, group):
+    """Laid over another config; as if it had never been there."""
+    config = own(group, FUNCTIONS[group])
+    (config["models"]["dae"] if group == "penalties" else config)[group]["mine"] = None
+    found = settings.resolve(config)
+    assert "mine" not in (found["models"]["dae"] if group == "penalties" else found)[group]
+
+
+def test_null_takes_a_penalty_of_model_defaults_away(paper):
+    paper["model_defaults"]["penalties"] = {"mine": None}
+    assert settings.resolve(paper)["models"]["dae"]["penalties"] == {}
+
+
+# ---- which of them run
+
+
+def test_priors_that_do_not_run_have_no_samples(paper):
+    paper["priors"]["gmm20"] = {"kind": "gmm", "components": 20}
+    config = settings.resolve(paper)
+    assert list(grid.running(config, "priors")) == ["standard_normal", "mvg", "gmm", "gmm20"]
+    config = settings.resolve({**paper, "run_priors": ["gmm20", "mvg"]})
+    # In the order in which they are described, whatever the order here.
+    assert list(grid.running(config, "priors")) == ["mvg", "gmm20"]
+    assert grid.image_sets(config) == ["train_recon", "test_recon", "interpolation", "mvg", "gmm20"]
+    assert [name for name, _ in grid.comparisons(config).values()][-2:] == ["mvg", "gmm20"]
+    # They are still described.
+    assert "gmm" in config["priors"]
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (None, {"mvg": "mvg", "gmm": "gmm"}),
+        (["gmm20", "gmm5"], {"mvg": None, "gmm": "gmm20"}),
+        (["gmm20", "gmm", "mvg"], {"mvg": "mvg", "gmm": "gmm"}),
+        (["standard_normal"], {"mvg": None, "gmm": None}),
+    ],
+)
+def test_likelihoods_are_taken_under_priors_that_run(paper, run, expected):
+    paper["priors"] |= {"gmm20": {"kind": "gmm", "components": 20}, "gmm5": {"kind": "gmm", "components": 5}}
+    assert grid.likelihood_priors(settings.resolve({**paper, "run_priors": run})) == expected
+
+
+def test_measures_that_run_have_the_frechet_distance_among_them(own):
+    config = own("measures", FUNCTIONS["measures"])
+    assert list(grid.running(settings.resolve(config), "measures")) == ["frechet", "mine"]
+    assert list(grid.running(settings.resolve({**config, "run_measures": ["frechet"]}), "measures")) == ["frechet"]
+    fault = "tables, figures and claims are of the Fréchet distance. Write frechet beside the others."
+    assert fault_of({**config, "run_measures": ["mine"]}) == f"run_measures: {fault}"
+    without = {**config, "measures": {"mine": config["measures"]["mine"], "frechet": None}}
+    assert fault_of(without) == f"measures: {fault}"
+    taken = {**config, "measures": {"frechet": config["measures"]["mine"]}}
+    assert fault_of(taken) == (
+        "measures.frechet: this name is the Fréchet distance's. Write kind: frechet, or another name."
+    )
+
+
+# ---- options that were added later
+
+ADDED = {
+    "rank": {"type": "integer"},
+    "tol": {"type": "number", "default": 1e-3, "before": 1e-3},
+    # Its default is another than what was done before.
+    "steps": {"type": "integer", "default": 5, "before": 1},
+    "start": {"type": ["string", "null"], "default": None, "before": None},
+}
+
+
+def test_a_new_option_is_left_out_of_params_where_it_is_as_before():
+    every = {"kind": "mine", "rank": 3, "tol": 1e-3, "steps": 1, "start": None}
+    assert kinds.without_new(every, ADDED) == {"kind": "mine", "rank": 3}
+    # And only there.
+    for name, value in {"tol": 1e-4, "steps": 5, "start": "random"}.items():
+        assert kinds.without_new(every | {name: value}, ADDED) == {"kind": "mine", "rank": 3, name: value}
+
+
+@pytest.mark.parametrize("other", [{}, {"tol": 1e-4}, {"steps": 5}, {"start": "random"}, {"rank": 4, "steps": 2}])
+def test_what_was_left_out_is_there_again_for_those_who_compute(other):
+    every = {"kind": "mine", "rank": 3, "tol": 1e-3, "steps": 1, "start": None} | other
+    assert kinds.complete(kinds.without_new(every, ADDED), ADDED) == every
+
+
+def test_what_is_completed_stays_as_it_was():
+    params = {"kind": "mine"}
+    kinds.complete(params, ADDED)
+    kinds.without_new(params, ADDED)
+    assert params == {"kind": "mine"}
+
+
+def test_a_model_without_penalties_has_the_params_of_before_there_were_any(paper):
+    parts = settings.read_schema()["$defs"]["model"]["properties"]
+    options = grid.objective_options(settings.resolve(paper), "vae")
+    assert kinds.without_new(options, parts) == {"beta": 0.01, "kl_reduction": "mean", "noise": 0}
+    changed = options | {"penalties": {"mine": {"kind": "mine.py", "weight": 0}}}
+    assert kinds.without_new(changed, parts) == changed
+
+
+def every_option() -> list[tuple[str, dict]]:
+    """Every option of a kind that comes along, and of what the schema says itself."""
+    found = [
+        (f"{group}.{kind}.{name}", part)
+        for group in kinds.FOLDERS
+        for kind in kinds.names(group)
+        for name, part in kinds.options(kinds.load(group, kind)).items()
+    ]
+    return found + [(settings.join_path(path), node) for path, node in NODES]
+
+
+def test_what_means_as_before_is_a_value_that_may_be_written():
+    for name, part in every_option():
+        assert "before" not in part or settings.filling_validator(part).is_valid(part["before"]), name
+
+
+def test_options_of_kinds_that_come_along_can_be_used():
+    """Each has a description, since messages tell what to write."""
+    for group in FUNCTIONS:
+        for kind in kinds.names(group):
+            options = settings.entry_schema(group, kind)["properties"]
+            assert all("description" in part or "$ref" in part for part in options.values()), kind
+    for group in ("sources", "extractors"):
+        for kind in kinds.names(group):
+            assert all("description" in part for part in kinds.options(kinds.load(group, kind)).values()), kind
 
 
 # ---- keys that stand twice
@@ -533,11 +959,18 @@ def images(tmp_path):
     return tmp_path
 
 
+def misfits(config: dict) -> list[str]:
+    """What is said of the images of the datasets that run, as Snakemake's main process asks."""
+    config = settings.resolve(config)
+    used = {cell["dataset"] for cell in grid.cells(config)}
+    return list(first_look.find_misfits({name: config["datasets"][name] for name in used}, config["pathvars"]))
+
+
 def looked_at(paper: dict, **dataset) -> list[str]:
     paper["datasets"]["mine"] = dataset
     paper["experiments"]["mine"] = [{"dataset": "mine", "model": "dae", "filters": 8, "latent": 4}]
     paper["run"] = ["mine"]
-    return list(first_look.find_misfits(settings.resolve(paper)))
+    return misfits(paper)
 
 
 def test_a_parquet_column_that_does_not_exist_is_refused(paper, images):
@@ -589,7 +1022,7 @@ def prepared(paper, images):
     record = images / "results" / "datasets" / "mine" / "dataset.json"
     record.parent.mkdir(parents=True)
     dataset = {"source": "folder", "folder": {"train": f"{images}/images"}}
-    record.write_text(json.dumps({"fingerprints": locations.fingerprints(dataset)}))
+    record.write_text(json.dumps({"fingerprints": first_look.fingerprints(dataset)}))
     return lambda **options: looked_at(paper, **{**dataset, **options}), record
 
 
@@ -622,7 +1055,7 @@ def test_a_new_image_that_is_none_is_refused_before_what_was_prepared_is_deleted
     assert f"{file} cannot be read as an image" in fault and "remove it" in fault
     # The first preparation says so itself, and what it has read is not read again.
     found = {"source": "folder", "folder": {"train": f"{images}/images"}}
-    record.write_text(json.dumps({"fingerprints": locations.fingerprints(found)}))
+    record.write_text(json.dumps({"fingerprints": first_look.fingerprints(found)}))
     assert not look()
     # Of one that says nothing of its images it is not known whether it will be made again.
     for text in ("{}", "[]", "{"):
@@ -642,7 +1075,7 @@ def test_the_newest_images_are_read_first(images, prepared, monkeypatch):
     broken(images / "images" / "cats" / "9.png")
     (fault,) = look()
     assert "cats/9.png cannot be read" in fault
-    monkeypatch.setattr(first_look, "PATIENCE", -1)
+    monkeypatch.setattr(folder_source, "PATIENCE", -1)
     assert not look()
 
 
@@ -667,20 +1100,31 @@ def test_images_beyond_the_limit_are_not_looked_at(images, prepared):
 
 def test_only_datasets_that_run_and_are_here_are_looked_at(paper, images):
     """The paper's own are not downloaded here; a dataset that does not run need not fit."""
-    assert not list(first_look.find_misfits(settings.resolve(paper)))
+    assert not misfits(paper)
     looked_at(paper, source="parquet", parquet={"train": f"{images}/*.parquet"})
-    assert not list(first_look.find_misfits(settings.resolve({**paper, "run": ["width"]})))
+    assert not misfits({**paper, "run": ["width"]})
     for dataset in ("cifar10", "celeba"):
         paper["datasets"][dataset]["source"] = "parquet"
-    assert not list(first_look.find_misfits(settings.resolve({**paper, "run": ["width"]})))
+    assert not misfits({**paper, "run": ["width"]})
 
 
-def test_snakemakes_process_loads_nothing_to_read_images_with():
-    """The modules that the Snakefile imports: it is read once more for each job."""
-    code = (
-        "import sys; from autoencoders import first_look, settings;"
-        "print([name for name in ('numpy', 'PIL', 'pyarrow', 'torch') if name in sys.modules])"
-    )
+HEAVY = ("numpy", "PIL", "pyarrow", "pandas", "sklearn", "torch", "torchvision")
+
+
+def test_snakemakes_process_loads_nothing_to_compute_with(project):
+    """The modules that the Snakefile imports, and every kind: it is read once more for each job."""
+    text = (project / "workflow" / "rules" / "common.smk").read_text()
+    imports = [line for line in text.splitlines() if line.startswith("from autoencoders")]
+    assert any("settings" in line for line in imports) and any("kinds" in line for line in imports)
+    code = f"""
+import sys
+{chr(10).join(imports)}
+for group in kinds.FOLDERS:
+    for kind in kinds.names(group):
+        kinds.load(group, kind)
+settings.resolve({yaml.safe_load((project / "config" / "config.yaml").read_text())})
+print([name for name in {HEAVY} if name in sys.modules])
+"""
     path = settings.SCHEMA_FILE.parents[1] / "scripts"
     done = subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -733,14 +1177,14 @@ def test_a_missing_folder_of_images_is_named(paper, tmp_path):
 def test_a_file_in_place_of_a_folder_is_named(paper, tmp_path, key):
     (tmp_path / "taken").touch()
     paper["pathvars"] = {key: str(tmp_path / "taken")}
-    (fault,) = first_look.find_misfits(settings.resolve(paper))
+    (fault,) = misfits(paper)
     assert fault.startswith(f"pathvars.{key}: {tmp_path}/taken is a file. Write the path of a folder")
     paper["pathvars"] = {key: str(tmp_path)}
-    assert not list(first_look.find_misfits(settings.resolve(paper)))
+    assert not misfits(paper)
 
 
 def test_a_flat_folder_has_no_labels_for_a_classifier(paper, tmp_path):
-    (fault,) = first_look.find_misfits(settings.resolve(own_images(paper, tmp_path, extractors=["classifier"])))
+    (fault,) = misfits(own_images(paper, tmp_path, extractors=["classifier"]))
     assert "holds no images" in fault
     (tmp_path / "a.png").touch()
     # A folder without an image is no class.
@@ -773,7 +1217,7 @@ def test_what_no_experiment_uses_need_not_be_there(paper, tmp_path):
 def test_the_same_depth_has_one_name(paper):
     paper["run"] = ["width"]
     paper["experiments"]["width"] = [{"dataset": "cifar10", "model": "dae", "filters": 8, "depth": [1, 1111, "2222"]}]
-    assert {cell["depth"] for cell in settings.cells(settings.resolve(paper))} == {"1", "2"}
+    assert {cell["depth"] for cell in grid.cells(settings.resolve(paper))} == {"1", "2"}
 
 
 # ---- with Snakemake itself
@@ -811,11 +1255,17 @@ MINE = "run: [mine]\nexperiments: { mine: [{ dataset: mine, model: dae, filters:
             (),
             "a classifier needs labels, and this dataset has none. Write extractors: [inception]",
         ),
+        (
+            "priors: { mine: { kind: gmn } }",
+            (),
+            "priors.mine.kind: 'gmn' is no kind. Did you mean 'gmm'? Write one of gmm",
+        ),
+        ("measures: { mine: { kind: no.py } }", (), "measures.mine.kind: there is no file 'no.py' (looked in "),
         ('models: { "../../evil": {} }', (), "models: '../../evil' can't be used here. Write letters, digits"),
         # Nothing in a config is built by calling Python.
         ("run: !!python/object/apply:os.mkdir [made]", (), "Config file is not valid JSON or YAML"),
     ],
-    ids=["text", "twice", "column", "crop", "labels", "name", "call"],
+    ids=["text", "twice", "column", "crop", "labels", "kind", "file", "name", "call"],
 )
 def test_snakemake_refuses_a_wrong_config_before_any_job(checkout, text, arguments, message):
     (checkout / "wrong.yaml").write_text(text + "\n")

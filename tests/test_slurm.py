@@ -284,7 +284,7 @@ def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
     assert sorted(comments) == sorted(
         [
             "rule_prepare_dataset_wildcards_digits",
-            "rule_extractors-digits_reference_train_classifier",
+            "rule_extractors-digits_reference_train_extractor",
             "rule_tables-and-figures_collect_latent_statistics_contact_sheet_figure_latent_figure_learning_curves_...",
             *trainings,
             *tails,

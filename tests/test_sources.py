@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from autoencoders.data import locations_old as locations
-from autoencoders.data import sources
-from autoencoders.data.sources import download, load
+from autoencoders.data.sources import folder as folders
+from autoencoders.data.sources import parquet, sklearn, torchvision
 from autoencoders.jobs.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -56,8 +55,8 @@ def write_parquet(path, images, layout="struct", column="image", row_group_size=
     pq.write_table(pa.table({column: array, **columns}), path, row_group_size=row_group_size)
 
 
-def parquet(train, test=None, image="image", label=None):
-    return {"source": "parquet", "parquet": {"train": train, "test": test, "image": image, "label": label}}
+def shards(train, test=None, image="image", label=None):
+    return {"train": train, "test": test, "image": image, "label": label}
 
 
 @pytest.mark.parametrize("layout", ["struct", pa.binary(), pa.large_binary()], ids=str)
@@ -66,7 +65,7 @@ def test_parquet_shards_in_order(tmp_path, layout):
     # Written out of order; names decide.
     write_parquet(tmp_path / "train-1.parquet", images[4:], layout, label=pa.array([4, 5, 6]))
     write_parquet(tmp_path / "train-0.parquet", images[:4], layout, row_group_size=3, label=pa.array([0, 1, 2, 3]))
-    loaded = load(parquet(f"{tmp_path}/train-*.parquet", label="label"), tmp_path)
+    loaded = parquet.splits(shards(f"{tmp_path}/train-*.parquet", label="label"), tmp_path)
     assert list(loaded) == ["train"]
     assert same(loaded["train"], images)
     assert same(loaded["train"], images), "a second pass gives the same"
@@ -84,7 +83,7 @@ def test_parquet_list_of_files_keeps_its_order_and_each_file_once(tmp_path):
     images = [noise() for _ in range(4)]
     write_parquet(tmp_path / "b.parquet", images[:2])
     write_parquet(tmp_path / "a.parquet", images[2:])
-    loaded = load(parquet([f"{tmp_path}/b.parquet", f"{tmp_path}/*.parquet"]), tmp_path)
+    loaded = parquet.splits(shards([f"{tmp_path}/b.parquet", f"{tmp_path}/*.parquet"]), tmp_path)
     assert same(loaded["train"], images)
     assert loaded["train"].labels is None
 
@@ -93,14 +92,14 @@ def test_parquet_list_of_files_keeps_its_order_and_each_file_once(tmp_path):
 def test_parquet_patterns(tmp_path, monkeypatch, pattern):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_parquet(tmp_path / "set [1]" / "0.parquet", [noise()])
-    assert len(load(parquet(pattern), tmp_path)["train"]) == 1
+    assert len(parquet.splits(shards(pattern), tmp_path)["train"]) == 1
 
 
 def test_parquet_test_split(tmp_path):
     images = [noise() for _ in range(3)]
     write_parquet(tmp_path / "train.parquet", images[:2])
     write_parquet(tmp_path / "test.parquet", images[2:])
-    loaded = load(parquet(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet"), tmp_path)
+    loaded = parquet.splits(shards(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet"), tmp_path)
     assert same(loaded["train"], images[:2])
     assert same(loaded["test"], images[2:])
 
@@ -109,7 +108,7 @@ def test_parquet_test_split(tmp_path):
 def test_parquet_text_labels_are_sorted_classes_over_both_splits(tmp_path, kind):
     write_parquet(tmp_path / "train.parquet", [noise()] * 3, label=pa.array(["dog", "ant", "dog"]).cast(kind))
     write_parquet(tmp_path / "test.parquet", [noise()] * 2, label=pa.array(["dog", "cat"]).cast(kind))
-    loaded = load(parquet(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet", label="label"), tmp_path)
+    loaded = parquet.splits(shards(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet", label="label"), tmp_path)
     assert loaded["train"].labels.tolist() == [2, 0, 2]
     assert loaded["test"].labels.tolist() == [2, 1]
 
@@ -122,27 +121,27 @@ def test_parquet_reads_what_lies_in_the_download_folder(tmp_path):
     write_parquet(folder / "test-0.parquet", images[:2])
     (folder / "train-2.parquet.part").write_bytes(b"half a file")
     write_parquet(tmp_path / "owner/faces/older/data/train-0.parquet", images)
-    loaded = load(parquet("hf://datasets/owner/faces@main/data/train-*"), tmp_path)
+    loaded = parquet.splits(shards("hf://datasets/owner/faces@main/data/train-*"), tmp_path)
     assert same(loaded["train"], images)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (parquet("{}/ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, weight"),
-        (parquet("{}/ok.parquet", label="class"), r"ok.parquet has no column 'class'.* are: image, label, weight"),
-        (parquet("{}/ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, no images"),
-        (parquet("{}/ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double; labels are"),
-        (parquet("{}/ok.parquet", label="image"), r"Column 'image' of .*ok.parquet holds struct.*; labels are"),
-        (parquet("{}/hole.parquet", label="label"), r"hole.parquet, row 1: column 'label' is empty"),
-        (parquet(["{}/ok.parquet", "{}/text.parquet"], label="label"), r"integers in some .* text in others"),
-        (parquet("{}/none-*.parquet"), r"No file fits '.*none-\*.parquet'"),
-        (parquet("{}"), r"is a folder. Write the parquet files in it"),
-        (parquet("{}/broken.parquet"), r"broken.parquet is not a readable parquet file"),
-        (parquet("{}/cut.parquet"), r"cut.parquet is not a readable parquet file .* Copy or download it again"),
-        (parquet("{}/hollow.parquet", label="label"), r"hollow.parquet is not a readable parquet file"),
-        (parquet("{}/*.parquet", "{}/ok.parquet"), r"ok.parquet belongs to train and to test"),
-        (parquet("hf://datasets/a/b@main/*.parquet"), r"None of the files of hf://.* is in .*download_dataset"),
+        (shards("{}/ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, weight"),
+        (shards("{}/ok.parquet", label="class"), r"ok.parquet has no column 'class'.* are: image, label, weight"),
+        (shards("{}/ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, no images"),
+        (shards("{}/ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double; labels are"),
+        (shards("{}/ok.parquet", label="image"), r"Column 'image' of .*ok.parquet holds struct.*; labels are"),
+        (shards("{}/hole.parquet", label="label"), r"hole.parquet, row 1: column 'label' is empty"),
+        (shards(["{}/ok.parquet", "{}/text.parquet"], label="label"), r"integers in some .* text in others"),
+        (shards("{}/none-*.parquet"), r"No file fits '.*none-\*.parquet'"),
+        (shards("{}"), r"is a folder. Write the parquet files in it"),
+        (shards("{}/broken.parquet"), r"broken.parquet is not a readable parquet file"),
+        (shards("{}/cut.parquet"), r"cut.parquet is not a readable parquet file .* Copy or download it again"),
+        (shards("{}/hollow.parquet", label="label"), r"hollow.parquet is not a readable parquet file"),
+        (shards("{}/*.parquet", "{}/ok.parquet"), r"ok.parquet belongs to train and to test"),
+        (shards("hf://datasets/a/b@main/*.parquet"), r"None of the files of hf://.* is in .*download_dataset"),
     ],
 )
 def test_parquet_errors_are_told(tmp_path, settings, message):
@@ -159,9 +158,8 @@ def test_parquet_errors_are_told(tmp_path, settings, message):
     def fill(value):
         return [fill(one) for one in value] if isinstance(value, list) else value and value.format(tmp_path)
 
-    settings["parquet"] = {key: fill(value) for key, value in settings["parquet"].items()}
     with pytest.raises(UserError, match=message):
-        load(settings, tmp_path)
+        parquet.splits({key: fill(value) for key, value in settings.items()}, tmp_path)
 
 
 # ---- folder
@@ -172,8 +170,8 @@ def save(path, pixels=None):
     Image.fromarray(noise() if pixels is None else pixels).save(path)
 
 
-def folder(train, test=None):
-    return {"source": "folder", "folder": {"train": str(train), "test": test and str(test)}}
+def places(train, test=None):
+    return {"train": str(train), "test": test and str(test)}
 
 
 def test_folder_with_a_sub_folder_a_class(tmp_path):
@@ -188,7 +186,7 @@ def test_folder_with_a_sub_folder_a_class(tmp_path):
     save(tmp_path / ".cache" / "x.png")
     save(tmp_path / "ant" / "._1.png")
     save(tmp_path / "ant" / ".hidden" / "y.png")
-    source = load(folder(tmp_path), tmp_path)["train"]
+    source = folders.splits(places(tmp_path), tmp_path)["train"]
     assert same(source, images)
     assert source.labels.tolist() == [0, 0, 0, 1, 2]
     assert source.labels.dtype == np.int64
@@ -202,25 +200,25 @@ def test_class_folders_may_be_links(tmp_path):
     classes.mkdir()
     for name in "ab":
         (classes / name).symlink_to(images / name)
-    found = load(folder(classes), tmp_path)["train"]
+    found = folders.splits(places(classes), tmp_path)["train"]
     assert found.labels.tolist() == [0, 0, 1]
     # What changes behind a link is a change of the dataset.
-    before = locations.fingerprints(folder(classes))
-    assert before == locations.fingerprints(folder(images))
+    before = folders.fingerprints(places(classes))
+    assert before == folders.fingerprints(places(images))
     save(images / "b/1.png")
-    assert locations.fingerprints(folder(classes)) == locations.fingerprints(folder(images)) != before
+    assert folders.fingerprints(places(classes)) == folders.fingerprints(places(images)) != before
     # One to nothing may be a class on a disk that is not there.
     (classes / "c").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match=rf"{classes / 'c'} is a link to {tmp_path / 'nowhere'}, which is not there"):
-        load(folder(classes), tmp_path)
+        folders.splits(places(classes), tmp_path)
     (classes / "c").unlink()
     (classes / "c").symlink_to("c")
-    for look in (lambda: load(folder(classes), tmp_path), lambda: locations.fingerprints(folder(classes))):
+    for look in (lambda: folders.splits(places(classes), tmp_path), lambda: folders.fingerprints(places(classes))):
         with pytest.raises(UserError, match=r"can't be read: Too many levels of symbolic links \(.*/c\)"):
             look()
     # A link back does not lead in circles.
     (images / "b" / "all").symlink_to(images)
-    assert sorted(locations.find_images(images, links=True)) == sorted(images.rglob("?.png"))
+    assert sorted(folders.find_images(images, links=True)) == sorted(images.rglob("?.png"))
 
 
 def test_a_sub_folder_that_cannot_be_read_is_told_of(tmp_path, monkeypatch):
@@ -230,15 +228,15 @@ def test_a_sub_folder_that_cannot_be_read_is_told_of(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # The superuser may read everything.
-    monkeypatch.setattr(locations.os, "scandir", refuse)
+    monkeypatch.setattr(folders.os, "scandir", refuse)
     with pytest.raises(UserError, match=f"folder '{tmp_path}' can't be read: Permission denied"):
-        list(locations.find_images(tmp_path, links=True))
+        list(folders.find_images(tmp_path, links=True))
 
 
 def test_flat_folder_has_no_labels(tmp_path):
     for name in ("b.JPG", "a.jpeg", "c.webp", "d.tif", "e.PNG"):
         save(tmp_path / name)
-    source = load(folder(tmp_path), tmp_path)["train"]
+    source = folders.splits(places(tmp_path), tmp_path)["train"]
     assert [Path(source.name(index)).name for index in range(5)] == ["a.jpeg", "b.JPG", "c.webp", "d.tif", "e.PNG"]
     assert len(pixels_of(source)) == 5
     assert source.labels is None
@@ -247,7 +245,7 @@ def test_flat_folder_has_no_labels(tmp_path):
 def test_folder_numbers_classes_over_both_splits(tmp_path):
     for name in ("train/a/0.png", "train/c/0.png", "test/b/0.png", "test/c/0.png"):
         save(tmp_path / name)
-    loaded = load(folder(tmp_path / "train", tmp_path / "test"), tmp_path)
+    loaded = folders.splits(places(tmp_path / "train", tmp_path / "test"), tmp_path)
     assert loaded["train"].labels.tolist() == [0, 2]
     assert loaded["test"].labels.tolist() == [1, 2]
 
@@ -267,7 +265,7 @@ def test_folder_errors_are_told(tmp_path):
         ("classes", "classes/a", r"lie within one another"),
     ]:
         with pytest.raises(UserError, match=message):
-            load(folder(tmp_path / train, test and tmp_path / test), tmp_path)
+            folders.splits(places(tmp_path / train, test and tmp_path / test), tmp_path)
 
 
 # ---- scikit-learn
@@ -276,7 +274,7 @@ def test_folder_errors_are_told(tmp_path):
 def test_digits():
     from sklearn.datasets import load_digits
 
-    source = load({"source": "sklearn", "sklearn": {"name": "digits"}}, Path("unused"))["train"]
+    source = sklearn.splits({"name": "digits"}, Path("unused"))["train"]
     images = np.stack([np.asarray(image) for image in source])
     assert len(source) == 1797
     assert images.shape == (1797, 8, 8)
@@ -292,8 +290,7 @@ def test_digits():
 # ---- torchvision
 
 
-def torchvision(name):
-    return {"source": "torchvision", "torchvision": {"name": name}}
+CIFAR10, CELEBA = {"name": "CIFAR10"}, {"name": "CelebA"}
 
 
 def md5(path):
@@ -324,7 +321,7 @@ def cifar10(tmp_path, monkeypatch):
     monkeypatch.setattr(official, "meta", {**official.meta, "md5": md5(made / "batches.meta")})
     monkeypatch.setattr(official, "tgz_md5", md5(archive))
     monkeypatch.setattr(utils, "_get_redirect_url", lambda url, max_hops: url)
-    monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(torchvision.time, "sleep", lambda seconds: None)
     asked = []
 
     def retrieve(url, filename, **_):
@@ -341,13 +338,13 @@ def cifar10(tmp_path, monkeypatch):
 def test_cifar10_is_downloaded_and_read(tmp_path, cifar10):
     pixels, labels, archive, asked = cifar10
     folder = tmp_path / "data"
-    manifest = download(torchvision("CIFAR10"), folder)
+    manifest = torchvision.download(CIFAR10, folder)
     assert set(asked) <= {"https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"} | {
         "http://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
     }
     assert manifest["cifar-10-python.tar.gz"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert len(manifest) == 7
-    loaded = load(torchvision("CIFAR10"), folder)
+    loaded = torchvision.splits(CIFAR10, folder)
     assert same(loaded["train"], pixels[:10])
     assert same(loaded["test"], pixels[10:])
     assert loaded["train"].labels.tolist() == labels[:10]
@@ -358,7 +355,7 @@ def test_cifar10_is_downloaded_and_read(tmp_path, cifar10):
 
 def test_a_damaged_batch_is_refused_before_it_is_unpickled(tmp_path, cifar10):
     folder = tmp_path / "data"
-    download(torchvision("CIFAR10"), folder)
+    torchvision.download(CIFAR10, folder)
     marker = tmp_path / "unpickled"
 
     class Evil:
@@ -367,21 +364,21 @@ def test_a_damaged_batch_is_refused_before_it_is_unpickled(tmp_path, cifar10):
 
     (folder / "cifar-10-batches-py" / "data_batch_2").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(UserError, match=rf"CIFAR10 in {folder} is incomplete or damaged .*Delete {folder}.json"):
-        load(torchvision("CIFAR10"), folder)
+        torchvision.splits(CIFAR10, folder)
     assert not marker.exists()
     # What that deletion leads to: the download once more, and nothing is fetched whose archive is right.
     asked = len(cifar10[3])
-    download(torchvision("CIFAR10"), folder)
+    torchvision.download(CIFAR10, folder)
     assert len(cifar10[3]) == asked
-    assert same(load(torchvision("CIFAR10"), folder)["train"], cifar10[0][:10])
+    assert same(torchvision.splits(CIFAR10, folder)["train"], cifar10[0][:10])
 
 
 def test_a_damaged_archive_is_downloaded_again(tmp_path, cifar10):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "cifar-10-python.tar.gz").write_bytes(cifar10[2].read_bytes()[:-100])
-    download(torchvision("CIFAR10"), folder)
-    assert same(load(torchvision("CIFAR10"), folder)["train"], cifar10[0][:10])
+    torchvision.download(CIFAR10, folder)
+    assert same(torchvision.splits(CIFAR10, folder)["train"], cifar10[0][:10])
 
 
 def test_a_full_disk_is_not_taken_for_a_bad_line(tmp_path, cifar10, monkeypatch):
@@ -395,7 +392,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_line(tmp_path, cifar10, monkeypatch)
 
     monkeypatch.setattr(utils, "_urlretrieve", full)
     with pytest.raises(UserError, match=f"{tmp_path} can't be written: the disk is full"):
-        download(torchvision("CIFAR10"), tmp_path)
+        torchvision.download(CIFAR10, tmp_path)
     # torchvision itself tries once more, without https.
     assert len(tries) <= 2
 
@@ -408,7 +405,7 @@ def test_a_download_that_keeps_failing_says_what_to_do(tmp_path, cifar10, monkey
         utils, "_urlretrieve", lambda url, name, **_: tries.append(url) or Path(name).write_bytes(b"no")
     )
     with pytest.raises(UserError, match=rf"CIFAR10 could not be .*put cifar-10-python.tar.gz into {tmp_path} by hand"):
-        download(torchvision("CIFAR10"), tmp_path)
+        torchvision.download(CIFAR10, tmp_path)
     assert len(tries) == 3
 
 
@@ -438,18 +435,18 @@ def celeba(tmp_path, monkeypatch):
         (base / name).write_text("\n".join(text) + "\n")
     official = datasets.CelebA
     monkeypatch.setattr(official, "file_list", [(key, md5(base / name), name) for key, _, name in official.file_list])
-    monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(torchvision.time, "sleep", lambda seconds: None)
     return tmp_path / "data", pixels
 
 
 def test_celeba_files_put_there_by_hand_are_unpacked_and_read(celeba):
     folder, pixels = celeba
-    manifest = download(torchvision("CelebA"), folder)
+    manifest = torchvision.download(CELEBA, folder)
     assert set(manifest) == {f"celeba/{name}" for name in (
         "img_align_celeba.zip", "list_attr_celeba.txt", "identity_CelebA.txt", "list_bbox_celeba.txt",
         "list_landmarks_align_celeba.txt", "list_eval_partition.txt",
     )}  # fmt: skip
-    loaded = load(torchvision("CelebA"), folder)
+    loaded = torchvision.splits(CELEBA, folder)
     assert same(loaded["train"], [pixels[f"{number:06d}.jpg"] for number in range(1, 5)])
     assert same(loaded["test"], [pixels[f"{number:06d}.jpg"] for number in range(6, 9)])
     assert loaded["train"].labels is None
@@ -461,9 +458,9 @@ def test_celeba_half_unpacked_is_unpacked_again(celeba):
     images = folder / "celeba" / "img_align_celeba"
     images.mkdir()
     (images / "000001.jpg").write_bytes(b"cut off")
-    download(torchvision("CelebA"), folder)
+    torchvision.download(CELEBA, folder)
     assert len(list(images.iterdir())) == 8
-    assert same(load(torchvision("CelebA"), folder)["train"], [pixels[f"{n:06d}.jpg"] for n in range(1, 5)])
+    assert same(torchvision.splits(CELEBA, folder)["train"], [pixels[f"{n:06d}.jpg"] for n in range(1, 5)])
 
 
 def test_celeba_over_its_quota_says_how_to_switch(celeba, monkeypatch):
@@ -480,7 +477,7 @@ def test_celeba_over_its_quota_says_how_to_switch(celeba, monkeypatch):
 
     monkeypatch.setattr(gdown, "download", over_quota)
     with pytest.raises(UserError, match="Too many users") as error:
-        download(torchvision("CelebA"), folder)
+        torchvision.download(CELEBA, folder)
     assert len(tries) == 3
     for part in ("datasets: {celeba: {source: parquet}}", str(folder / "celeba"), "img_align_celeba.zip, list_attr"):
         assert part in str(error.value)
@@ -490,8 +487,8 @@ def test_celeba_over_its_quota_says_how_to_switch(celeba, monkeypatch):
 
 
 def test_cifar10_from_the_hubs_layout(shared_data):
-    settings = parquet(str(shared_data / "cifar10" / "test-*.parquet"), image="img", label="label")
-    source = load(settings, Path("unused"))["train"]
+    settings = shards(str(shared_data / "cifar10" / "test-*.parquet"), image="img", label="label")
+    source = parquet.splits(settings, Path("unused"))["train"]
     assert len(source) == 10_000
     assert np.bincount(source.labels).tolist() == [1000] * 10
     first = next(iter(source))

@@ -155,12 +155,11 @@ def test_runs_are_found_in_the_folder_and_below_it_but_not_among_cells(tmp_path)
 JOB = """
 import signal
 import sys
-from types import SimpleNamespace
 
-from autoencoders.errors import UserError
-from autoencoders.job import job, logger
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.job import job, logger
 
-with job(SimpleNamespace(log=[sys.argv[1]])):
+with job(sys.argv[1]):
     {}
 """
 
@@ -462,7 +461,7 @@ def test_a_run_is_told_of_while_it_trains_and_after_it_was_interrupted_and_after
     snakemake(folder, "all_scores", "--dry-run")
     assert "There is no run in results/" in status(folder)
     # Lines at once instead of after ten seconds.
-    module = folder / "workflow" / "scripts" / "autoencoders" / "progress.py"
+    module = folder / "workflow" / "scripts" / "autoencoders" / "jobs" / "progress.py"
     text = module.read_text()
     assert "interval: float = 10.0" in text
     module.write_text(text.replace("interval: float = 10.0", "interval: float = 0.1"))

@@ -9,16 +9,35 @@ import pytest
 import yaml
 
 from autoencoders.config import settings
+from autoencoders.config.cells import network_options, objective_options
 from autoencoders.evidence.cell_tables import table1, table1_sections
-from autoencoders.evidence.published import CITED, RECIPE, RECIPES, merge_published, read_published, setting
+from autoencoders.evidence.published import (
+    CITED,
+    RECIPE,
+    RECIPES,
+    merge_published,
+    read_published,
+    setting,
+    with_setting,
+)
 from autoencoders.evidence.score_pages import all_scores_sections, table2_sections, table3_sections
-from autoencoders.evidence.score_tables import collect_scores, lowest, lowest_of_table3, table2, table3
+from autoencoders.evidence.score_tables import (
+    collect_scores,
+    lowest,
+    lowest_of_table3,
+    read_scores,
+    table2,
+    table3,
+)
 from autoencoders.evidence.table_files import to_html, to_latex, to_markdown, write_table
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import write_json
+from autoencoders.jobs.parquet import write_parquet
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
-METRICS = ["train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"]
-SHOWN = [metric for metric in METRICS if metric != "interpolation"]
-PUBLISHED = [metric for metric in SHOWN if metric != "train_recon_vs_train"]
+COMPARISONS = ["train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"]
+SHOWN = [comparison for comparison in COMPARISONS if comparison != "interpolation"]
+PUBLISHED = [comparison for comparison in SHOWN if comparison != "train_recon_vs_train"]
 LATENT = {"cifar10": 128, "celeba": 64, "digits": 16}
 
 
@@ -37,26 +56,29 @@ def cell(
     extractor="classifier",
     values=None,
     setting=None,
+    measure="frechet",
 ):
     """The rows that the rule score writes for one cell; ``values`` None: diverged; a number: the same for all."""
     setting = setting or ("paper" if dataset in ("cifar10", "celeba") else "own")
     if not isinstance(values, dict):
-        values = dict.fromkeys(METRICS, values)
+        values = dict.fromkeys(COMPARISONS, values)
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
             **{"setting": setting, "extractor": extractor},
             "extractor_accuracy": 0.915 if extractor == "classifier" else np.nan,
             "extractor_chance": 0.1 if extractor == "classifier" else np.nan,
-            "metric": metric,
-            "frechet_distance": np.nan if value is None else float(value),
+            "comparison": comparison,
+            "measure": measure,
+            "value": np.nan if value is None else float(value),
+            "error": np.nan,
             "images": 0 if value is None else 10,
             "reference_images": 12_000,
             "status": "diverged" if value is None else "ok",
         }
-        for metric, value in values.items()
+        for comparison, value in values.items()
     ]
-    return pd.DataFrame(rows).astype({"frechet_distance": "float64"})
+    return pd.DataFrame(rows).astype({"value": "float64"})
 
 
 def paths(folder):
@@ -77,9 +99,9 @@ def test_long_table_has_every_row_in_order(published):
     scores = merged(published, cell(latent=64, values=1), cell(latent=4, values=2), cell(model="ae", values=None))
     assert len(scores) == 21
     assert scores["latent"].tolist() == [16] * 7 + [4] * 7 + [64] * 7
-    assert scores["metric"].tolist() == METRICS * 3
+    assert scores["comparison"].tolist() == COMPARISONS * 3
     assert scores["depth"].map(type).eq(str).all()
-    assert scores["frechet_distance"].isna().tolist() == [True] * 7 + [False] * 14
+    assert scores["value"].isna().tolist() == [True] * 7 + [False] * 14
 
 
 def test_published_values_stand_only_beside_the_very_cell(published):
@@ -96,13 +118,13 @@ def test_published_values_stand_only_beside_the_very_cell(published):
         cell("cifar10", extractor="inception", model="dae-sn", **same),
     )
     has = scores[scores["published"].notna()]
-    assert has["metric"].tolist() == PUBLISHED
+    assert has["comparison"].tolist() == PUBLISHED
     assert has["published"].tolist() == [16.95, 45.21, 282.3, 82.49, 73.78]
     assert has["difference"].tolist() == pytest.approx([33.05, 4.79, -232.3, -32.49, -23.78])
     assert set(has["extractor"]) == {"inception"} and set(has["dataset"]) == {"cifar10"}
     assert set(has["latent"]) == {128} and set(has["depth"]) == {"1"} and set(has["model"]) == {"dae"}
     assert has["published_source"].tolist() == ["Table 2"] * 5
-    assert has.set_index("metric").loc["standard_normal", "published_confidence"] == "medium"
+    assert has.set_index("comparison").loc["standard_normal", "published_confidence"] == "medium"
     assert scores.loc[scores["published"].isna(), ["difference", "published_source"]].isna().all(axis=None)
     assert len(scores) == 56
 
@@ -110,16 +132,16 @@ def test_published_values_stand_only_beside_the_very_cell(published):
 def test_table_2_goes_before_table_3_whatever_the_order_of_the_file(published):
     changed = published.copy()
     key = (changed["dataset"] == "cifar10") & (changed["filters"] == 64) & (changed["latent"] == 128)
-    changed.loc[key & (changed["source"] == "Table 3") & (changed["metric"] == "mvg"), "fid"] = 1.0
+    changed.loc[key & (changed["source"] == "Table 3") & (changed["comparison"] == "mvg"), "fid"] = 1.0
     for file in (changed, changed.iloc[::-1]):
         scores = merged(file, cell("cifar10", filters=64, latent=128, extractor="inception", values=9))
-        mvg = scores.set_index("metric").loc["mvg"]
+        mvg = scores.set_index("comparison").loc["mvg"]
         assert (mvg["published"], mvg["published_source"]) == (85.38, "Table 2")
 
 
 def test_a_published_depth_is_matched_as_text(published):
     best = cell("cifar10", filters=128, depth="3321", latent=96, extractor="inception", values=70)
-    scores = merged(published, best).set_index("metric")
+    scores = merged(published, best).set_index("comparison")
     assert scores["published"].dropna().to_dict() == {"mvg": 77.10, "gmm": 67.32}
 
 
@@ -161,7 +183,7 @@ def test_tables_say_what_was_compared(published):
     # All diverged.
     assert "compares" not in texts["CelebA, inception"]
     of_dae = scores["model"] == "dae"
-    scores.loc[of_dae & (scores["metric"] == "gmm"), "images"] = 2000
+    scores.loc[of_dae & (scores["comparison"] == "gmm"), "images"] = 2000
     scores["extractor_chance"] = 0.92
     *_, digits = all_scores_sections(scores)
     assert ", MVG: 10 images with 12,000; GMM: 2,000 images with 12,000." in digits.text
@@ -172,7 +194,7 @@ def test_tables_say_what_was_compared(published):
 
 
 def test_table2_order_and_a_users_own_prior(published):
-    values = dict.fromkeys(["zeta", *reversed(METRICS)], 5)
+    values = dict.fromkeys(["zeta", *reversed(COMPARISONS)], 5)
     models = ["zae", "vae", "dae-bn", "aae", "dae"]
     scores = merged(published, *(cell(model=model, filters=f, values=values) for model in models for f in (16, 8)))
     table = table2(scores, published, LATENT)
@@ -187,7 +209,7 @@ def test_table2_with_published_values_and_cited_rows(published):
     inception = {"filters": 128, "latent": 128, "extractor": "inception"}
     scores = merged(
         published,
-        cell("cifar10", values={**dict.fromkeys(METRICS, 80), "gmm": 70}, **inception),
+        cell("cifar10", values={**dict.fromkeys(COMPARISONS, 80), "gmm": 70}, **inception),
         cell("cifar10", model="vae", values=90, **inception),
         cell("cifar10", **inception | {"extractor": "classifier"}, values=3),
         cell("digits", extractor="inception", values=3),
@@ -278,7 +300,7 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals(published):
     assert table.loc[("dae", "gmm"), ["latent", "frechet_distance", "test_recon"]].tolist() == [4, 7, 0.4]
     assert table.loc[("dae", "mvg"), "frechet_distance_sd"] == pytest.approx(np.sqrt(2))
     assert table.loc[[("vae", "mvg"), ("vae", "gmm")], "frechet_distance_sd"].isna().all()
-    # Every metric at the latent size that is best for the row's prior.
+    # Every comparison at the latent size that is best for the row's prior.
     assert table.loc[("dae", "mvg"), "gmm"] == 9
     assert table.loc[("dae", "gmm"), "mvg"] == 20
     assert table.loc[("vae", "mvg"), "latent"] == 4
@@ -441,11 +463,15 @@ def test_written_tables_agree(published, tmp_path):
         assert "0.3333" in text and "99.60 (-99.27)" in text
 
 
-def test_only_the_papers_images_training_and_priors_make_its_setting(project):
-    """Those of the config that comes along, which is the paper's."""
-    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
-    training, priors = config["training"], config["priors"]
-    models = config["models"]
+@pytest.fixture(scope="module")
+def resolved(project):
+    """The config that comes along, which is the paper's."""
+    return settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+
+
+def test_only_the_papers_images_training_and_priors_make_its_setting(resolved):
+    training, priors = resolved["training"], resolved["priors"]
+    models = resolved["models"]
     assert {name: {key: model[key] for key in RECIPE} for name, model in models.items()} == RECIPES
     cifar10 = {
         "model": "vae",
@@ -482,6 +508,175 @@ def test_only_the_papers_images_training_and_priors_make_its_setting(project):
     assert setting("celeba", **celeba | {"prepared": (64, None)}) == "own"
     assert setting("celeba", **celeba | {"prepared": (32, 140)}) == "own"
     assert setting("mine", **cifar10) == "own"
+
+
+def record(resolved, model="dae", dataset="cifar10", **changes):
+    """A cell.json as the rule train writes it, of what ``setting`` depends on; ``changes`` are to it."""
+    cell = {"dataset": dataset, "model": model, "filters": 128, "depth": "1", "latent": 128, "seed": 0}
+    return {
+        "cell": cell,
+        "network": network_options(resolved, cell),
+        "objective": objective_options(resolved, model),
+        "frozen_latent": resolved["models"][model]["frozen_latent"],
+        "training": resolved["training"],
+        "dataset": resolved["datasets"][dataset],
+        "training_images": {"cifar10": 50_000, "celeba": 162_770}[dataset],
+    } | changes
+
+
+def scored(images=10_000, references=10_000, diverged=False, **keys):
+    """A cell's own scores: they have no setting."""
+    scores = cell("cifar10", values=None if diverged else 1, **keys).drop(columns="setting")
+    return scores.assign(images=0 if diverged else images, reference_images=references)
+
+
+def judged(scores, record, priors):
+    """The one setting that ``with_setting`` finds."""
+    (found,) = set(with_setting(scores, record, priors)["setting"])
+    return found
+
+
+def test_a_cells_record_says_whether_its_scores_are_in_the_papers_setting(resolved):
+    priors = resolved["priors"]
+    before = scored()
+    scores = with_setting(before, record(resolved), priors)
+    columns = list(before)
+    assert list(scores) == [*columns[: columns.index("extractor")], "setting", *columns[columns.index("extractor") :]]
+    assert set(scores["setting"]) == {"paper"} and "setting" not in before
+    for model in RECIPES:
+        assert judged(scored(), record(resolved, model), priors) == "paper"
+    assert judged(scored(), record(resolved, "vae", "celeba"), priors) == "paper"
+    assert judged(scored(diverged=True), record(resolved), priors) == "paper"
+    # Train R may be held against all training images, and a run without it has fewer rows.
+    against_train = scored()
+    against_train.loc[against_train["comparison"] == "train_recon_vs_train", "reference_images"] = 50_000
+    assert judged(against_train, record(resolved), priors) == "paper"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training_images": 10_000},
+        {"frozen_latent": True},
+        {"training": {"epochs": 1}},
+        {"dataset": {"size": 32, "crop": 24}},
+        {"dataset": {"size": 64, "crop": None}},
+        {"objective": {"beta": 0.5}},
+        {"objective": {"noise": 0.1}},
+        {"network": {"latent_norm": "batch"}},
+        {"objective": {"penalties": {"kl": {"kind": "kl", "weight": 1}}}},
+    ],
+)
+def test_a_cell_that_was_made_otherwise_is_a_run_of_its_own(resolved, changes):
+    papers = record(resolved)
+    changed = papers | {key: papers[key] | new if isinstance(new, dict) else new for key, new in changes.items()}
+    assert changed != papers
+    assert judged(scored(), changed, resolved["priors"]) == "own"
+
+
+def test_scores_of_fewer_images_or_of_other_priors_are_a_run_of_its_own(resolved):
+    priors, papers = resolved["priors"], record(resolved)
+    assert judged(scored(images=500), papers, priors) == "own"
+    assert judged(scored(references=500), papers, priors) == "own"
+    assert judged(scored(), papers, priors | {"gmm": priors["gmm"] | {"components": 2}}) == "own"
+    of_another_dataset = papers | {"cell": papers["cell"] | {"dataset": "mine"}}
+    assert judged(scored(), of_another_dataset, priors) == "own"
+
+
+def test_a_model_of_another_name_has_no_recipe_to_differ_from(resolved):
+    papers = record(resolved)
+    penalties = papers["objective"] | {"penalties": {"kl": {"kind": "kl", "weight": 1}}}
+    mine = papers | {"cell": papers["cell"] | {"model": "mine"}, "objective": penalties}
+    assert judged(scored(), mine, resolved["priors"]) == "paper"
+    assert judged(scored(), mine | {"training_images": 5}, resolved["priors"]) == "own"
+
+
+def test_a_record_from_before_there_were_penalties_has_none(resolved):
+    old = record(resolved)
+    del old["objective"]["penalties"]
+    assert judged(scored(), old, resolved["priors"]) == "paper"
+
+
+def stored(folder, scores, record):
+    """A cell's folder with its scores, whose path is returned."""
+    write_json(folder / "cell.json", record)
+    write_parquet(folder / "scores" / "inception.parquet", scores)
+    return folder / "scores" / "inception.parquet"
+
+
+def test_stored_scores_are_judged_by_the_record_beside_them(resolved, tmp_path):
+    paths = [
+        stored(tmp_path / "a", scored(), record(resolved)),
+        stored(tmp_path / "b", scored(seed=1), record(resolved, training_images=5)),
+    ]
+    scores = collect_scores(read_scores(path, resolved["priors"]) for path in paths)
+    assert scores.groupby("seed")["setting"].unique().map(list).tolist() == [["paper"], ["own"]]
+
+
+def test_scores_of_version_0_9_say_how_they_are_made_again(resolved, tmp_path):
+    columns = {"comparison": "metric", "value": "frechet_distance"}
+    old = scored().drop(columns=["measure", "error"]).rename(columns=columns).assign(setting="paper")
+    path = stored(tmp_path / "a", old, record(resolved))
+    with pytest.raises(UserError, match="--forcerun score") as error:
+        read_scores(path, resolved["priors"])
+    assert str(path) in str(error.value)
+
+
+def with_kid(*cells):
+    """The cells' rows, and as many of another measure, which are 1,000 higher."""
+    return [*cells, *(each.assign(measure="kid", value=each["value"] + 1000, error=0.5) for each in cells)]
+
+
+def test_the_papers_tables_are_of_frechet_distances_alone(published):
+    inception = {"filters": 128, "latent": 128, "extractor": "inception"}
+    cells = [
+        *(cell("cifar10", seed=seed, values=value, **inception) for seed, value in enumerate((80, 82))),
+        cell("cifar10", model="vae", values=None, **inception),
+        cell(values=3),
+        cell(latent=4, values=2),
+    ]
+    alone, beside = merged(published, *cells), merged(published, *with_kid(*cells))
+    assert len(beside) == 2 * len(alone)
+    for make in (lambda scores: table2(scores, published, LATENT), lambda scores: table3(scores, published)):
+        pd.testing.assert_frame_equal(make(beside), make(alone))
+    # Sections say the same of them too.
+    sections = [list(table2_sections(table2(scores, published, LATENT), scores)) for scores in (alone, beside)]
+    for one, other in zip(*sections, strict=True):
+        assert (one.heading, one.text) == (other.heading, other.text)
+        pd.testing.assert_frame_equal(one.rows, other.rows)
+    # What the paper prints is no value of another measure.
+    kid = beside[beside["measure"] == "kid"]
+    assert kid[["published", "difference", "published_source", "published_confidence"]].isna().all(axis=None)
+    assert beside["published"].count() == alone["published"].count() > 0
+
+
+def test_the_table_of_all_scores_has_other_measures_in_sections_of_their_own(published):
+    cells = [
+        cell("cifar10", filters=128, latent=128, extractor="inception", values=80),
+        cell(values=3),
+        cell(model="vae", values=None),
+    ]
+    sections = list(all_scores_sections(merged(published, *with_kid(*cells))))
+    headings = ["CIFAR-10, inception", "digits, classifier"]
+    assert [section.heading for section in sections] == [*headings, *(f"{heading}, kid" for heading in headings)]
+    *frechet, of_inception, of_classifier = sections
+    for section, before in zip(frechet, all_scores_sections(merged(published, *cells)), strict=True):
+        assert section.text == before.text
+        pd.testing.assert_frame_equal(section.rows, before.rows)
+    for section, extractor in ((of_inception, "inception"), (of_classifier, "classifier")):
+        assert section.text.startswith(f"The measure kid in {extractor} features.")
+        assert "Every score compares 10 images with 12,000." in section.text
+        for word in ("FID", "FD", "Fréchet", "paper"):
+            assert word not in section.text and not any(word in header for header in section.rows)
+        # Which way is better is not known of it.
+        assert "lower is better" not in section.text and not section.rows.map(lambda text: "**" in text).any(axis=None)
+    header, row = shown(sections, "CIFAR-10, inception, kid")
+    assert header == [
+        *("Model", "Filters", "Depth", "Latent units", "Seed"),
+        *("Train R", "Train R (train)", "Test R", "Midpoints", "N(0,I)", "MVG", "GMM"),
+    ]
+    assert row == ["DAE", "128", "1", "128", "0", *["1080"] * 7]
+    assert shown(sections, "digits, classifier, kid")[2][-2:] == ["diverged", "diverged"]
 
 
 def test_a_reduced_run_on_the_papers_dataset_stands_alone(published):

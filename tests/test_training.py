@@ -7,22 +7,24 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import own_penalties
 import pytest
 import torch
 import yaml
+from interrupting import Interrupted
+from own_penalties import OWN
 
 from autoencoders.config import settings
+from autoencoders.jobs import kinds
 from autoencoders.latent.coding import decode, encode
 from autoencoders.networks import precision, training
-from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, to_unit_interval
-from autoencoders.networks.objective import Objective, reconstruction_loss, sample_code
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, sample_code, to_unit_interval
+from autoencoders.networks.objective import Objective, batch_losses, reconstruction_loss
 from autoencoders.networks.penalties.kl import kl_divergence
 from autoencoders.networks.training import TrainingOptions, batch_bounds, learning_rate, train
 
 CPU = torch.device("cpu")
 SCHEDULE = ((0, 1e-4), (1, 1e-3))
-
-
 DAE = Objective()
 VAE = Objective(beta=0.01)
 
@@ -33,6 +35,14 @@ def network(variational=False, seed=0, latent_norm="none") -> Autoencoder:
 
 def images(count=20, seed=0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+def losses_of(model, batch, objective, seed=0, number_format="fp32") -> tuple[torch.Tensor, torch.Tensor, dict]:
+    """`batch_losses` with random numbers from a seed."""
+    terms = objective.terms(model.options.variational)
+    return batch_losses(
+        model, batch, objective.noise, terms, torch.Generator().manual_seed(seed), precision=number_format
+    )
 
 
 def state_bytes(model: torch.nn.Module) -> bytes:
@@ -65,19 +75,20 @@ def test_the_sum_over_units_is_kingma_and_wellings():
 
 def test_the_objective_says_how_the_kl_is_reduced():
     model, batch = network(variational=True), to_unit_interval(torch.from_numpy(images(4)))
-    terms = {}
+    kl = {}
     for reduction in ("mean", "sum"):
         objective = Objective(beta=0.5, kl_reduction=reduction)
-        terms[reduction] = training.batch_losses(model, batch, objective, torch.Generator().manual_seed(0))
-    assert terms["sum"][2].item() == pytest.approx(4 * terms["mean"][2].item(), rel=1e-5)
-    assert terms["sum"][0].item() == pytest.approx(terms["sum"][1].item() + 0.5 * terms["sum"][2].item(), rel=1e-6)
+        loss, reconstruction, penalties = losses_of(model, batch, objective)
+        kl[reduction] = penalties["kl"].item()
+        assert loss.item() == pytest.approx(reconstruction.item() + 0.5 * kl[reduction], rel=1e-6)
+    assert kl["sum"] == pytest.approx(4 * kl["mean"], rel=1e-5)
 
 
 def test_noise_reaches_the_decoder_in_training_and_nowhere_else():
     model, batch = network(), to_unit_interval(torch.from_numpy(images(6)))
     seen = []
     hook = model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
-    training.batch_losses(model, batch, Objective(noise=0.5), torch.Generator().manual_seed(3))
+    losses_of(model, batch, Objective(noise=0.5), seed=3)
     hook.remove()
     with torch.no_grad():
         code = model.encoder(batch)[0]
@@ -96,7 +107,7 @@ def test_noise_has_the_standard_deviation_that_is_asked_for():
     model, batch = network(), torch.zeros(2000, 3, 32, 32)
     seen = []
     model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
-    training.batch_losses(model.eval(), batch, Objective(noise=0.5), torch.Generator().manual_seed(0))
+    losses_of(model.eval(), batch, Objective(noise=0.5))
     assert seen[0].std().item() == pytest.approx(0.5, rel=0.03)
 
 
@@ -134,10 +145,11 @@ def test_code_samples_have_the_posteriors_moments():
 
 def test_a_vae_trains_on_sampled_codes_and_beta_weighs_its_kl():
     model, batch = network(variational=True), to_unit_interval(torch.from_numpy(images(4)))
-    loss, reconstruction, kl = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(0))
-    assert loss.item() == pytest.approx(reconstruction.item() + 0.01 * kl.item(), rel=1e-6)
-    again = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(1))
-    assert kl.item() == pytest.approx(again[2].item(), rel=1e-6)
+    loss, reconstruction, penalties = losses_of(model, batch, VAE)
+    assert penalties.keys() == {"kl"}
+    assert loss.item() == pytest.approx(reconstruction.item() + 0.01 * penalties["kl"].item(), rel=1e-6)
+    again = losses_of(model, batch, VAE, seed=1)
+    assert penalties["kl"].item() == pytest.approx(again[2]["kl"].item(), rel=1e-6)
     assert reconstruction.item() != again[1].item()
 
 
@@ -201,9 +213,9 @@ def test_codes_and_losses_are_float32_whatever_the_convolutions_are_in(latent_no
     seen = []
     model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].dtype))
     model.decoder.register_forward_hook(lambda _, __, logits: seen.append(logits.dtype))
-    losses = training.batch_losses(model, batch, VAE, torch.Generator().manual_seed(0), "bf16")
+    loss, reconstruction, penalties = losses_of(model, batch, VAE, number_format="bf16")
     assert seen == [torch.float32, torch.bfloat16]
-    assert {loss.dtype for loss in losses} == {torch.float32}
+    assert {part.dtype for part in (loss, reconstruction, *penalties.values())} == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -224,14 +236,14 @@ def test_a_processor_without_fast_products_in_a_format_trains_in_float32(monkeyp
 def test_training_imports_no_compiler():
     """PyTorch's own optimiser classes do on their first use, which takes over a second in each job."""
     code = (
-        "import sys, numpy, torch; from autoencoders.networks.network import *; from autoencoders.networks.training import *; "
-        "from autoencoders.networks.objective import Objective; "
+        "import sys, numpy, torch; from autoencoders.networks.network import *; "
+        "from autoencoders.networks.training import *; from autoencoders.networks.objective import Objective; "
         "options = TrainingOptions(1, 2, ((0, 1e-3),), precision='bf16'); "
         "network = Autoencoder(NetworkOptions(32, 2, parse_depth('1'), 4), 0); "
         "train(network, numpy.zeros((4, 3, 32, 32), numpy.uint8), options, Objective(), 0, torch.device('cpu')); "
         "print([name for name in sys.modules if name in ('torch._dynamo', 'torch._inductor', 'sympy')])"
     )
-    folder = Path(training.__file__).parents[1]
+    folder = Path(training.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -271,3 +283,160 @@ def test_weights_that_the_last_step_broke_are_noticed():
     result = train(model, images(8), TrainingOptions(1, 8, ((0, float("inf")),)), DAE, 0, CPU)
     assert math.isfinite(result.history[0]["loss"])
     assert result.status == "diverged"
+
+
+def test_the_history_of_a_dae_without_penalties_has_a_kl_of_zero():
+    for epoch in train(network(), images(), TrainingOptions(2, 8, SCHEDULE), DAE, 0, CPU).history:
+        assert list(epoch) == ["epoch", "learning_rate", "loss", "reconstruction_loss", "kl"]
+        assert epoch["kl"] == 0
+        assert epoch["loss"] == epoch["reconstruction_loss"] > 0
+
+
+def with_own(entry, name="mine", **others) -> Objective:
+    return Objective(penalties={name: entry}, **others)
+
+
+@pytest.mark.parametrize("variational", [False, True])
+@pytest.mark.parametrize("own", OWN)
+def test_the_loss_is_the_reconstructions_and_the_weighted_penalties(tmp_path, own, variational):
+    entry = own_penalties.entry(tmp_path, own)
+    beta = 0.01 if variational else 0
+    objective = with_own(entry, beta=beta)
+    result = train(network(variational), images(), TrainingOptions(3, 8, SCHEDULE), objective, 0, CPU)
+    assert (result.status, len(result.history)) == ("ok", 3)
+    for epoch in result.history:
+        assert list(epoch) == ["epoch", "learning_rate", "loss", "reconstruction_loss", "kl", "mine_penalty"]
+        assert (epoch["kl"] > 0) == variational
+        mine = entry["weight"] * epoch["mine_penalty"]
+        assert epoch["loss"] == pytest.approx(epoch["reconstruction_loss"] + beta * epoch["kl"] + mine, rel=1e-6)
+        # Otherwise the sum above could do without it.
+        assert mine > 1e-3 * epoch["loss"]
+
+
+@pytest.mark.parametrize("name", ["loss", "reconstruction_loss", "reconstruction", "epoch"])
+def test_a_penalty_of_any_name_has_a_column_of_its_own(tmp_path, name):
+    entry = own_penalties.entry(tmp_path, "weights")
+    (epoch,) = train(network(), images(), TrainingOptions(1, 8, SCHEDULE), with_own(entry, name), 0, CPU).history
+    assert list(epoch) == ["epoch", "learning_rate", "loss", "reconstruction_loss", "kl", f"{name}_penalty"]
+    (expected,) = train(network(), images(), TrainingOptions(1, 8, SCHEDULE), with_own(entry), 0, CPU).history
+    assert list(epoch.values()) == list(expected.values())
+
+
+def by_hand(own: str, model: Autoencoder, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """What a file of ``own_penalties`` computes, by other means."""
+    if own == "random":
+        return ((codes - 2.0 * torch.randn(codes.shape, generator=generator)) ** 2).sum() / codes.numel()
+    if own == "weights":
+        return torch.cat([parameter.flatten() for parameter in model.decoder.parameters()]).norm() ** 2
+
+    def squared(points: torch.Tensor) -> torch.Tensor:
+        return (model.decoder(points) ** 2).sum()
+
+    return (torch.autograd.functional.jacobian(squared, codes, create_graph=True) ** 2).sum() / codes.numel()
+
+
+@pytest.mark.parametrize(
+    ("own", "changed"), [("random", {"encoder"}), ("weights", {"decoder"}), ("gradient", {"encoder", "decoder"})]
+)
+def test_a_step_follows_the_gradient_of_the_reconstructions_loss_and_the_penalty(tmp_path, own, changed):
+    entry = own_penalties.entry(tmp_path, own)
+    trained = {}
+    for name, objective in (("without", DAE), ("with", with_own(entry))):
+        trained[name] = network()
+        train(trained[name], images(8), TrainingOptions(1, 8, ((0, 1e-3),)), objective, 5, CPU)
+
+    plain = network().to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(training.stream_seed(5, "training"))
+    x = torch.from_numpy(images(8))[torch.randperm(8, generator=generator)].float() / 255
+    codes = plain.encoder(x)[0]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(plain.decoder(codes), x)
+    penalty = by_hand(own, plain, codes, generator)
+    for name, total in (("without", loss), ("with", loss + entry["weight"] * penalty)):
+        gradients = torch.autograd.grad(total, list(plain.parameters()), retain_graph=True)
+        largest = max(gradient.abs().max().item() for gradient in gradients)
+        for parameter, gradient in zip(trained[name].parameters(), gradients, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5 * largest)
+        # Adam's first step hardly depends on how large a gradient is: it is computed of those that training has found.
+        stepped = network().to(memory_format=torch.channels_last)
+        for parameter, found in zip(stepped.parameters(), trained[name].parameters(), strict=True):
+            parameter.grad = found.grad
+        torch.optim.Adam(stepped.parameters(), lr=float(np.float32(1e-3)), **training.ADAM, fused=True).step()
+        for parameter, found in zip(stepped.parameters(), trained[name].parameters(), strict=True):
+            assert torch.equal(parameter, found)
+
+    for part in ("encoder", "decoder"):
+        pairs = zip(*(getattr(trained[name], part).parameters() for name in trained), strict=True)
+        differences = [(there.grad - here.grad).abs().max().item() for here, there in pairs]
+        assert (max(differences) > 1e-3 * largest) if part in changed else not any(differences)
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+@pytest.mark.parametrize("own", OWN)
+def test_an_interrupted_training_with_a_penalty_ends_with_the_same_bits(tmp_path, own, batches):
+    """After every batch; within and at the ends of epochs."""
+    objective = with_own(own_penalties.entry(tmp_path, own), beta=0.01)
+    options = TrainingOptions(3, 8, SCHEDULE)
+    model = network(variational=True)
+    result = train(model, images(), options, objective, 0, CPU)
+    interruptions = 0
+    while True:
+        again = network(variational=True)
+        try:
+            resumed = train(again, images(), options, objective, 0, CPU, Interrupted(tmp_path / "checkpoint", batches))
+            break
+        except KeyboardInterrupt:
+            interruptions += 1
+            assert interruptions <= 9
+    # Of nine batches, and the one that is interrupted counts.
+    assert interruptions == resumed.resumed == 9 // batches
+    assert state_bytes(again) == state_bytes(model)
+    assert resumed.history == result.history
+
+
+SEEN = """
+seen = []
+
+
+def penalty(step, options):
+    seen.append((step, options))
+    return step.codes.square().mean()
+"""
+
+
+@pytest.mark.parametrize("number_format", ["fp32", "bf16"])
+@pytest.mark.parametrize("variational", [False, True])
+def test_a_penalty_sees_the_batch_on_its_way_through_the_network(tmp_path, variational, number_format):
+    (tmp_path / "mine.py").write_text(SEEN)
+    entry = {"kind": str(tmp_path / "mine.py"), "weight": 1.0, "size": 3}
+    model, batch = network(variational), to_unit_interval(torch.from_numpy(images(6)))
+    through = []
+    model.decoder.register_forward_hook(lambda _, given, made: through.append((*given, made)))
+    losses_of(model, batch, with_own(entry, noise=0.5), seed=3, number_format=number_format)
+    ((step, options),) = kinds.load("penalties", entry["kind"]).seen
+    assert options == entry
+    assert step.network is model and step.images is batch
+    ((decoded, logits),) = through
+    assert step.decoded is decoded
+    torch.testing.assert_close(step.logits, logits.float(), rtol=0, atol=0)
+    with precision.autocast(number_format, CPU):
+        mean, log_variance = model.encoder(batch)
+    torch.testing.assert_close(step.codes, mean, rtol=0, atol=0)
+    assert (step.log_variance is not None) == variational
+    generator = torch.Generator().manual_seed(3)
+    code = mean
+    if variational:
+        torch.testing.assert_close(step.log_variance, log_variance, rtol=0, atol=0)
+        code = sample_code(mean, log_variance, generator)
+    torch.testing.assert_close(step.decoded, code + 0.5 * torch.randn(code.shape, generator=generator))
+    # What it draws are the next numbers.
+    assert torch.equal(torch.randn(2, generator=step.generator), torch.randn(2, generator=generator))
+    assert {part.dtype for part in (step.codes, step.decoded, step.logits)} == {torch.float32}
+
+
+def test_an_option_that_is_newer_than_a_job_is_as_before_it_existed(tmp_path):
+    option = {"type": "integer", "default": 2, "before": 1, "description": "a whole number"}
+    (tmp_path / "mine.py").write_text(f"OPTIONS = {{'power': {option}}}\n{SEEN}")
+    kind = str(tmp_path / "mine.py")
+    for written, power in (({}, 1), ({"power": 3}, 3)):
+        terms = with_own({"kind": kind, "weight": 0.5, **written}).terms(variational=False)
+        assert (terms["mine"].weight, terms["mine"].options["power"]) == (0.5, power)

@@ -6,10 +6,10 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoders.config import settings
+from autoencoders.config.cells import cells as cells_of
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.networks.objective import Objective
+from autoencoders.networks.objective import Objective, batch_losses
 from autoencoders.networks.operations import training_flops
-from autoencoders.networks.training import batch_losses
 
 DEFAULTS = {"variational": False, "widening": "first", "decoder_channels": None, "decoder_repeats": False}
 
@@ -21,8 +21,8 @@ def counted(network: dict, frozen_latent: bool, images: int) -> int:
         dense.requires_grad_(not frozen_latent)
     batch = torch.rand(images, 3, network["size"], network["size"])
     with FlopCounterMode(display=False) as counter:
-        objective = Objective(beta=0.01, kl_reduction="mean", noise=0.1)
-        batch_losses(model, batch, objective, torch.Generator())[0].backward()
+        terms = Objective(beta=0.01).terms(network["variational"])
+        batch_losses(model, batch, 0.1, terms, torch.Generator())[0].backward()
     return counter.get_total_flops()
 
 
@@ -61,7 +61,7 @@ def test_one_layer_by_hand():
 def test_the_papers_grid_takes_20_9_exaflop(project):
     config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
     images = {"cifar10": 50_000, "celeba": 162_770}
-    cells = settings.cells(config)
+    cells = cells_of(config)
     operations = 0
     for cell in cells:
         model = config["models"][cell["model"]]

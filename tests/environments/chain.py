@@ -27,7 +27,7 @@ from running import copy_project, planned
 # What a machine has to have free. 7 GB are used, most of it by PyTorch and CUDA, which environments share.
 ROOM_GB = 9
 # Rules that need a network to run. What their scripts need is imported in their environments instead.
-DOWNLOADS = {"download_dataset", "download_inception"}
+DOWNLOADS = {"download_dataset", "download_extractor"}
 CONFIG = ["--configfile", "config/demo.yaml", "tiny.yaml", "one_cell.yaml"]
 # What one environment has and another does not: (environment, import name). More is tested; these have to be among it.
 STRANGERS = {

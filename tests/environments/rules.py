@@ -7,10 +7,24 @@ from pathlib import Path
 
 import yaml
 
+from autoencoders.jobs import kinds
 from autoencoders.jobs.tracking import imported_modules
 
 # Where a package is imported by another name than it is installed by.
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid"}
+
+
+# The groups of kinds whose functions a rule calls. (download_extractor reads an address of a kind, and no more.)
+KINDS = {
+    "download_dataset": ["sources"],
+    "prepare_dataset": ["sources"],
+    "train": ["penalties"],
+    "fit_prior": ["priors"],
+    "sample": ["priors"],
+    "train_extractor": ["extractors"],
+    "reference": ["extractors", "measures"],
+    "score": ["extractors", "measures"],
+}
 
 
 def rules(project: Path) -> dict[str, str]:
@@ -33,9 +47,12 @@ def script_of(project: Path, rule: str) -> Path:
 
 
 def third_party_imports(script: Path) -> set[str]:
-    """The top-level packages, other than Python's, that a script or a module of this project below it imports."""
+    """The top-level packages, other than Python's, that a script, a kind that it uses or a module of this project below
+    these imports.
+    """
+    used = [kinds.find(group, kind) for group in KINDS.get(script.stem, ()) for kind in kinds.names(group)]
     needed = set()
-    for source in [script, *imported_modules(script)]:
+    for source in [script, *used, *imported_modules(script, *used, untracked=True)]:
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Import):
                 needed |= {alias.name.split(".")[0] for alias in node.names}

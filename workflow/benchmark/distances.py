@@ -9,8 +9,8 @@ import numpy as np
 import scipy.linalg
 import torch
 from benchmark.comparison import Row, row
+from benchmark.machine import job_device
 
-from autoencoders.jobs import device as devices
 from autoencoders.scores.measures.frechet import covariance_root, frechet_distance, root_trace, statistics
 
 
@@ -73,7 +73,7 @@ def measure_distances(count: int, dimensions: int, gpu: int, threads: int) -> li
     """Our distance and pytorch-fid's of two sets of (count, dimensions) features, and the part of both that takes
     longest, the trace of a root; how far the results are apart.
     """
-    device = devices.setup(gpu, threads, {})
+    device = job_device(gpu, threads)
     if gpu:
         # The first decomposition loads the library that does it.
         torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))

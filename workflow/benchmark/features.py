@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from benchmark.comparison import Row, row
+from benchmark.machine import job_device
 from benchmark.training import default_device
 from torch import nn
 from torch.nn import functional as F
 
-from autoencoders.jobs import device as devices
 from autoencoders.scores.features import extract
 
 
@@ -63,7 +63,7 @@ def features_row(contender: str, rate: float, count: int, batch_size: int, note:
 
 def measure_pipeline(count: int, batch_size: int, gpu: int, threads: int) -> list[Row]:
     """Our pass, under the flags of a job that scores."""
-    rate = pass_rate(extract, torch.channels_last, count, batch_size, devices.setup(gpu, threads, {}))
+    rate = pass_rate(extract, torch.channels_last, count, batch_size, job_device(gpu, threads))
     return [features_row("this pipeline", rate, count, batch_size, "float32 without TF32, deterministic", ours=True)]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from autoencoders.config import settings
+from autoencoders.config.cells import network_options
 from autoencoders.networks.operations import training_flops
 
 # Training images of the datasets in config/config.yaml, which a benchmark does not download.
@@ -16,9 +16,7 @@ def grid_flops(cells: Iterable[dict], config: dict) -> list[tuple[dict, float]]:
     """Every cell with the floating point operations of its whole training."""
     found = []
     for cell in cells:
-        an_image = training_flops(
-            settings.network_options(config, cell), config["models"][cell["model"]]["frozen_latent"]
-        )
+        an_image = training_flops(network_options(config, cell), config["models"][cell["model"]]["frozen_latent"])
         images = TRAINING_IMAGES[cell["dataset"]] * config["training"]["epochs"]
         found.append((cell, float(an_image) * images))
     return found

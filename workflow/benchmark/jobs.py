@@ -33,15 +33,22 @@ class Kind:
 
 # What writes a table.
 TABLE = ("pyarrow.parquet",)
+# Kinds, with what they import themselves.
+MIXTURE = ("autoencoders.latent.priors.gmm", "sklearn.cluster", "sklearn.mixture")
+SCORE = (
+    "autoencoders.scores.extractors.inception",
+    "pytorch_fid.inception",
+    "autoencoders.scores.measures.frechet",
+)
 # What there is a job of, or several, for every cell: their start-up is paid hundreds of times.
 KINDS = {
     "train": Kind("train", gpu=True, later=TABLE),
     "encode": Kind("encode", gpu=True),
-    "fit_prior": Kind("fit_prior", gpu=False),
-    "fit_prior (mixture)": Kind("fit_prior", gpu=True, later=("sklearn.cluster", "sklearn.mixture")),
+    "fit_prior": Kind("fit_prior", gpu=False, later=("autoencoders.latent.priors.mvg",)),
+    "fit_prior (mixture)": Kind("fit_prior", gpu=True, later=MIXTURE),
     "latent_statistics": Kind("latent_statistics", gpu=False, later=TABLE),
     "sample": Kind("sample", gpu=True),
-    "score (Inception)": Kind("score", gpu=True, later=("pytorch_fid.inception", *TABLE)),
+    "score (Inception)": Kind("score", gpu=True, later=(*SCORE, *TABLE)),
     "grids": Kind("grids", gpu=False),
 }
 PER_CELL = tuple(dict.fromkeys(kind.rule for kind in KINDS.values()))
@@ -69,7 +76,7 @@ def median_seconds(code: str, repeats: int = 3) -> float:
 def imports(kind: Kind, gpu: int) -> str:
     """All imports of a job of this kind, as code. The script's own work is guarded, so that nothing of it runs."""
     # A GPU's job that does without PyTorch elsewhere imports it for that (fit_prior); the others do so anyway.
-    device = ["autoencoders.jobs.device"] if gpu and kind.gpu else []
+    device = ["autoencoders.jobs.device", "autoencoders.networks.precision"] if gpu and kind.gpu else []
     return "\n".join([SNAKEMAKES_PART, *(f"import {module}" for module in (*device, kind.rule, *kind.later))])
 
 

@@ -1,18 +1,32 @@
-"""Under which circumstances a benchmark ran."""
+"""What a benchmark runs on, and under which circumstances."""
 
 import datetime
 import importlib.metadata
 import os
+from collections.abc import Mapping
 
 import torch
 
-from autoencoders.jobs.device import cpu_name
+from autoencoders.jobs.device import cpu_name, open_device
 from autoencoders.jobs.provenance import code_version, package_versions
+from autoencoders.networks.precision import repeatable
 
 
 def cpu_threads() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def job_device(
+    gpu: int,
+    threads: int,
+    cells_per_gpu: Mapping[int, int] | None = None,
+    filters: int | None = None,
+    tf32: bool = False,
+) -> torch.device:
+    """The device as the scripts of rules open it, with their flags."""
+    repeatable(threads, tf32=tf32)
+    return open_device(gpu, threads, cells_per_gpu or {}, filters)
 
 
 def circumstances(gpu: int, threads: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from benchmark.comparison import Row, row
 
-from autoencoders.latent.priors import fit_gmm
+from autoencoders.latent.priors import gmm
 
 COMPONENTS = 10
 
@@ -32,17 +32,17 @@ def measure_pipeline(count: int, latent: int, iterations: int, gpu: int, threads
     device = None
     if gpu:
         # As in the rule's script: without a GPU nothing of PyTorch is imported.
-        from autoencoders.jobs.device import setup
+        from benchmark.machine import job_device
 
-        device = setup(gpu, threads, {}).type
+        device = job_device(gpu, threads).type
     options = {"components": COMPONENTS, "tol": 0.0, "reg_covar": 1e-6, "max_iter": iterations}
     # That a fixed number of iterations ends before convergence is no news.
     logging.disable(logging.WARNING)
     codes = clustered_codes(count, latent)
     # The first fit imports the libraries and, on a GPU, loads their kernels.
-    fit_gmm(clustered_codes(1000, 8), {**options, "max_iter": 2}, seed=0, device=device)
+    gmm.fit(clustered_codes(1000, 8), {**options, "max_iter": 2}, seed=0, device=device)
     started = time.perf_counter()
-    fitted = fit_gmm(codes, options, seed=0, device=device)
+    fitted = gmm.fit(codes, options, seed=0, device=device)
     seconds = time.perf_counter() - started
     return [mixture_row(count, latent, iterations, "this pipeline", seconds, fitted["means"])]
 

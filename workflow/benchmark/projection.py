@@ -10,6 +10,7 @@ from benchmark.flops import grid_flops
 from benchmark.jobs import CUDA_CONTEXT, KINDS
 from benchmark.training import Case
 
+from autoencoders.config import cells as grid
 from autoencoders.config import settings
 
 
@@ -57,16 +58,16 @@ def project(rows: Sequence[Row], cases: Sequence[Case], config_file: Path) -> li
     iterations depends on the codes.
     """
     config = settings.resolve(yaml.safe_load(config_file.read_text()))
-    cells = settings.cells(config)
+    cells = grid.cells(config)
     work = grid_flops(cells, config)
     rates = {
         case.name: case.flops * value(rows, section="training", case=case.name, ours=True, unit="images/s")
         for case in cases
     }
-    mixtures = len(cells) * sum(prior["kind"] == "gmm" for prior in config["priors"].values())
-    pictures = len(cells) * len(settings.image_sets(config)) * config["scoring"]["images"]
+    mixtures = len(cells) * sum(prior["kind"] == "gmm" for prior in grid.running(config, "priors").values())
+    pictures = len(cells) * len(grid.image_sets(config)) * config["scoring"]["images"]
     pace = value(rows, section="features", ours=True, unit="images/s")
-    scores = len(cells) * len(settings.comparisons(config))
+    scores = len(cells) * len(grid.comparisons(config))
     distance = value(rows, section="Fréchet distance", contender="this pipeline", unit="s")
     parts = [
         *(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 from benchmark.comparison import Row
 
-from autoencoders.jobs.files import atomic, write_parquet
+from autoencoders.jobs.files import atomic
+from autoencoders.jobs.parquet import write_parquet
 
 EXPLANATION = """\
 "Ratio" is a row's value divided by this pipeline's in the same case and unit, with the config's precision: images a

@@ -6,9 +6,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from threading import Barrier
 
 from benchmark.comparison import Row, row
+from benchmark.machine import job_device
 from benchmark.training import BATCH, Case, Effort, pipeline_loop
-
-from autoencoders.jobs import device as devices
 
 # When a process trained, in seconds since the epoch, and its images a second.
 Span = tuple[float, float, float]
@@ -17,7 +16,7 @@ Span = tuple[float, float, float]
 def train_between(case: Case, precision: str, count: int, effort: Effort, all_ready: Barrier) -> Span:
     """One of ``count`` processes, which train for about the effort's seconds as soon as all of them are ready."""
     # Each takes one slot of as many: all of them on the same GPU, wherever there are several.
-    device = devices.setup(effort.gpu, effort.threads, {case.filters: count}, case.filters, tf32=precision == "tf32")
+    device = job_device(effort.gpu, effort.threads, {case.filters: count}, case.filters, tf32=precision == "tf32")
     loop, images = pipeline_loop(case, device, precision), case.noise()
     loop(images[: 4 * BATCH], 1)
     all_ready.wait()

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from benchmark.comparison import Row, row
 from benchmark.flops import product_rate
+from benchmark.machine import job_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from autoencoders.jobs import device as devices
 from autoencoders.networks.network import Autoencoder, NetworkOptions
 from autoencoders.networks.objective import Objective, reconstruction_loss
 from autoencoders.networks.operations import training_flops
@@ -99,7 +99,7 @@ def images_per_second(loop: Loop, images: np.ndarray, seconds: float) -> float:
 
 
 def pipeline_loop(case: Case, device: torch.device, precision: str, compiled: bool = False) -> Loop:
-    """This pipeline's own: `autoencoders.networks.training.train`; where ``compiled``, with both networks by torch.compile."""
+    """This pipeline's own: `networks.training.train`; where ``compiled``, with both networks by torch.compile."""
     network = case.network()
     if compiled:
         network.encoder.compile()
@@ -148,9 +148,9 @@ def training_row(case: Case, contender: str, rate: float, ours: bool = False, no
     return row("training", case.name, contender, rate, "images/s", ours=ours, note=note)
 
 
-def job_device(precision: str, effort: Effort) -> torch.device:
+def training_device(precision: str, effort: Effort) -> torch.device:
     """The device with the flags of a job that trains in this format."""
-    return devices.setup(effort.gpu, effort.threads, {}, tf32=precision == "tf32")
+    return job_device(effort.gpu, effort.threads, tf32=precision == "tf32")
 
 
 def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -> list[Row]:
@@ -158,7 +158,7 @@ def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -
 
     ``default`` is the config's precision: the row of what it comes down to on this device is marked as ours.
     """
-    device = job_device(precision, effort)
+    device = training_device(precision, effort)
     contender = f"this pipeline, {precision}"
     if usable(precision, device) != precision:
         note = f"not measured: this {device.type} has no fast {precision} products, and the pipeline takes fp32"
@@ -176,7 +176,7 @@ def measure_pipeline(case: Case, precision: str, default: str, effort: Effort) -
 
 def measure_unrepeatable(case: Case, precision: str, effort: Effort) -> list[Row]:
     """Our loop where any algorithm may be used, the fastest: what equal bytes from equal seeds cost."""
-    device = job_device(precision, effort)
+    device = training_device(precision, effort)
     torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = True
     precision = usable(precision, device)
@@ -192,7 +192,7 @@ def can_compile() -> bool:
 
 def measure_compiled(case: Case, precision: str, effort: Effort) -> list[Row]:
     """Our loop with torch.compile, and the seconds of its first two steps: compilation."""
-    device = job_device(precision, effort)
+    device = training_device(precision, effort)
     precision = usable(precision, device)
     contender = f"this pipeline, {precision}, torch.compile"
     if not can_compile():

@@ -225,9 +225,7 @@ def objective_options(wildcards):
 
 def penalty_kinds(wildcards):
     """The kinds of a model's penalties, that of a variational one's own term included."""
-    model = config["models"][wildcards.model]
-    found = [entry["kind"] for entry in model["penalties"].values()] + ["kl"] * model["variational"]
-    return [("penalties", kind) for kind in found]
+    return [("penalties", kind) for kind in grid.penalty_kinds(config, wildcards.model)]
 
 
 def entry_options(group, entries):
@@ -265,12 +263,6 @@ LIKELIHOOD_PRIORS = grid.likelihood_priors(config)
 
 # Files from elsewhere that priors, measures or penalties are of.
 OWN_KINDS = local(sorted({os.path.relpath(kinds.find(group, kind)) for group, kind in grid.own_kinds(config)}))
-
-
-def likelihood_prior(kind):
-    """The file of the prior of a kind that likelihoods are taken under; in a list, that may be empty."""
-    name = LIKELIHOOD_PRIORS[kind]
-    return [f"<results>/cells/<cell>/priors/{name}.npz"] if name else []
 
 
 def prior_module(wildcards):

@@ -50,8 +50,7 @@ rule latent_statistics:
     input:
         train="<results>/cells/<cell>/codes.npy",
         test="<results>/cells/<cell>/test_codes.npy",
-        mvg=likelihood_prior("mvg"),
-        gmm=likelihood_prior("gmm"),
+        priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=LIKELIHOOD_PRIORS.values(), allow_missing=True),
         modules=modules("latent_statistics"),
     output:
         "<results>/cells/<cell>/latent.parquet",
@@ -68,6 +67,7 @@ rule latent_statistics:
         runtime=minutes(10),
     params:
         cell=cell_identity,
+        likelihood_priors=LIKELIHOOD_PRIORS,
     message:
         "measuring the codes of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

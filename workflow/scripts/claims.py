@@ -4,8 +4,8 @@ from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.published import read_published
 from autoencoders.evidence.table_files import write_table
 from autoencoders.evidence.verdicts import claims_sections, claims_table
-from autoencoders.jobs.files import read_parquet
 from autoencoders.jobs.job import job
+from autoencoders.jobs.parquet import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -4,8 +4,8 @@ import pandas as pd
 
 from autoencoders.evidence.cell_tables import CELL, latent_sections
 from autoencoders.evidence.table_files import write_table
-from autoencoders.jobs.files import read_parquet
 from autoencoders.jobs.job import job
+from autoencoders.jobs.parquet import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

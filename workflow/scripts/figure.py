@@ -3,6 +3,7 @@
 The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
+from autoencoders.config.cells import running
 from autoencoders.evidence.published import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
 from autoencoders.figures.paper_figures import FIGURES, figure1
@@ -11,7 +12,7 @@ from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        priors = snakemake.config["priors"]
+        priors = running(snakemake.config, "priors")
         scores = collect_scores(read_scores(path, priors) for path in snakemake.input.scores)
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoencoders.jobs import kinds
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
+from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_npy, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.jobs.provenance import package_versions
@@ -31,5 +32,9 @@ if __name__ == "__main__":
         if len(codes):
             options = kinds.complete(params.prior, kinds.options(prior))
             arrays = prior.fit(codes, options, seed=seed, device=device, checkpoint=checkpoint)
+            if not isinstance(arrays, dict) or not arrays:
+                raise UserError(
+                    f"fit of {params.prior['kind']} has to return a dict of arrays, and returned {arrays!r}."
+                )
         write_npz(output, arrays)
         remove_checkpoint(path)

@@ -2,8 +2,8 @@
 
 from autoencoders.figures.latent_figure import latent_statistics_figure
 from autoencoders.figures.style import save
-from autoencoders.jobs.files import read_parquet
 from autoencoders.jobs.job import job
+from autoencoders.jobs.parquet import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

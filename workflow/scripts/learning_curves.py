@@ -2,8 +2,9 @@
 
 from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
 from autoencoders.figures.style import save
-from autoencoders.jobs.files import read_json, read_parquet
+from autoencoders.jobs.files import read_json
 from autoencoders.jobs.job import job
+from autoencoders.jobs.parquet import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

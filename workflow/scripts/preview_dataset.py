@@ -3,8 +3,8 @@
 They are drawn with a fixed seed, since the first ones of a folder dataset are all of one class.
 """
 
-from autoencoders.data.pictures import tile, write_png
 from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.figures.tiles import tile, write_png
 from autoencoders.jobs.job import job
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
-from autoencoders.jobs.files import file_sha256, read_json, read_npy, write_parquet
+from autoencoders.jobs.files import file_sha256, read_json, read_npy
 from autoencoders.jobs.job import job
+from autoencoders.jobs.parquet import write_parquet
 from autoencoders.networks.precision import repeatable
 from autoencoders.scores.cell_scores import identified, read_reference, score_cell
 

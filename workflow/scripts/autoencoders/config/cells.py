@@ -71,6 +71,12 @@ def objective_options(config: dict, model: str) -> dict:
     return {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
 
 
+def penalty_kinds(config: dict, model: str) -> list[str]:
+    """The kinds of a model's penalties, that of a variational one's own term included."""
+    recipe = config["models"][model]
+    return [entry["kind"] for entry in recipe["penalties"].values()] + ["kl"] * recipe["variational"]
+
+
 def running(config: dict, group: str) -> dict[str, dict]:
     """Those of the config's "priors" or "measures" that run, by name."""
     chosen = config[f"run_{group}"]
@@ -100,12 +106,13 @@ def comparisons(config: dict) -> dict[str, list[str]]:
     return found | {name: [name, "test"] for name in image_sets(config)[1:]}
 
 
-def likelihood_priors(config: dict) -> dict[str, str | None]:
-    """Which priors the likelihoods of codes are taken under: of the kinds mvg and gmm the one of the kind's name, else
-    another; None where none runs.
+def likelihood_priors(config: dict) -> dict[str, str]:
+    """Which priors the likelihoods of codes are taken under, by kind: of mvg and gmm the one of the kind's name, else
+    another, where any runs.
     """
-    chosen: dict[str, str | None] = {}
+    chosen = {}
     for kind in ("mvg", "gmm"):
         names = sorted(name for name, entry in running(config, "priors").items() if entry["kind"] == kind)
-        chosen[kind] = kind if kind in names else names[0] if names else None
+        if names:
+            chosen[kind] = kind if kind in names else names[0]
     return chosen

@@ -1,4 +1,4 @@
-"""What a schema can't see in a config: names that point nowhere, files that are missing, parts that do not fit together.
+"""What a schema can't see in a config: names that point nowhere, missing files, parts that do not fit together.
 
 Snakemake's own process imports this module, so it needs nothing but what Snakemake brings along.
 """
@@ -204,8 +204,9 @@ def check_kinds(config: dict) -> Iterator[str]:
         key = "measures" if FRECHET not in config["measures"] else "run_measures"
         yield f"{key}: tables, figures and claims are of the Fréchet distance. Write {FRECHET} beside the others."
     for model, recipe in config["models"].items():
-        if KL in recipe["penalties"]:
-            yield (
-                f"models.{model}.penalties.{KL}: this name is a variational model's own term. Write variational, beta "
-                "and kl_reduction, or another name."
-            )
+        for name, entry in recipe["penalties"].items():
+            if KL in (name, entry["kind"]):
+                yield (
+                    f"models.{model}.penalties.{name}: {KL} is a variational model's own term. Write variational, beta "
+                    "and kl_reduction for it, and another name and kind here."
+                )

@@ -211,7 +211,8 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Seque
         unknown = [key for key in error.instance if key not in known]
         close = difflib.get_close_matches(str(unknown[0]), known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{join_path([*place, *error.absolute_path, unknown[0]])} is not a key.{guess} Keys here: {', '.join(known)}."
+        key = join_path([*place, *error.absolute_path, unknown[0]])
+        return f"{key} is not a key.{guess} Keys here: {', '.join(known)}."
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{path or 'the config'} lacks the key {missing!r}.{write}"
@@ -240,7 +241,7 @@ def shown(value: object) -> str:
 
 def deepest_description(schema_path, schema: dict) -> str | None:
     """The last `description` on the way to the part of the schema that an error comes from."""
-    node, description = schema, None
+    node, description = schema, schema.get("description")
     for step in schema_path:
         # jsonschema leaves "$ref" out of its paths.
         while isinstance(node, dict) and step not in node and "$ref" in node:

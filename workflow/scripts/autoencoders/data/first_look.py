@@ -51,8 +51,8 @@ class Look:
 
 
 def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -> Iterator[str]:
-    """A line for a results folder that is none, and for each of ``datasets`` (those of a resolved config that run) whose
-    images do not fit what it says.
+    """A line for a results folder that is none, and for each of ``datasets``, those of a resolved config that run,
+    whose images do not fit what it says.
     """
     for key, folder in pathvars.items():
         if not Path(folder).is_dir() and Path(folder).exists():

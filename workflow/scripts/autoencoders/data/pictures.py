@@ -1,4 +1,4 @@
-"""From any picture to the pipeline's uint8 arrays, and from those to pictures."""
+"""From any picture to the pipeline's uint8 arrays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import atomic
 
 # What pictures are decoded from, whatever their names say. Others of Pillow's formats start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
@@ -93,26 +92,3 @@ def prepare_image(image: Image.Image, crop: int | None, size: int) -> np.ndarray
         # Pillow's bilinear filter widens with the reduction, which is what antialiases.
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-
-
-def write_png(path: str | Path, array: np.ndarray) -> None:
-    """Write uint8 (H, W, 3) as a PNG file."""
-    with atomic(path) as temporary:
-        Image.fromarray(array).save(temporary, format="PNG")
-
-
-def tile(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Images uint8 (n, 3, S, S), n ≥ 1, row by row on white: uint8 (H, W, 3), ``gap`` pixels between them.
-
-    Small images are enlarged by a whole factor, to about 128 pixels, so that every pixel stays a sharp square.
-    """
-    count, _, size, _ = images.shape
-    scale = max(1, 128 // size)
-    step = size * scale + gap
-    rows = -(-count // columns)
-    canvas = np.full((rows * step - gap, min(columns, count) * step - gap, 3), 255, np.uint8)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * step, (index % columns) * step
-        pixels = image.transpose(1, 2, 0).repeat(scale, axis=0).repeat(scale, axis=1)
-        canvas[top : top + size * scale, left : left + size * scale] = pixels
-    return canvas

@@ -28,7 +28,7 @@ MEASURED = [
 IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
 # The rules that compute a cell.
 JOBS = ("train", "encode", "fit_prior", "sample", "score")
-# Those that hold a GPU, apart from the fits of mixtures.
+# Those that hold a GPU, apart from the fits of those priors that take one.
 GPU_JOBS = ("train", "encode", "sample", "score")
 # What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
 PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}
@@ -113,7 +113,7 @@ def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
     Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
     seconds (of the training loop), images_per_second, precision (of training: "bf16", "tf32" or "fp32"),
     peak_memory_bytes, energy_joules (NaN where not measured), and tflop_per_second (10¹² floating point operations of
-    training a second, as `workload` counts them).
+    training a second, as `networks.operations` counts them).
     """
     rows = []
     for record in records:
@@ -215,9 +215,8 @@ def job_seconds(
     gpu_seconds of those that hold a GPU.
 
     ``cell`` is the cell's folder below <results>/cells, ``priors`` say of each whether it is fitted on a GPU,
-    ``extractors`` are the dataset's, and
-    ``earlier`` the seconds of training up to the checkpoint that the last job went on from, which alone has a
-    benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
+    ``extractors`` are the dataset's, and ``earlier`` the seconds of training up to the checkpoint that the last job
+    went on from, which alone has a benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
     """
 
     def taken(rule: str, name: str = "") -> float:

@@ -1,9 +1,9 @@
 """What the paper's claims are judged by: our values and the published ones, in one form.
 
-Values are a long table, one row a cell without its seed and a quantity, a comparison's Fréchet distance or a
-measure of codes: model, filters, depth, latent, quantity, value
-(float64, NaN where nothing finished) and diverged (Int64: how many seeds did; missing where the paper does not say).
-Results that the paper cites have models such as "eae (cited)", so that none is taken for a model trained here.
+Values are a long table, one row a cell without its seed and a quantity (the Fréchet distance of a comparison, which it
+has the name of, or one of ``LATENT_STATISTICS``): model, filters, depth, latent, quantity, value (float64, NaN where
+nothing finished) and diverged (Int64: how many seeds did; missing where the paper does not say). Results that the paper
+cites have models such as "eae (cited)", so that none is taken for a model trained here.
 """
 
 from collections.abc import Iterable

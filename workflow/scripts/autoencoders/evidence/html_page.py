@@ -35,7 +35,8 @@ button:hover, button:focus-visible { text-decoration: underline; }
   .hint { display: none; }
 }
 """
-# Numbers stand on the right, as autoencoders.evidence.table_files puts them; what is no value comes last in either direction.
+# Numbers stand on the right, as autoencoders.evidence.table_files puts them; what is no value comes last in either
+# direction.
 SCRIPT = """
 "use strict";
 const noValue = new Set(["–", "diverged"]);

@@ -84,7 +84,7 @@ def setting(
 def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Mapping]) -> pd.DataFrame:
     """The scores of one cell (`scores.cell_scores`) with the column setting before extractor.
 
-    ``record`` is the cell's cell.json, ``priors`` are the config's.
+    ``record`` is the cell's cell.json, ``priors`` are those of the config that run.
     """
     judged = setting(
         record["cell"]["dataset"],
@@ -115,8 +115,8 @@ def one_a_cell(published: pd.DataFrame) -> pd.DataFrame:
 
 def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """``scores`` with columns published (FID), difference (ours minus it), published_source and published_confidence,
-    missing where the paper has no value for that very cell and comparison or where the row is not ``comparable``, or of
-    another measure than the Fréchet distance.
+    missing where the paper has no value for that very cell and comparison, and where the row is not ``comparable`` or
+    is of another measure than the Fréchet distance.
     """
     values = one_a_cell(published).rename(
         columns={"fid": "published", "source": "published_source", "confidence": "published_confidence"}

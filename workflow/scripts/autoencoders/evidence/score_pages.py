@@ -31,7 +31,7 @@ def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Secti
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
-    """All scores, ``merge_published`` included: a row a cell and a column a comparison, each measure in its sections."""
+    """All scores, ``merge_published`` included: a row a cell, a column a comparison, and sections of every measure."""
     for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
         table = by_cell(of_measure(scores, measure))
         yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)

@@ -1,10 +1,10 @@
 """The tables of scores: all of them in one, Table 2 and Table 3 of the paper.
 
-Scores are one long table, a row a cell, extractor, comparison and measure: dataset, model, filters, depth, latent, seed,
-setting ("paper" or "own", see ``published.setting``), extractor, extractor_accuracy, extractor_chance, comparison,
-measure, value and error (NaN unless status is "ok"), images, reference_images, status ("ok" or "diverged"), and after
-``merge_published`` published, difference, published_source and published_confidence. Tables, figures and claims are of
-the measure "frechet".
+Scores are one long table, a row a cell, extractor, comparison and measure: dataset, model, filters, depth, latent,
+seed, setting ("paper" or "own", see ``published.setting``), extractor, extractor_accuracy, extractor_chance,
+comparison, measure, value and error (NaN unless status is "ok"; the error of many measures is not known), images,
+reference_images, status ("ok" or "diverged"), and after ``merge_published`` published, difference, published_source and
+published_confidence. Tables 2 and 3, figures and claims are of the measure "frechet".
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,8 @@ from autoencoders.config.cells import CELL_KEYS, NOT_PRIORS
 from autoencoders.evidence.labels import comparison_order, model_order
 from autoencoders.evidence.published import CITED, comparable, with_setting
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import read_json, read_parquet
+from autoencoders.jobs.files import read_json
+from autoencoders.jobs.parquet import read_parquet
 
 CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor", "filters"]
@@ -25,12 +26,13 @@ NOT_IN_PAPER = "interpolation"
 
 
 def read_scores(path: str | Path, priors: Mapping[str, Mapping]) -> pd.DataFrame:
-    """The scores in a cell's folder, with its setting by the cell.json there; ``priors`` are the config's."""
+    """The scores in a cell's folder, with its setting by the cell.json there; ``priors`` are those of
+    the config that run."""
     scores = read_parquet(path)
     if "measure" not in scores:
         raise UserError(
             f"{path} has the columns of version 0.9, which scores have no longer. Have all scores made again by your "
-            "command with --forcerun score: nothing is trained, encoded or fitted for it."
+            "command with --forcerun reference: nothing is trained, encoded or fitted for it."
         )
     return with_setting(scores, read_json(Path(path).parents[1] / "cell.json"), priors)
 
@@ -53,9 +55,9 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
     """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, means over seeds.
 
     One row a dataset, extractor, filters and model, with columns latent, source ("ours" or "cited"), a column a
-    comparison, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"), and with several seeds
-    <comparison>_sd. Where any row is ``comparable`` with the paper: <comparison>_published, <comparison>_difference (ours minus it)
-    and <comparison>_confidence too, and the rows that the paper cites.
+    comparison, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"), and with several
+    seeds <comparison>_sd. Where any row is ``comparable`` with the paper: <comparison>_published,
+    <comparison>_difference (ours minus it) and <comparison>_confidence too, and the rows that the paper cites.
     """
     scores = of_measure(scores)
     at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
@@ -71,9 +73,9 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
 def by_comparison(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     """One row for each value of the columns ``index``, one column a comparison: the mean over the seeds that are "ok".
 
-    Then seeds and status; where any row has several of these seeds, <comparison>_sd, the standard deviation over them (of a
-    sample, with n - 1); where any row is ``comparable``, <comparison>_published, <comparison>_difference (that mean minus the
-    published value) and <comparison>_confidence.
+    Then seeds and status; where any row has several of these seeds, <comparison>_sd, the standard deviation over them
+    (of a sample, with n - 1); where any row is ``comparable``, <comparison>_published, <comparison>_difference (that
+    mean minus the published value) and <comparison>_confidence. ``scores`` are of one measure.
     """
     if scores.empty:
         return pd.DataFrame(columns=[*index, "seeds", "status"])
@@ -151,10 +153,10 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Table 3 of the paper: the best latent size of every width, model and prior at depth 1, found in our grid.
 
     One row a dataset, extractor, filters, model and prior: latent (Int64) with the lowest mean over the seeds that
-    are "ok" (the smaller one of equals), that frechet_distance, every comparison at the same latent, seeds there, status,
-    "diverged" where no cell has a value, and with several seeds frechet_distance_sd. Where any row is ``comparable``
-    with the paper: frechet_distance_published, the lowest value in the paper's Table 3, frechet_distance_difference
-    (ours minus it), frechet_distance_confidence and latent_published.
+    are "ok" (the smaller one of equals), that frechet_distance, every comparison at the same latent, seeds there,
+    status, "diverged" where no cell has a value, and with several seeds frechet_distance_sd. Where any row is
+    ``comparable`` with the paper: frechet_distance_published, the lowest value in the paper's Table 3,
+    frechet_distance_difference (ours minus it), frechet_distance_confidence and latent_published.
     """
     scores = of_measure(scores)
     chosen = (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)

@@ -15,7 +15,8 @@ import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from autoencoders.evidence.html_page import page
-from autoencoders.jobs.files import atomic, write_parquet
+from autoencoders.jobs.files import atomic
+from autoencoders.jobs.parquet import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from autoencoders.data.pictures import tile
 from autoencoders.evidence.labels import comparison_label, comparison_order
 from autoencoders.figures.style import DPI, STYLE
+from autoencoders.figures.tiles import tile
 
 
 def text_width(text: str) -> int:

@@ -61,13 +61,14 @@ def draw_scores(
     cited: bool = False,
     log: bool = False,
 ) -> Figure:
-    """The score against the latent size: a row of panels a dataset, each panel with the comparisons of one of ``panels``.
+    """The Fréchet distance against the latent size: a row of panels a dataset, a panel for each of ``panels``, which
+    are lists of comparisons.
 
     ``scores`` is a table of ``evidence.score_tables.collect_scores``, of one experiment. A line is the mean over the
     seeds that are "ok", its band their range; a latent size at which every seed diverged leaves a gap, and on the axis
     a mark in the line's colour, since one that was not run leaves a gap too. Beside rows that are ``comparable`` with
     the paper stand values of ``published`` (``read_published``): open markers for the paper's own of the very lines
-    drawn, and with ``cited`` crosses for those of others. ``log`` is for the score.
+    drawn, and with ``cited`` crosses for those of others. ``log`` is for the distance.
     """
     comparisons = [comparison for panel in panels for comparison in panel]
     scores = of_measure(scores)
@@ -139,7 +140,9 @@ def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """The values of others that the paper cites, for comparisons of ``rows`` that are comparable: rows of ``published``."""
+    """The values of others that the paper cites, for the comparisons of ``rows``, where those are comparable: rows of
+    ``published``.
+    """
     panels = rows.loc[comparable(rows), ["dataset", "comparison"]].drop_duplicates()
     return published[published["model"].isin(CITED)].merge(panels, on=["dataset", "comparison"])
 

@@ -111,8 +111,8 @@ def training_checkpoint(weights: str | Path) -> Path:
 
 
 def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:
-    """A hash of all that a job's state depends on: plain ``settings``, the contents of ``files``, data and code, and the
-    format of checkpoints.
+    """A hash of all that a job's state depends on: plain ``settings``, the contents of ``files``, data and code, and
+    the format of checkpoints.
     """
     contents = sorted(file_sha256(path) for path in files)
     return hashlib.sha256(json.dumps([FORMAT, settings, contents], sort_keys=True).encode()).hexdigest()

@@ -24,7 +24,6 @@ from autoencoders.jobs.errors import UserError, no_room, room_needed
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
 # What is written, and how. It is a param of every rule that stores arrays or weights: with another number all of them
 # are made again. tests/test_formats.py fails where the bytes change and this does not. A file without a number is from
@@ -158,8 +157,16 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError for what is no array of numbers or texts by a name that is free."""
     import numpy as np
 
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        if name in ("format", "file", "allow_pickle") or array.dtype.hasobject:
+            raise UserError(
+                f"{path} can't hold {name!r}: an array of numbers or texts by another name than format, file or "
+                "allow_pickle."
+            )
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **arrays)
 
@@ -190,28 +197,6 @@ def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str
             if of_the_disk(error):
                 raise
             raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error
-
-
-def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
-    """Without its index."""
-    with atomic(path) as temporary:
-        table.to_parquet(temporary, index=False)
-
-
-def read_parquet(path: str | Path) -> pd.DataFrame:
-    """The table of ``write_parquet``. Raises UserError for a file that does not hold one."""
-    import pandas as pd
-
-    # Opened here: a damaged file is an OSError of pyarrow's, as a missing one is.
-    with open(path, "rb") as file:
-        try:
-            return pd.read_parquet(file)
-        except (ValueError, OSError, KeyError) as error:
-            if of_the_disk(error):
-                raise
-            raise UserError(
-                f"{path} is not a readable parquet file ({error}). Delete it, and it is made again."
-            ) from error
 
 
 def read_seconds(path: Path) -> float:

@@ -6,11 +6,13 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from autoencoders.jobs.errors import MORE_MEMORY, UserError, no_room, out_of_memory, room_needed
+from autoencoders.jobs.kinds import OWN_MODULE
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +75,18 @@ def job(log_file: str | Path) -> Iterator[None]:
         elif isinstance(error, OSError):
             logger.exception("%s", error)
         else:
-            logger.exception("this is a fault of the pipeline, not of your input")
+            logger.exception("%s", whose_fault(error))
     else:
         leave(os.EX_OK)
     leave(os.EX_SOFTWARE)
+
+
+def whose_fault(error: BaseException) -> str:
+    """Of a kind from elsewhere (`jobs.kinds`) where the error comes from one, with its line."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_globals.get("__name__", "").startswith(OWN_MODULE):
+            return f"this is a fault of {frame.f_code.co_filename}, line {line}"
+    return "this is a fault of the pipeline, not of your input"
 
 
 def leave(code: int) -> NoReturn:

@@ -1,8 +1,9 @@
 """Kinds of sources, penalties, priors, extractors and measures: each a file with one interface, found by its name.
 
-A new kind is a new file in the folder of its group, whose ``__init__.py`` says what it has to hold. Of penalties, priors
-and measures a config may also name a file from elsewhere, as in ``kind: path/to/mine.py``. Snakemake's own process reads
-options and needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these where it uses them.
+A new kind is a new file in the folder of its group, whose ``__init__.py`` says what it has to hold. Of penalties,
+priors and measures a config may also name a file from elsewhere, as in ``kind: path/to/mine.py``. Snakemake's own
+process reads options and needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these where it
+uses them.
 """
 
 import difflib
@@ -26,6 +27,9 @@ FOLDERS = {
 # The functions that a file from elsewhere has to have.
 REQUIRED = {"penalties": ("penalty",), "priors": ("fit", "sample"), "measures": ("measure",)}
 
+# What the names of modules from elsewhere begin with.
+OWN_MODULE = "own_kind_"
+
 
 def names(group: str) -> list[str]:
     """The kinds that come along."""
@@ -40,8 +44,12 @@ def is_file(kind: str) -> bool:
 def find(group: str, kind: str) -> Path:
     """The file of a kind. Raises UserError where there is none."""
     if is_file(kind) and group in REQUIRED:
-        path = Path(kind).expanduser()
-        if not path.is_file():
+        try:
+            path = Path(kind).expanduser()
+            found = path.is_file()
+        except (RuntimeError, OSError):
+            found = False  # A home folder of nobody's, or a name that is too long.
+        if not found:
             raise UserError(f"there is no file {kind!r} (looked in {Path.cwd()}). Write the path of a Python file.")
         return path
     known = names(group)
@@ -63,14 +71,14 @@ def load(group: str, kind: str) -> ModuleType:
 
 @functools.cache
 def _load_file(group: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"kind_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(OWN_MODULE + path.stem, path)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{path} imports {error.name!r}, which is not there. Snakemake reads the file too, and may have fewer packages "
-            "than its jobs: import them inside the functions that use them. It can't import other files beside it."
+            f"{path} imports {error.name!r}, which is not there. Snakemake reads the file too, and may have fewer "
+            "packages than its jobs: import them inside the functions that use them. Files beside it can't be imported."
         ) from error
     except Exception as error:
         place = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""

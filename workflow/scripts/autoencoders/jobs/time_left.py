@@ -88,7 +88,7 @@ def seconds_left(
 ) -> float | None:
     """Seconds until the last job of a cell that is due has ended, with as many at once as since the first one began.
 
-    ``logs`` are `job_logs.read_logs`. Of a job under way counts what is left: of a training what its log says, of
+    ``logs`` are `logs.read_logs`. Of a job under way counts what is left: of a training what its log says, of
     others what like jobs took but for the time that it has run. None where too little has ended to tell.
     """
     jobs = [job for job in jobs if job.due and job.cell is not None]

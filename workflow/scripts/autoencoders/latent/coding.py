@@ -10,8 +10,7 @@ import torch
 from autoencoders.config.seeds import generator
 from autoencoders.jobs.errors import UserError
 from autoencoders.networks.batches import in_batches
-from autoencoders.networks.network import Autoencoder, to_unit_interval
-from autoencoders.networks.objective import sample_code
+from autoencoders.networks.network import Autoencoder, sample_code, to_unit_interval
 
 
 @torch.inference_mode()

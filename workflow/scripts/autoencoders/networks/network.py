@@ -206,6 +206,16 @@ class Autoencoder(nn.Module):
                     spectral_norm(dense, n_power_iterations=1)
 
 
+def sample_code(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
+    """The reparameterised sample mean + sigma · epsilon, (N, latent)."""
+    return mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
+
+
+def normal_like(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of the codes' shape, type and device."""
+    return torch.randn(codes.shape, generator=generator, device=codes.device, dtype=codes.dtype)
+
+
 def to_unit_interval(images: Tensor) -> Tensor:
     """uint8 (N, 3, S, S) to float32 in [0, 1], in the memory layout that convolutions are fastest in."""
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoencoders.jobs import kinds
-from autoencoders.networks.network import Autoencoder
+from autoencoders.jobs.errors import UserError
+from autoencoders.networks.network import Autoencoder, normal_like, sample_code
 from autoencoders.networks.precision import autocast
 
 # The name of a variational network's own penalty.
@@ -75,14 +76,8 @@ def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, images)
 
 
-def sample_code(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
-    """The reparameterised sample mean + sigma · epsilon, (N, latent)."""
-    return mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
-
-
-def normal_like(codes: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers of the codes' shape, type and device."""
-    return torch.randn(codes.shape, generator=generator, device=codes.device, dtype=codes.dtype)
+def describe(value: object) -> str:
+    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
 def batch_losses(
@@ -106,6 +101,8 @@ def batch_losses(
     step = Step(network, images, mean, log_variance, code, logits, generator)
     penalties = {}
     for name, term in terms.items():
-        penalties[name] = term.penalty(step, term.options)
+        penalties[name] = value = term.penalty(step, term.options)
+        if not isinstance(value, Tensor) or value.shape:
+            raise UserError(f"the penalty {name} has to be a tensor of one number, and returned {describe(value)}.")
         loss = loss + term.weight * penalties[name]
     return loss, reconstruction.detach(), {name: value.detach() for name, value in penalties.items()}

@@ -118,9 +118,9 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     optimizer = Adam(learnt(network, options.frozen_latent), rate, **ADAM)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     terms = objective.terms(network.options.variational)
-    names = ["loss", "reconstruction_loss", *dict.fromkeys([KL, *terms])]
+    columns = ["loss", "reconstruction_loss", *map(column, dict.fromkeys([KL, *terms]))]
     # Sums stay on the device: reading a loss every step would make it wait for the host.
-    sums = torch.zeros(len(names), device=device)
+    sums = torch.zeros(len(columns), device=device)
     order = torch.arange(len(data), device=device)
 
     def step(indices: Tensor) -> None:
@@ -144,15 +144,15 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
             order.copy_(torch.randperm(len(data), generator=generator, device=device))
         for start, stop in course.batches():
             step(order[start:stop])
-        means = dict(zip(map(column, names), (sums / len(data)).tolist(), strict=True))
+        means = dict(zip(columns, (sums / len(data)).tolist(), strict=True))
         numbers = {"epoch": position.epoch, "learning_rate": learning_rate(options.learning_rate, position.epoch)}
         course.end_epoch(numbers | means, divergence(network, means["loss"]))
     return result(course, precision)
 
 
-def column(name: str) -> str:
-    """What the history calls a part of the objective; a penalty of any name is told from what it has anyway."""
-    return name if name in ("loss", "reconstruction_loss", KL) else f"{name}_penalty"
+def column(penalty: str) -> str:
+    """What the history calls a penalty; one of any name is told from what it has anyway."""
+    return penalty if penalty == KL else f"{penalty}_penalty"
 
 
 def result(course: Course, precision: str) -> TrainingResult:

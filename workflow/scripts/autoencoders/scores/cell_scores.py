@@ -50,8 +50,12 @@ def reference_arrays(
         module = kinds.load("measures", entry["kind"])
         if hasattr(module, "prepare"):
             prepared = module.prepare(features, kinds.complete(entry, kinds.options(module)))
-            arrays |= {f"{name}/{array}": np.asarray(torch.as_tensor(value).cpu()) for array, value in prepared.items()}
+            arrays |= {f"{name}/{array}": on_host(value) for array, value in prepared.items()}
     return arrays
+
+
+def on_host(value: object) -> np.ndarray:
+    return value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
 
 
 def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> Reference:
@@ -61,6 +65,11 @@ def read_reference(path: str | Path, weights_sha256: str, device: torch.device) 
     distances between two networks' features mean nothing.
     """
     arrays = read_npz(path)
+    if "features" not in arrays:
+        raise UserError(
+            f"{path} is from version 0.9, and has no features. Have all references and scores made again by your "
+            "command with --forcerun reference: nothing is trained, encoded or fitted for it."
+        )
     if str(arrays.pop("extractor_sha256")) != weights_sha256:
         raise UserError(
             f"{path} was computed with other weights than the extractor's present ones. Delete it, and it is made again"
@@ -131,7 +140,7 @@ def value_and_error(result: object, measure: str) -> tuple[float, float]:
         return float(value), float(error)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"the measure {measure} returned {result!r}. It has to return a number, or a tuple of a number and its error."
+            f"the measure {measure} returned {result!r}. It has to return a number, or a tuple of it and its error."
         ) from error
 
 

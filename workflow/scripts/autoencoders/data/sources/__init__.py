@@ -4,8 +4,8 @@ A kind has
 
 - ``OPTIONS``, and ``DESCRIPTION``: what the config can say of it in that section, as `jobs.kinds` explains; every
   function below gets these ``options``.
-- ``splits(options, folder)``: "train", and "test" where the source has one, to `data.pictures.Split`. ``folder`` is where
-  ``download`` has put what it downloaded. Raises UserError where the data is not as the config says.
+- ``splits(options, folder)``: "train", and "test" where the source has one, to `data.pictures.Split`. ``folder`` is
+  where ``download`` has put what it downloaded. Raises UserError where the data is not as the config says.
 
 and may have, where its images are not simply here:
 
@@ -15,8 +15,8 @@ and may have, where its images are not simply here:
 - ``first_look(options, look)``: raises UserError for images that are here and do not fit, by `data.first_look.Look`.
 - ``has_test(options)``: whether it has a test split of its own (by default it has).
 - ``labelled(options)``: whether its images have labels; None where that is not known yet.
-- ``training_images(options)`` and ``side(options)``: how many there are, and the shorter side of images that are the same
-  everywhere, in pixels; None where that is not known.
+- ``training_images(options)`` and ``side(options)``: how many there are, and the shorter side in pixels of images that
+  are the same everywhere.
 
 NumPy, Pillow and the libraries of one source are imported inside functions: Snakemake's own process reads the file too.
 """

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "test")
 DESCRIPTION = "parquet files, as in {train: path/train-*.parquet, test: path/test-*.parquet, image: img}"
 FILES = {
-    "description": "a path, a pattern such as data/train-*.parquet, hf://datasets/OWNER/NAME@REVISION/PATTERN, or a list of "
-    "paths",
+    "description": "a path, a pattern such as data/train-*.parquet, hf://datasets/OWNER/NAME@REVISION/PATTERN, "
+    "or a list of paths",
     "anyOf": [
         {"type": "string", "minLength": 1},
         {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},

@@ -38,7 +38,7 @@ ITERATIONS = 500
 
 
 def operations(options: Mapping, images: int, latent: int) -> float:
-    """Of the fit: each iteration multiplies codes by a matrix for every component, for its density and its covariance."""
+    """Each iteration multiplies codes by a matrix for every component, for its density and for its covariance."""
     return 4 * images * options["components"] * latent**2 * min(options["max_iter"], ITERATIONS)
 
 

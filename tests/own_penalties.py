@@ -1,0 +1,39 @@
+"""Penalties as a user writes them: files of their own."""
+
+from pathlib import Path
+
+# Draws random numbers.
+RANDOM = """
+import torch
+
+OPTIONS = {"spread": {"type": "number", "description": "a number"}}
+
+
+def penalty(step, options):
+    noise = torch.randn(step.codes.shape, generator=step.generator, device=step.codes.device)
+    return (step.codes - options["spread"] * noise).square().mean()
+"""
+# Reads weights.
+WEIGHTS = """
+def penalty(step, options):
+    return sum(parameter.square().sum() for parameter in step.network.decoder.parameters())
+"""
+# A gradient, whose own gradient training needs.
+GRADIENT = """
+import torch
+
+
+def penalty(step, options):
+    (slopes,) = torch.autograd.grad(step.logits.square().sum(), step.decoded, create_graph=True)
+    return slopes.square().mean()
+"""
+# Source, weight and options.
+OWN = {"random": (RANDOM, 0.5, {"spread": 2.0}), "weights": (WEIGHTS, 0.01, {}), "gradient": (GRADIENT, 1e-4, {})}
+
+
+def entry(folder: Path, name: str) -> dict:
+    """One of ``OWN``, written to mine.py in ``folder``, as a config's entry."""
+    source, weight, options = OWN[name]
+    path = folder / "mine.py"
+    path.write_text(source)
+    return {"kind": str(path), "weight": weight, **options}

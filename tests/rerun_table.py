@@ -1,0 +1,50 @@
+"""Every edit of workflow/README.md's table, made and planned by Snakemake: `pytest tests/rerun_table.py`, some minutes.
+
+Snakemake ignores a mere time stamp of a small input, so that each file really changes.
+"""
+
+from pathlib import Path
+
+import pytest
+from planning import plan_after_an_edit, rerun_table, what_follows
+from running import PROJECT, copy_project, snakemake
+
+from autoencoders.jobs import kinds
+
+TABLE = rerun_table(PROJECT)
+# What of a kind the demo uses; an edit of another kind runs nothing there.
+USED = {
+    "data/sources/sklearn.py": {"prepare_dataset": 1},
+    "networks/penalties/kl.py": {"train": 1},
+    "latent/priors/standard_normal.py": {"fit_prior": 2, "sample": 2},
+    "latent/priors/mvg.py": {"fit_prior": 2, "sample": 2},
+    "latent/priors/gmm.py": {"fit_prior": 2, "sample": 2},
+    "scores/extractors/classifier.py": {"train_extractor": 1, "reference": 2, "score": 2},
+    "scores/measures/frechet.py": {"reference": 2, "score": 2},
+}
+KINDS = [f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values()]
+# Of the Hub and of downloads, which the demo has none of.
+UNUSED = {"download_dataset", "download_extractor"}
+UNUSED_MODULES = {"data/downloads.py"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A project in which everything has been made once, image sets kept."""
+    folder = copy_project(PROJECT, tmp_path_factory.mktemp("finished"))
+    snakemake(folder, "--notemp")
+    return folder
+
+
+@pytest.mark.parametrize("module", sorted(TABLE))
+def test_an_edit_runs_what_the_table_says(finished, module):
+    jobs = plan_after_an_edit(finished, module)
+    direct = TABLE[module] - UNUSED
+    if module in UNUSED_MODULES or (any(module.startswith(folder) for folder in KINDS) and module not in USED):
+        direct = set()
+    if module in USED:
+        assert {rule: jobs[rule] for rule in USED[module] if rule != "sample"} == {
+            rule: count for rule, count in USED[module].items() if rule != "sample"
+        }
+        direct = set(USED[module])
+    assert set(jobs) == direct | (what_follows(finished, direct) if direct else set())
