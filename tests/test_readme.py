@@ -11,6 +11,7 @@ from PIL import Image
 from running import copy_project, laid_over, planned
 
 from autoencoders.config import settings
+from autoencoders.config.cells import cells
 
 # Those whose commands are run here; the others have none, or say what they need.
 TESTED = ("README.md", "config/README.md")
@@ -50,7 +51,7 @@ def test_every_config_example_is_valid(project, paper, tmp_path):
         demo = yaml.safe_load((project / "config" / "demo.yaml").read_text()) if "digits" in example else {}
         mine = yaml.safe_load(example.replace("path/to/images", str(tmp_path)))
         config = settings.resolve(laid_over(paper, demo, mine))
-        counts.append(len(settings.cells(config)))
+        counts.append(len(cells(config)))
     # the paper's cells; seeds x these; CelebA's and 20 CIFAR-10 networks x latent sizes; the demo's without two of 64
     # units and with four of 6 filters; widths x models x latent sizes
     assert counts == [346, 3 * 346, 66 + 20 * 3, 30 - 2 + 4, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
@@ -59,7 +60,7 @@ def test_every_config_example_is_valid(project, paper, tmp_path):
 @pytest.mark.parametrize("name", ["demo", "laptop", "precision"])
 def test_the_configs_that_come_along_are_valid(project, paper, name):
     config = settings.resolve(laid_over(paper, yaml.safe_load((project / "config" / f"{name}.yaml").read_text())))
-    assert settings.cells(config)
+    assert cells(config)
     assert config["pathvars"]["results"] == f"results/{name}"
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from autoencoders.config import settings
+from autoencoders.config.cells import experiment_cells
 from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.table_files import Section, significant, to_html, to_latex, to_markdown, write_table
 
@@ -129,7 +130,7 @@ def test_latex_compiles(tmp_path):
         {"Claim": ["Of the many words that a claim may have, a few. " * 4] * 60, "Verdict": ["holds"] * 60}
     )
     config = settings.resolve(yaml.safe_load(CONFIG_FILE.read_text()))
-    experiments = table1_sections(table1({name: settings.experiment_cells(config, name) for name in config["run"]}))
+    experiments = table1_sections(table1({name: experiment_cells(config, name) for name in config["run"]}))
     both = pd.concat([wide] * 50)
     tables = [
         *(Section("Wide", "Text.", wide), Section("Long", "Text.", long), Section("Both", "Text.", both)),

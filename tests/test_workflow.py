@@ -156,7 +156,8 @@ def test_the_same_seed_gives_the_same_bytes(finished, again):
     assert compared > 30
 
 
-# tests/rerun_table.py has all modules. With the image sets gone, what reads them takes `sample` along; what draws must not.
+# tests/rerun_table.py has all modules. With the image sets gone, what reads them takes `sample` along; what draws must
+# not.
 @pytest.mark.parametrize(
     ("module", "sets"),
     [
