@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo report status test environments lint bench soak rulegraph
+.PHONY: help setup demo report status test reruns environments lint bench soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make report      tables, figures and claims of the demo on one page; CONFIG=mine.yaml of another run"
 	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
 	@echo "make test        the tests"
+	@echo "make reruns      every edit of workflow/README.md's table, and what Snakemake would run again, in minutes"
 	@echo "make environments  the conda environments, created through a stand-in for conda, and the digits in them"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
@@ -63,6 +64,9 @@ test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	@echo
 	@echo "All tests passed. tests/ says what each of them shows; \`make demo\` runs the pipeline."
+
+reruns: setup
+	$(BIN)/pytest --numprocesses 2 tests/rerun_table.py
 
 # Every environment of envs/, and the digits chain in them: 9 GB of disk for a few minutes.
 environments: setup

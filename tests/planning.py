@@ -1,5 +1,6 @@
 """What Snakemake would run, and the table of workflow/README.md that says which edit runs which rules."""
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -9,14 +10,20 @@ from running import planned, snakemake
 from autoencoders.jobs.tracking import PACKAGE
 
 
-def what_follows(folder: Path, rules: set[str]) -> set[str]:
-    """The rules that use these rules' outputs, directly or through others."""
+@functools.cache
+def rule_graph(folder: Path) -> list[tuple[str, str]]:
+    """(rule, rule that uses its outputs) for the rules of a project's run."""
     graph = snakemake(folder, "--forceall", "--rulegraph", "dot").stdout
     names = dict(re.findall(r'(\d+)\[label = "(\w+)', graph))
     edges = [(names[source], names[target]) for source, target in re.findall(r"(\d+) -> (\d+)", graph)]
     assert edges
+    return edges
+
+
+def what_follows(folder: Path, rules: set[str]) -> set[str]:
+    """The rules that use these rules' outputs, directly or through others."""
     found = set()
-    while new := {target for source, target in edges if source in rules | found} - found:
+    while new := {target for source, target in rule_graph(folder) if source in rules | found} - found:
         found |= new
     return found
 
@@ -39,13 +46,15 @@ def rerun_table(project: Path) -> dict[str, set[str]]:
     return found
 
 
-def plan_after_an_edit(folder: Path, module: str) -> dict[str, int]:
-    """The jobs that a really changed module of a project would make run: rule -> how many."""
-    edited = folder / "workflow" / "scripts" / "autoencoders" / module
-    before, stamps = edited.read_text(), edited.stat()
+def plan_after_an_edit(folder: Path, *modules: str) -> dict[str, int]:
+    """The jobs that really changed modules of a project would make run: rule -> how many."""
+    files = [folder / "workflow" / "scripts" / "autoencoders" / module for module in modules]
+    before = [(file, file.read_text(), file.stat()) for file in files]
     try:
-        edited.write_text(before + "\n# edited\n")
+        for file, text, _ in before:
+            file.write_text(text + "\n# edited\n")
         return planned(snakemake(folder, "-n").stdout)
     finally:
-        edited.write_text(before)
-        os.utime(edited, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+        for file, text, stamps in before:
+            file.write_text(text)
+            os.utime(file, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))

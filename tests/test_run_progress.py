@@ -12,10 +12,19 @@ from made_up_run import START, Results, no_pauses
 from running import copy_project, snakemake
 from scipy.optimize import nnls
 
-from autoencoders.jobs import run_progress, run_record, time_left
-from autoencoders.jobs.logs import read_logs
-from autoencoders.jobs.run_progress import Standing, doing, duration, line, standing, watch
-from autoencoders.jobs.time_left import expected_seconds, fit_line, seconds_left
+from autoencoders.jobs import run_progress, runs
+from autoencoders.jobs.run_progress import (
+    Standing,
+    doing,
+    duration,
+    expected_seconds,
+    fit_line,
+    line,
+    seconds_left,
+    standing,
+    watch,
+)
+from autoencoders.jobs.runs import read_logs
 
 IMAGES = {"digits": 10, "faces": 1000}
 
@@ -161,13 +170,13 @@ def test_a_job_that_ends_while_all_are_looked_at_does_not_date_the_run_back(resu
     results.end(jobs[0], START + 100, 100)
     results.end(jobs[1], START - 1_000_000, 100)
     results.say(jobs[1], START + 99, "INFO computing")
-    read = time_left.read_seconds
+    read = run_progress.read_seconds
 
     def meanwhile(path):
         results.end(jobs[1], START + 100, 100)
         return read(path)
 
-    monkeypatch.setattr(time_left, "read_seconds", meanwhile)
+    monkeypatch.setattr(run_progress, "read_seconds", meanwhile)
     assert left_of(jobs, START + 100) == pytest.approx(50)
 
 
@@ -176,7 +185,7 @@ def test_a_number_of_images_that_none_has_ends_nothing(results):
     results.write(
         results.folder / "datasets" / "digits" / "dataset.json", f'{{"images": {{"train": 1{"0" * 400}}}}}', START
     )
-    assert time_left.counted_images(results.folder / "datasets", [job]) == {}
+    assert run_progress.counted_images(results.folder / "datasets", [job]) == {}
 
 
 def test_of_jobs_under_way_what_is_left_counts(results):
@@ -386,7 +395,7 @@ def test_a_run_gives_signs_of_life_whatever_happens_to_its_file(results, monkeyp
     # A run that was suspended looks dead to another, which deletes its file.
     run.path.unlink()
     next(pauses)
-    assert slept == [run_progress.INTERVAL] * 2 and run_record.read(run.path) == run
+    assert slept == [run_progress.INTERVAL] * 2 and runs.read(run.path) == run
     # A disk that fails ends nothing.
     shutil.rmtree(run.folder)
     run.folder.write_text("")

@@ -617,7 +617,7 @@ def test_scores_of_version_0_9_say_how_they_are_made_again(resolved, tmp_path):
     columns = {"comparison": "metric", "value": "frechet_distance"}
     old = scored().drop(columns=["measure", "error"]).rename(columns=columns).assign(setting="paper")
     path = stored(tmp_path / "a", old, record(resolved))
-    with pytest.raises(UserError, match="--forcerun score") as error:
+    with pytest.raises(UserError, match="--forcerun reference") as error:
         read_scores(path, resolved["priors"])
     assert str(path) in str(error.value)
 

@@ -237,8 +237,8 @@ def entry_options(group, entries):
 
 
 def recorded_jobs(dag):
-    """What a run is about, in the words of jobs.run_record: the jobs of its plan that leave files."""
-    from autoencoders.jobs.run_record import Job
+    """What a run is about, in the words of jobs.runs: the jobs of its plan that leave files."""
+    from autoencoders.jobs.runs import Job
 
     results, jobs = Path(config["pathvars"]["results"]), []
     for job in dag.jobs:
