@@ -156,3 +156,16 @@ def test_an_array_in_place_of_several_is_refused_by_name(tmp_path):
     os.rename(tmp_path / "a.npy", tmp_path / "a.npz")
     with pytest.raises(UserError, match=r"a\.npz is not a readable npz file"):
         files.read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        *({name: np.ones(1)} for name in ("format", "file", "allow_pickle", 3)),
+        *({"a": value} for value in (None, [1, [2]], {"b": 1}, np.array([object()]))),
+    ],
+)
+def test_what_is_no_array_or_has_a_taken_name_is_refused(tmp_path, arrays):
+    with pytest.raises(UserError, match=r"mine\.npz can't hold"):
+        files.write_npz(tmp_path / "mine.npz", arrays)
+    assert not list(tmp_path.iterdir())

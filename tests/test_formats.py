@@ -83,6 +83,17 @@ def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
         load_weights(tmp_path / "weights", torch.device("cpu"))
 
 
+def test_a_classifier_of_another_format_is_refused(tmp_path):
+    from autoencoders.scores.extractors.classifier import classifier_network, load_classifier
+
+    weights = {name: tensor.contiguous() for name, tensor in classifier_network(3).state_dict().items()}
+    save_file(weights, tmp_path / "classifier", {"format": str(files.FORMAT)})
+    load_classifier(tmp_path / "classifier")
+    save_file(weights, tmp_path / "classifier", {"format": "99"})
+    with pytest.raises(UserError, match="is in format 99"):
+        load_classifier(tmp_path / "classifier")
+
+
 def test_a_checkpoint_of_another_format_has_another_key(tmp_path, monkeypatch):
     from autoencoders.jobs import checkpoints
 

@@ -107,3 +107,16 @@ def test_a_truncated_weights_file_is_refused_by_name(network, tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"weights\.safetensors does not hold"):
         load_weights(file, CPU)
+
+
+def test_what_a_prior_draws_becomes_codes_or_is_refused_by_name():
+    from autoencoders.latent.coding import as_codes
+
+    drawn = np.arange(6.0).reshape(3, 2)
+    for same in (drawn, drawn[::-1][::-1], drawn.tolist(), torch.tensor(drawn)):
+        codes = as_codes(same, (3, 2), "mine")
+        assert codes.flags["C_CONTIGUOUS"] and (codes == drawn).all()
+    unusable = [drawn[:2], drawn.astype(str), drawn * np.nan, None, [1, [2]], torch.ones(3, 2, requires_grad=True)]
+    for wrong in unusable:
+        with pytest.raises(UserError, match="samples of the prior mine"):
+            as_codes(wrong, (3, 2), "mine")

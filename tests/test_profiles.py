@@ -18,8 +18,7 @@ from running import copy_project
 from snakemake.cli import get_argument_parser
 from snakemake.profiles import ProfileConfigFileParser
 
-from autoencoders.config import cells as grid
-from autoencoders.config import settings
+from autoencoders.config import grid, settings
 from autoencoders.jobs import kinds
 from autoencoders.jobs import resources as estimates
 from autoencoders.latent.priors import gmm
@@ -298,6 +297,23 @@ def test_sources_know_their_training_images_where_they_are_the_same_everywhere()
     sizes = {name: known["torchvision"]({"name": name}) for name in ("CIFAR10", "CIFAR100", "CelebA")}
     assert sizes == {"CIFAR10": 50_000, "CIFAR100": 50_000, "CelebA": 162_770}
     assert known["sklearn"]({"name": "digits"}) == 1_797
+
+
+@pytest.mark.parametrize("source", ["torchvision", "parquet"])
+def test_a_copy_of_an_official_dataset_counts_as_many_images(folder, source):
+    config = f"""
+datasets:
+  copy:
+    source: {source}
+    torchvision: {{ name: CIFAR10 }}
+    parquet: {{ train: "hf://datasets/uoft-cs/cifar10@main/train.parquet" }}
+training: {{ epochs: 100 }}
+"""
+    touch(folder, "results/demo/datasets/copy/train.npz", "results/demo/datasets/copy/test.npz")
+    target = "results/demo/cells/copy/dae/f2-d1-z4-s0/weights.safetensors"
+    (call,) = submissions(folder, target, "--retries", "0", config=config)
+    # 5e6 images, of a small network 5,000 a second.
+    assert call["-t"] == "27"
 
 
 def test_minutes_of_training():

@@ -11,7 +11,7 @@ from PIL import Image
 from running import copy_project, laid_over, planned
 
 from autoencoders.config import settings
-from autoencoders.config.cells import cells
+from autoencoders.config.grid import cells
 
 # Those whose commands are run here; the others have none, or say what they need.
 TESTED = ("README.md", "config/README.md")

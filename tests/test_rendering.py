@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from autoencoders.config import settings
-from autoencoders.config.cells import experiment_cells
+from autoencoders.config.grid import experiment_cells
 from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.table_files import Section, significant, to_html, to_latex, to_markdown, write_table
 

@@ -278,3 +278,13 @@ def test_columns_and_types_do_not_depend_on_the_cell(own_measure, reference, sta
         assert table[column].dtype == np.int64
     for column in ("dataset", "model", "depth", "extractor", "comparison", "measure", "status"):
         assert pd.api.types.is_string_dtype(table[column])
+
+
+def test_what_is_prepared_keeps_names_with_a_slash_and_is_refused_where_it_is_no_array_of_numbers():
+    from autoencoders.scores.cell_scores import on_host
+
+    assert on_host(torch.ones(2, requires_grad=True), "mine/a").tolist() == [1, 1]
+    assert on_host(0.1, "mine/a").dtype == np.float64
+    for value in ("text", ["a", "b"], [1, [2]], {"a": 1}, None):
+        with pytest.raises(UserError, match="mine/a, which the measure has prepared"):
+            on_host(value, "mine/a")

@@ -16,8 +16,7 @@ import yaml
 from PIL import Image
 from running import copy_project, snakemake
 
-from autoencoders.config import cells as grid
-from autoencoders.config import settings
+from autoencoders.config import grid, settings
 from autoencoders.data import first_look
 from autoencoders.data.sources import folder as folder_source
 from autoencoders.jobs import kinds
@@ -324,7 +323,7 @@ REFUSED = [
     (
         "models.dae.penalties",
         {"mine": {"kind": "mien", "weight": 1}},
-        "models.dae.penalties.mine.kind: 'mien' is no kind. Write one of ",
+        "models.dae.penalties.mine.kind: 'mien' is no kind. Write the path of a Python file of your own.",
     ),
     (
         "model_defaults.penalties",
@@ -682,8 +681,13 @@ UNUSABLE = [
     ("x = (\n", ".py, line 1 can't be read as Python: SyntaxError: "),
     ("\nraise ValueError('no luck')\n", ".py can't be read as Python: ValueError: no luck."),
     ("import nosuchpackage\n", ".py imports 'nosuchpackage', which is not there. Snakemake reads the file too"),
-    ("", ".py has no function '{first}': config/README.md has an example of each kind."),
-    ("{first} = 3\n", ".py has no function '{first}': config/README.md has an example of each kind."),
+    ("", ".py: it has no function '{first}'. config/README.md has an example of each kind."),
+    ("{first} = 3\n", ".py: it has no function '{first}'. config/README.md has an example of each kind."),
+    ("raise SystemExit\n", ".py can't be read as Python: SystemExit: "),
+    ("{functions}def {first}(): ...\n", ".py: {first} can't be called with "),
+    ("{functions}OPTIONS = {{'strength': {{'$ref': '#/x'}}}}\n", ".py: OPTIONS can't refer to other schemas by $ref."),
+    ("{functions}OPTIONS = {{'strength': {{'default': {{1, 2}}}}}}\n", ".py: OPTIONS has to be plain: texts, numbers"),
+    ("{functions}COST = MINUTES = 'two'\n", ".py: COST has to be a number."),
     ("{functions}OPTIONS = ['strength']\n", ".py: OPTIONS has to be a dict with a dict for each option, as in config/"),
     ("{functions}OPTIONS = {{'strength': 0.5}}\n", ".py: OPTIONS has to be a dict with a dict for each option, as in"),
     (
@@ -711,7 +715,7 @@ def test_a_file_that_can_not_be_used_is_refused_with_why(own, group, text, messa
 
 
 def test_every_function_of_a_kind_has_to_be_there(own):
-    assert "has no function 'sample'" in fault_of(own("priors", "def fit(codes, options, **_): ...\n"))
+    assert "it has no function 'sample'" in fault_of(own("priors", "def fit(codes, options, **_): ...\n"))
 
 
 def test_a_penalty_has_no_weight_of_its_own(own):
@@ -734,10 +738,32 @@ def test_a_file_that_is_missing_is_named_with_where_it_was_looked_for(own, group
 def test_a_kind_that_is_none_is_refused_with_those_that_there_are(own, group):
     config = own(group, FUNCTIONS[group])
     entry_of(config, group)["kind"] = "nosuchkind"
-    known = ", ".join(kinds.names(group))
+    # A variational model has its own term by other keys.
+    known = ", ".join(name for name in kinds.names(group) if name != "kl")
+    some = f"one of {known}, or " if known else ""
     assert fault_of(config) == (
-        f"{place(group)}.kind: 'nosuchkind' is no kind. Write one of {known}, or the path of a Python file of your own."
+        f"{place(group)}.kind: 'nosuchkind' is no kind. Write {some}the path of a Python file of your own."
     )
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_a_file_with_braces_in_its_path_is_refused(own, group):
+    config = own(group, FUNCTIONS[group])
+    entry_of(config, group)["kind"] = "kinds/{mine}.py"
+    assert f"{place(group)}.kind: 'kinds/{{mine}}.py' has one of {{}}<>, which Snakemake takes" in fault_of(config)
+
+
+def test_a_kind_of_the_packages_own_is_checked_as_well(monkeypatch, tmp_path):
+    monkeypatch.setitem(kinds.FOLDERS, "priors", tmp_path)
+    (tmp_path / "mine.py").write_text("def fit(codes): ...\n")
+    with pytest.raises(UserError, match=r"it has no function 'sample'"):
+        kinds.load("priors", "mine")
+
+
+@pytest.mark.parametrize("name", ["format", "file", "allow_pickle", "test_recon_originals"])
+def test_a_prior_can_not_have_the_name_of_another_array_of_the_gallery(paper, name):
+    paper["priors"][name] = {"kind": "mvg"}
+    assert f"priors.{name}: a cell's gallery has an array of this name already" in fault_of(paper)
 
 
 def test_what_is_wrong_with_model_defaults_is_said_once(own):
@@ -766,9 +792,10 @@ def test_without_penalties_a_model_has_none(paper):
 def test_a_variational_models_own_term_keeps_its_name(own, model):
     config = own("penalties", PENALTY)
     config["models"][model] = config["models"][model] | {"penalties": {"kl": entry_of(config, "penalties")}}
-    assert f"models.{model}.penalties.kl: this name is a variational model's own term. Write variational, beta and" in (
-        fault_of(config)
-    )
+    said = "kl is a variational model's own term. Write variational, beta and kl_reduction for it"
+    assert f"models.{model}.penalties.kl: {said}" in fault_of(config)
+    config["models"][model]["penalties"] = {"mine": {"kind": "kl", "weight": 1}}
+    assert f"models.{model}.penalties.mine: {said}" in fault_of(config)
 
 
 @pytest.mark.parametrize("group", FUNCTIONS)
@@ -805,9 +832,9 @@ def test_priors_that_do_not_run_have_no_samples(paper):
     ("run", "expected"),
     [
         (None, {"mvg": "mvg", "gmm": "gmm"}),
-        (["gmm20", "gmm5"], {"mvg": None, "gmm": "gmm20"}),
+        (["gmm20", "gmm5"], {"gmm": "gmm20"}),
         (["gmm20", "gmm", "mvg"], {"mvg": "mvg", "gmm": "gmm"}),
-        (["standard_normal"], {"mvg": None, "gmm": None}),
+        (["standard_normal"], {}),
     ],
 )
 def test_likelihoods_are_taken_under_priors_that_run(paper, run, expected):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from autoencoders.config import settings
-from autoencoders.config.cells import network_options, objective_options
+from autoencoders.config.grid import network_options, objective_options
 from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.published import (
     CITED,

@@ -6,7 +6,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoders.config import settings
-from autoencoders.config.cells import cells as cells_of
+from autoencoders.config.grid import cells as cells_of
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.objective import Objective, batch_losses
 from autoencoders.networks.operations import training_flops

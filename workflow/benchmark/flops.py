@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from autoencoders.config.cells import network_options
+from autoencoders.config.grid import network_options
 from autoencoders.networks.operations import training_flops
 
 # Training images of the datasets in config/config.yaml, which a benchmark does not download.

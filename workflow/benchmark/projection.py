@@ -10,8 +10,7 @@ from benchmark.flops import grid_flops
 from benchmark.jobs import CUDA_CONTEXT, KINDS
 from benchmark.training import Case
 
-from autoencoders.config import cells as grid
-from autoencoders.config import settings
+from autoencoders.config import grid, settings
 
 
 def nearest_case(size: int, filters: int, cases: Sequence[Case]) -> Case:

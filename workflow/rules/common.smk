@@ -18,7 +18,7 @@ if not SCRIPTS.is_dir():
     )
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders.config import cells as grid
+from autoencoders.config import grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import labels
@@ -162,9 +162,14 @@ def training_slots(wildcards):
 def training_images(wildcards):
     """How many images the dataset trains on, or about that before it is prepared."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
-    _, source, options = source_of(wildcards)
-    known = source.training_images(options) if hasattr(source, "training_images") else None
-    return resources.training_images(config["datasets"][wildcards.dataset], known, info)
+    dataset = config["datasets"][wildcards.dataset]
+    # Of another source of the same images, too: copies from elsewhere have as many as the official archive.
+    named = sorted(
+        (kind for kind in kinds.names("sources") if kind in dataset), key=lambda kind: kind != dataset["source"]
+    )
+    sources = [(kinds.load("sources", kind), dataset[kind]) for kind in named]
+    counts = [source.training_images(options) for source, options in sources if hasattr(source, "training_images")]
+    return resources.training_images(dataset, counts[0] if counts else None, info)
 
 
 def minutes(amount):
@@ -300,9 +305,9 @@ def prior_minutes(wildcards):
 
 def prior_megabytes(wildcards):
     """What a prior's kind says that its fit needs, else six times the codes in float64."""
-    images, latent = training_images(wildcards), int(wildcards.latent)
-    need = kinds.needs(prior_module(wildcards), "megabytes", lambda *_: 6 * resources.code_megabytes(images, latent))
-    return need(images, latent)
+    sizes = training_images(wildcards), int(wildcards.latent)
+    need = kinds.needs(prior_module(wildcards), "megabytes", lambda *_: 6 * resources.code_megabytes(*sizes))
+    return need(config["priors"][wildcards.prior], *sizes)
 
 
 def extractor_module(wildcards):
@@ -314,7 +319,7 @@ def extractor_weights(wildcards):
     extractor = extractor_module(wildcards)
     if hasattr(extractor, "train"):
         return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.safetensors"
-    weights = config["extractors"][wildcards.extractor]["weights"]
+    weights = config["extractors"][wildcards.extractor].get("weights")
     if weights:
         return local(os.path.expanduser(weights))
     return f"<resources>/{wildcards.extractor}/{extractor.URL.rpartition('/')[2]}"

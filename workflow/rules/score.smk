@@ -95,7 +95,7 @@ rule reference:
     resources:
         gpu=1,
         mem_mb=megabytes(8000, images=2),
-        runtime=minutes(15),
+        runtime=minutes(scoring_minutes),
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),

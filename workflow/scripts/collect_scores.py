@@ -4,7 +4,7 @@ One row a cell, extractor, comparison and measure. A published value is merged w
 dataset is the paper's, and the paper has a value for that very cell and comparison.
 """
 
-from autoencoders.config.cells import running
+from autoencoders.config.grid import running
 from autoencoders.evidence.published import merge_published, read_published
 from autoencoders.evidence.score_pages import all_scores_sections
 from autoencoders.evidence.score_tables import collect_scores, read_scores

@@ -5,7 +5,7 @@ Benchmark files are read where they are, and are no inputs: deleting them must c
 
 from pathlib import Path
 
-from autoencoders.config.cells import running
+from autoencoders.config.grid import running
 from autoencoders.evidence.cell_tables import cell_records, costs_sections, costs_table, job_seconds
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs import kinds

@@ -3,7 +3,7 @@
 The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
-from autoencoders.config.cells import running
+from autoencoders.config.grid import running
 from autoencoders.evidence.published import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
 from autoencoders.figures.paper_figures import FIGURES, figure1

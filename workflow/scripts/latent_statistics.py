@@ -11,7 +11,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         cell, inputs = snakemake.params.cell, snakemake.input
         codes, held_out = read_npy(inputs.train), read_npy(inputs.test)
-        kinds = dict(zip(snakemake.params.likelihood_priors, map(read_npz, inputs.priors), strict=True))
-        statistics = latent_statistics(codes, held_out, kinds.get("mvg"), kinds.get("gmm"), cell["seed"])
+        of_kind = dict(zip(snakemake.params.likelihood_priors, map(read_npz, inputs.priors), strict=True))
+        statistics = latent_statistics(codes, held_out, of_kind.get("mvg"), of_kind.get("gmm"), cell["seed"])
         status = "ok" if len(codes) else "diverged"
         write_parquet(snakemake.output[0], pd.DataFrame([{**cell, "status": status, **statistics}]))

@@ -12,10 +12,9 @@ from autoencoders.config.seeds import generator
 from autoencoders.data.prepared import evaluation_subset, load_images
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
-from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
 from autoencoders.jobs.job import job
-from autoencoders.latent.coding import decode, encode, midpoints
+from autoencoders.latent.coding import as_codes, decode, encode, midpoints
 from autoencoders.networks.precision import repeatable
 from autoencoders.networks.weights import load_weights
 
@@ -49,13 +48,8 @@ if __name__ == "__main__":
             else:
                 prior = kinds.load("priors", snakemake.config["priors"][name]["kind"])
                 # The name makes each prior's draw of one cell independent of the others'.
-                codes = prior.sample(read_npz(priors[name]), params.images, generator(seed, f"sample/{name}"))
-                wanted = params.images, network.options.latent
-                if np.shape(codes) != wanted or not np.isfinite(codes).all():
-                    raise UserError(
-                        f"samples of the prior {name} have to be finite codes of the shape {wanted}; "
-                        f"these have the shape {np.shape(codes)}, or are not finite."
-                    )
+                drawn = prior.sample(read_npz(priors[name]), params.images, generator(seed, f"sample/{name}"))
+                codes = as_codes(drawn, (params.images, network.options.latent), name)
             images = decode(network, codes, batch_size, device)
             gallery[name] = images[:GALLERY]
             write_npy(path, images)

@@ -1,6 +1,6 @@
 """Table 1 of the paper: the experiments, written from the config (rule table1)."""
 
-from autoencoders.config.cells import experiment_cells
+from autoencoders.config.grid import experiment_cells
 from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job

@@ -22,7 +22,7 @@ if __name__ == "__main__":
         if kinds.needs(extractor, "NEEDS_LABELS", False) and any(found is None for found in labels.values()):
             raise UserError(
                 f"the dataset {dataset} has no labels, so that no {name} can be trained on it: "
-                "name its label column, or write `extractors: [inception]` for this dataset"
+                "name its label column, or write another extractor for this dataset"
             )
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from autoencoders.config.cells import (
+from autoencoders.config.grid import (
     CELL_KEYS,
     NOT_PRIORS,
     PAPER_FIGURES,
@@ -24,11 +24,11 @@ from autoencoders.jobs import kinds
 PAPERS_PRIORS = ("standard_normal", "mvg", "gmm")
 # The measure that tables, figures and claims are of.
 FRECHET = "frechet"
-# A variational model's own penalty.
-KL = "kl"
 # A prior's name becomes a column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure"}
+# And that of an array in a cell's gallery beside these.
+GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals"}
 
 
 def by_width(cells_per_gpu: Mapping) -> list[tuple[int, int]]:
@@ -174,14 +174,17 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
     faults = list(source.check(options)) if hasattr(source, "check") else []
     for key, fault in faults:
         yield f"datasets.{name}.{kind}.{key}: {fault}"
-    learning = [
-        name for name in dataset["extractors"] if kinds.needs(kinds.load("extractors", name), "NEEDS_LABELS", False)
-    ]
+    needing = {
+        extractor: kinds.needs(kinds.load("extractors", extractor), "NEEDS_LABELS", False)
+        for extractor in kinds.names("extractors")
+    }
+    learning = [extractor for extractor in dataset["extractors"] if needing[extractor]]
     # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
     if learning and not faults and hasattr(source, "labelled") and source.labelled(options) is False:
+        others = ", ".join(extractor for extractor, needs_labels in needing.items() if not needs_labels)
         yield (
             f"datasets.{name}.extractors: a {learning[0]} needs labels, and this dataset has none. "
-            "Write extractors: [inception], or use images in class folders or a parquet `label` column."
+            f"Write extractors: [{others}], or use images in class folders or a parquet `label` column."
         )
 
 
@@ -191,6 +194,8 @@ def check_kinds(config: dict) -> Iterator[str]:
         # Beside a prior's column stand those of its spread and of the paper's values.
         if name.endswith(("_sd", "_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
+        if name in GALLERY:
+            yield f"priors.{name}: a cell's gallery has an array of this name already. Write another name."
         if name in PAPERS_PRIORS and prior["kind"] != name:
             yield f"priors.{name}: this name is the paper's prior of that kind. Write kind: {name}, or another name."
     for group in ("priors", "measures"):
@@ -205,8 +210,8 @@ def check_kinds(config: dict) -> Iterator[str]:
         yield f"{key}: tables, figures and claims are of the Fréchet distance. Write {FRECHET} beside the others."
     for model, recipe in config["models"].items():
         for name, entry in recipe["penalties"].items():
-            if KL in (name, entry["kind"]):
+            if kinds.KL in (name, entry["kind"]):
                 yield (
-                    f"models.{model}.penalties.{name}: {KL} is a variational model's own term. Write variational, beta "
-                    "and kl_reduction for it, and another name and kind here."
+                    f"models.{model}.penalties.{name}: {kinds.KL} is a variational model's own term. "
+                    "Write variational, beta and kl_reduction for it, and another name and kind here."
                 )

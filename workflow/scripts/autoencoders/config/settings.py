@@ -13,8 +13,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from autoencoders.config.cells import as_list
 from autoencoders.config.checks import by_width, compared_sizes, find_contradictions
+from autoencoders.config.grid import as_list
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 

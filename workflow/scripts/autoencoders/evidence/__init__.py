@@ -1,1 +1,4 @@
-"""What the scores say of the paper: its values beside ours, tables, claims and verdicts. Nothing else knows it."""
+"""What the scores say of the paper: its values beside ours, tables, claims and verdicts.
+
+What computes the scores knows nothing of them.
+"""

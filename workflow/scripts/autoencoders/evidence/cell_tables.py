@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.cells import CELL_KEYS
+from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.labels import dataset_label, model_label, model_order
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 from autoencoders.jobs.files import read_seconds

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from autoencoders.config.cells import CELL_KEYS
+from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.published import CITED, KEYS, one_a_cell
 from autoencoders.evidence.score_tables import of_measure
 

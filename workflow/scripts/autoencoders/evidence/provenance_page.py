@@ -23,11 +23,12 @@ def provenance_sections(record: Mapping, cells: Sequence[Mapping]) -> Iterator[S
         "Versions where this page's record was written, and where the networks were trained.",
         package_rows(record["versions"], [cell["versions"] for cell in cells]),
     )
-    if record["own_kinds"]:
+    # A record of before there were any has no such entry.
+    if own := record.get("own_kinds"):
         yield Section(
             "Files of your own",
             "Priors, penalties and measures by files that do not come with this workflow, and their SHA-256.",
-            pd.DataFrame(record["own_kinds"].items(), columns=["File", "SHA-256"]),
+            pd.DataFrame(own.items(), columns=["File", "SHA-256"]),
         )
     yield Section(
         "Config",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.cells import CELL_KEYS, NOT_PRIORS
+from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS
 from autoencoders.evidence.labels import comparison_order, model_order
 from autoencoders.evidence.published import CITED, comparable, with_setting
 from autoencoders.jobs.errors import UserError

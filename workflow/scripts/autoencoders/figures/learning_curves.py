@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from autoencoders.config.cells import CELL_KEYS
+from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.cell_tables import at_nearest_latent
 from autoencoders.evidence.labels import model_label, model_order
 from autoencoders.evidence.table_files import DIVERGED

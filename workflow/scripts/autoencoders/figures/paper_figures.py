@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.figure import Figure
 
-from autoencoders.config.cells import NOT_PRIORS
+from autoencoders.config.grid import NOT_PRIORS
 from autoencoders.evidence.labels import comparison_order
 from autoencoders.figures.looks import (
     BLACK,

@@ -19,7 +19,7 @@ from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from autoencoders.config.cells import CELL_KEYS
+from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.labels import comparison_label, dataset_label, distance_label, model_label
 from autoencoders.evidence.published import CITED, DATASETS, comparable
 from autoencoders.evidence.score_tables import of_measure

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -35,10 +35,11 @@ class Position:
 
 
 class Course:
-    """``position`` is where an earlier job got to; ``tensors`` are all that changes from step to step but for the
-    ``generator``, and are filled from the ``checkpoint`` if that has anything.
+    """A training that goes on where an earlier job got to: ``position`` is there, and moves on with it.
 
-    ``bounds`` are the (start, stop) of an epoch's batches, of ``epochs`` epochs.
+    ``tensors`` are all that changes from step to step but for the ``generator``; they are filled from the
+    ``checkpoint`` if that has anything. ``bounds`` are the (start, stop) of an epoch's batches, of ``epochs`` epochs,
+    and ``loss`` tells the sum over the epoch's images so far.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Course:
         generator: torch.Generator,
         bounds: list[tuple[int, int]],
         epochs: int,
+        loss: Callable[[], float],
         checkpoint: Checkpoint | None,
     ) -> None:
-        self.tensors, self.generator, self.checkpoint = tensors, generator, checkpoint
+        self.tensors, self.generator, self.checkpoint, self.loss = tensors, generator, checkpoint, loss
         self.bounds, self.epochs, self.device = bounds, epochs, generator.device
         self.position = self._resume()
         self.earlier_seconds, self.earlier_joules = self.position.seconds, self.position.energy_joules
@@ -58,9 +60,8 @@ class Course:
         self.position.trained_on = list(trained_on)
         if len(trained_on) > 1:
             logger.warning("trained on %s in turn: the last digits are those of none alone", " and ".join(trained_on))
-        images, batches = bounds[-1][1], self.position.batches
-        seen = self.position.epoch * images + (bounds[batches - 1][1] if batches else 0)
-        self.progress = Progress("training", total=images * epochs, done=seen)
+        seen = self.position.epoch * bounds[-1][1] + self._images_of_epoch()
+        self.progress = Progress("training", total=bounds[-1][1] * epochs, done=seen)
         self.joules_before = energy(self.device)
 
     def _resume(self) -> Position:
@@ -76,19 +77,22 @@ class Course:
         logger.info("going on from the checkpoint: epoch %d, after batch %d", position.epoch + 1, position.batches)
         return position
 
-    def batches(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of the epoch's batches that are left; each is done when the next one is asked for."""
-        for start, stop in self.bounds[self.position.batches :]:
-            yield start, stop
-            self.position.batches += 1
-            self.progress.advance(stop - start)
-            if self.progress.due:
-                self._tell(self.position.epoch + 1, self.tensors["sums"][0].item() / stop)
-            # A signal is answered when the GPU has done all that it has been given, which is at most so much.
-            if self.device.type == "cuda" and self.position.batches % 100 == 0:
-                torch.cuda.synchronize(self.device)
-            if self.checkpoint is not None and self.checkpoint.due:
-                self.save()
+    def _images_of_epoch(self) -> int:
+        """How many of the epoch's images are done."""
+        return self.bounds[self.position.batches - 1][1] if self.position.batches else 0
+
+    def end_batch(self) -> None:
+        """Tell how far it is, and keep a checkpoint, where these are due."""
+        before = self._images_of_epoch()
+        self.position.batches += 1
+        self.progress.advance(self._images_of_epoch() - before)
+        if self.progress.due:
+            self._tell(self.position.epoch + 1, self.loss() / self._images_of_epoch())
+        # A signal is answered when the GPU has done all that it has been given, which is at most so much.
+        if self.device.type == "cuda" and self.position.batches % 100 == 0:
+            torch.cuda.synchronize(self.device)
+        if self.checkpoint is not None and self.checkpoint.due:
+            self.save()
 
     def end_epoch(self, losses: dict[str, float], diverged: str) -> None:
         """``losses`` go into the history; ``diverged`` says of what the training ends here, or is ""."""

@@ -1,7 +1,8 @@
 """Writing and reading results: every file appears whole or not at all, and none can run code when read.
 
-Arrays, weights and checkpoints say which ``FORMAT`` they are in, so that a file of another one is refused, and not
-misread. Snakemake's own process imports this module, and has no NumPy where each rule has an environment of its own.
+npz files, weights and checkpoints say which ``FORMAT`` they are in, so that a file of another one is refused, and not
+misread; an npy file is a bare array. Snakemake's own process imports this module, and has no NumPy where each rule has
+an environment of its own.
 """
 
 from __future__ import annotations
@@ -160,15 +161,20 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raises UserError for what is no array of numbers or texts by a name that is free."""
     import numpy as np
 
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    plain = {}
     for name, array in arrays.items():
-        if name in ("format", "file", "allow_pickle") or array.dtype.hasobject:
+        try:
+            plain[name] = np.asarray(array)
+            right = isinstance(name, str) and not plain[name].dtype.hasobject
+        except (TypeError, ValueError, RuntimeError):
+            right = False
+        if not right or name in ("format", "file", "allow_pickle"):
             raise UserError(
-                f"{path} can't hold {name!r}: an array of numbers or texts by another name than format, file or "
+                f"{path} can't hold {name!r}: only arrays of numbers or texts, with names other than format, file and "
                 "allow_pickle."
             )
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **arrays)
+        np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **plain)
 
 
 def read_npy(path: str | Path) -> np.ndarray:

@@ -69,7 +69,7 @@ def job(log_file: str | Path) -> Iterator[None]:
         elif out_of_memory(error):
             logger.error(
                 "out of memory (%s). %s; or lower a batch size: scoring.batch_size, or, which changes results, "
-                "training.batch_size or extractors.classifier.batch_size.",
+                "training.batch_size or that of an extractor.",
                 *(str(error) or type(error).__name__, MORE_MEMORY),
             )
         elif isinstance(error, OSError):

@@ -8,9 +8,13 @@ uses them.
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -24,11 +28,27 @@ FOLDERS = {
     "extractors": PACKAGE / "scores" / "extractors",
     "measures": PACKAGE / "scores" / "measures",
 }
-# The functions that a file from elsewhere has to have.
-REQUIRED = {"penalties": ("penalty",), "priors": ("fit", "sample"), "measures": ("measure",)}
-
+# The functions that a kind has to have, and how each is called: positional arguments, and keywords.
+REQUIRED = {
+    "sources": ("splits",),
+    "penalties": ("penalty",),
+    "priors": ("fit", "sample"),
+    "extractors": ("load",),
+    "measures": ("measure",),
+}
+CALLS = {
+    "penalty": (2, ()),
+    "fit": (2, ("seed", "device", "checkpoint")),
+    "sample": (3, ()),
+    "measure": (3, ("prepared", "random")),
+    "prepare": (2, ()),
+}
+# Groups of which a config may name files from elsewhere.
+FROM_ELSEWHERE = ("penalties", "priors", "measures")
 # What the names of modules from elsewhere begin with.
 OWN_MODULE = "own_kind_"
+# A variational model's own penalty, which has its keys in the config.
+KL = "kl"
 
 
 def names(group: str) -> list[str]:
@@ -43,7 +63,9 @@ def is_file(kind: str) -> bool:
 
 def find(group: str, kind: str) -> Path:
     """The file of a kind. Raises UserError where there is none."""
-    if is_file(kind) and group in REQUIRED:
+    if is_file(kind) and group in FROM_ELSEWHERE:
+        if set("{}<>\n") & set(kind):
+            raise UserError(f"{kind!r} has one of {{}}<>, which Snakemake takes for its own. Rename it.")
         try:
             path = Path(kind).expanduser()
             found = path.is_file()
@@ -52,44 +74,70 @@ def find(group: str, kind: str) -> Path:
         if not found:
             raise UserError(f"there is no file {kind!r} (looked in {Path.cwd()}). Write the path of a Python file.")
         return path
-    known = names(group)
-    if kind not in known:
+    if kind not in names(group):
+        known = [name for name in names(group) if name != KL]
         close = difflib.get_close_matches(kind, known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        own = ", or the path of a Python file of your own" if group in REQUIRED else ""
-        raise UserError(f"{kind!r} is no kind.{guess} Write one of {', '.join(known)}{own}.")
+        write = [f"one of {', '.join(known)}"] if known else []
+        write += ["the path of a Python file of your own"] if group in FROM_ELSEWHERE else []
+        raise UserError(f"{kind!r} is no kind.{guess} Write {', or '.join(write)}.")
     return FOLDERS[group] / f"{kind}.py"
 
 
 def load(group: str, kind: str) -> ModuleType:
     """The module of a kind. Raises UserError where there is none, or it can't be used."""
-    path = find(group, kind)
-    if is_file(kind):
-        return _load_file(group, path.resolve())
-    return importlib.import_module(".".join(["autoencoders", *path.with_suffix("").relative_to(PACKAGE).parts]))
+    return _load(group, find(group, kind).resolve())
 
 
 @functools.cache
-def _load_file(group: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(OWN_MODULE + path.stem, path)
-    module = importlib.util.module_from_spec(spec)
+def _load(group: str, path: Path) -> ModuleType:
     try:
-        spec.loader.exec_module(module)
+        if path.is_relative_to(PACKAGE):
+            name = ".".join(["autoencoders", *path.with_suffix("").relative_to(PACKAGE).parts])
+            module = importlib.import_module(name)
+        else:
+            # Two files may have the same name in different folders.
+            name = f"{OWN_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+            spec = importlib.util.spec_from_file_location(name, path)
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path} imports {error.name!r}, which is not there. Snakemake reads the file too, and may have fewer "
             "packages than its jobs: import them inside the functions that use them. Files beside it can't be imported."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise UserError(f"{path}{place} can't be read as Python: {type(error).__name__}: {error}.") from error
+    for fault in _faults(group, module):
+        raise UserError(f"{path}: {fault}")
+    return module
+
+
+def _faults(group: str, module: ModuleType) -> Iterator[str]:
+    """What is wrong with a kind that can be seen before it is used."""
     for name in REQUIRED[group]:
         if not callable(getattr(module, name, None)):
-            raise UserError(f"{path} has no function {name!r}: config/README.md has an example of each kind.")
+            yield f"it has no function {name!r}. config/README.md has an example of each kind."
+    for name, (positional, keywords) in CALLS.items():
+        function = getattr(module, name, None)
+        if group in FROM_ELSEWHERE and callable(function):
+            try:
+                inspect.signature(function).bind(*[None] * positional, **dict.fromkeys(keywords))
+            except TypeError as error:
+                told = ", ".join([f"{positional} arguments", *keywords])
+                yield f"{name} can't be called with {told} ({error}). Take those that it has no use for by **_."
     parts = options(module)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
-        raise UserError(f"{path}: OPTIONS has to be a dict with a dict for each option, as in config/README.md.")
-    return module
+        yield "OPTIONS has to be a dict with a dict for each option, as in config/README.md."
+    try:
+        if "$ref" in json.dumps(parts):
+            yield "OPTIONS can't refer to other schemas by $ref."
+    except (TypeError, ValueError) as error:
+        yield f"OPTIONS has to be plain: texts, numbers, true, false, None, lists and dicts ({error})."
+    for name in ("COST", "MINUTES"):
+        if not isinstance(getattr(module, name, 1), int | float):
+            yield f"{name} has to be a number."
 
 
 def options(module: ModuleType) -> dict[str, dict]:

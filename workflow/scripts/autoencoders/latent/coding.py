@@ -67,6 +67,21 @@ def decode(network: Autoencoder, codes: np.ndarray, batch_size: int, device: tor
     return images.cpu().numpy()
 
 
+def as_codes(drawn: object, shape: tuple[int, int], prior: str) -> np.ndarray:
+    """What a prior has drawn as float codes of this shape. Raises UserError, naming the prior, for anything else."""
+    try:
+        codes = np.ascontiguousarray(drawn)
+        right = codes.shape == shape and codes.dtype.kind in "fiu" and bool(np.isfinite(codes).all())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"samples of the prior {prior} are no array ({error}).") from error
+    if not right:
+        raise UserError(
+            f"samples of the prior {prior} have to be finite codes of the shape {shape}; these are {codes.dtype} "
+            f"of the shape {codes.shape}, or not finite."
+        )
+    return codes
+
+
 def midpoints(codes: np.ndarray, seed: int) -> np.ndarray:
     """The points halfway between pairs of ``codes`` (N, z), as many as there are codes.
 

@@ -140,7 +140,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
-        # In float32 whatever the convolutions are in: codes are what the paper is about, and spectral normalisation's
+        # In float32 whatever the convolutions are in: codes are what priors are fitted to, and spectral normalisation's
         # one power iteration a step is to gain digits from step to step.
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()

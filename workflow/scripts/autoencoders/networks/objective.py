@@ -13,9 +13,6 @@ from autoencoders.jobs.errors import UserError
 from autoencoders.networks.network import Autoencoder, normal_like, sample_code
 from autoencoders.networks.precision import autocast
 
-# The name of a variational network's own penalty.
-KL = "kl"
-
 
 @dataclass(frozen=True)
 class Step:
@@ -61,7 +58,9 @@ class Objective:
         """The penalties that count for a network, by name."""
         found = {}
         if variational:
-            found[KL] = Term(kinds.load("penalties", "kl").penalty, self.beta, {"reduction": self.kl_reduction})
+            found[kinds.KL] = Term(
+                kinds.load("penalties", kinds.KL).penalty, self.beta, {"reduction": self.kl_reduction}
+            )
         for name, entry in self.penalties.items():
             module = kinds.load("penalties", entry["kind"])
             found[name] = Term(module.penalty, entry["weight"], kinds.complete(entry, kinds.options(module)))

@@ -10,9 +10,10 @@ from torch import Tensor
 from autoencoders.config.seeds import stream_seed
 from autoencoders.jobs.checkpoints import Checkpoint
 from autoencoders.jobs.course import Course, listening
+from autoencoders.jobs.kinds import KL
 from autoencoders.networks.adam import Adam
 from autoencoders.networks.network import Autoencoder, to_unit_interval
-from autoencoders.networks.objective import KL, Objective, batch_losses
+from autoencoders.networks.objective import Objective, batch_losses
 from autoencoders.networks.precision import usable
 from autoencoders.networks.recorded_steps import recorded, side_stream
 
@@ -135,15 +136,17 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     step = recorded(step, generator)
     # All that changes from step to step, but for the generator and the position.
     tensors = {**network.state_dict(prefix="network."), **optimizer.state_dict(), "sums": sums, "order": order}
-    course = Course(tensors, generator, batch_bounds(len(data), options.batch_size), options.epochs, checkpoint)
+    bounds = batch_bounds(len(data), options.batch_size)
+    course = Course(tensors, generator, bounds, options.epochs, lambda: sums[0].item(), checkpoint)
     position = course.position
     while position.epoch < options.epochs and position.status == "ok":
         rate.fill_(learning_rate(options.learning_rate, position.epoch))
         if position.batches == 0:
             sums.zero_()
             order.copy_(torch.randperm(len(data), generator=generator, device=device))
-        for start, stop in course.batches():
+        for start, stop in bounds[position.batches :]:
             step(order[start:stop])
+            course.end_batch()
         means = dict(zip(columns, (sums / len(data)).tolist(), strict=True))
         numbers = {"epoch": position.epoch, "learning_rate": learning_rate(options.learning_rate, position.epoch)}
         course.end_epoch(numbers | means, divergence(network, means["loss"]))

@@ -50,12 +50,21 @@ def reference_arrays(
         module = kinds.load("measures", entry["kind"])
         if hasattr(module, "prepare"):
             prepared = module.prepare(features, kinds.complete(entry, kinds.options(module)))
-            arrays |= {f"{name}/{array}": on_host(value) for array, value in prepared.items()}
+            if not isinstance(prepared, dict):
+                raise UserError(f"prepare of the measure {name} has to return a dict of arrays, not {prepared!r}.")
+            arrays |= {f"{name}/{array}": on_host(value, f"{name}/{array}") for array, value in prepared.items()}
     return arrays
 
 
-def on_host(value: object) -> np.ndarray:
-    return value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
+def on_host(value: object, name: str) -> np.ndarray:
+    """What a measure has prepared, as an array of numbers. Raises UserError, with its ``name``, for anything else."""
+    try:
+        array = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}, which the measure has prepared, is no array ({error}).") from error
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{name}, which the measure has prepared, is {array.dtype}: only numbers can be kept.")
+    return array
 
 
 def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> Reference:
@@ -78,7 +87,7 @@ def read_reference(path: str | Path, weights_sha256: str, device: torch.device) 
     features = torch.from_numpy(arrays.pop("features")).to(device)
     prepared: dict[str, dict[str, Tensor]] = {}
     for name, array in arrays.items():
-        measure, _, part = name.rpartition("/")
+        measure, _, part = name.partition("/")
         prepared.setdefault(measure, {})[part] = torch.from_numpy(array)
     return Reference(features, prepared)
 

@@ -11,7 +11,7 @@ from autoencoders.jobs.progress import Progress
 from autoencoders.networks.batches import in_batches
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def extract(
     network: Callable[[Tensor], Tensor], images: np.ndarray, batch_size: int, device: torch.device
 ) -> torch.Tensor:
@@ -51,6 +51,6 @@ def finite_features(
     if bad:
         raise UserError(
             f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
-            "broken. Replace extractors.inception.weights, or delete the classifier's file, and it is trained again"
+            "broken. Replace the file that it is loaded from; where a job made that, delete it, and it is made again"
         )
     return features

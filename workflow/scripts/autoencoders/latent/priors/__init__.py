@@ -9,8 +9,9 @@ A kind has
 - ``sample(prior, count, random)``: codes (count, z) in random order, drawn from the stored arrays ``prior`` by the
   ``numpy.random.Generator``. A mixture of Gaussians has `latent.mixtures.sample` for that.
 - ``OPTIONS`` (may be left out): what the config can say of it beside ``kind``, as `jobs.kinds` explains.
-- ``GPU = True``, ``operations(options, images, latent)`` and ``megabytes(images, latent)`` (may be left out): whether
-  the fit takes a GPU, its floating point operations in float64, and its memory beside that of the programs.
+- ``GPU = True``, ``operations(options, images, latent)`` and ``megabytes(options, images, latent)`` (may be left out):
+  whether the fit takes a GPU, its floating point operations in float64, in proportion to the images, and its memory
+  beside that of the programs.
 
 NumPy, PyTorch and scikit-learn are imported inside functions: Snakemake's own process reads the file too.
 """

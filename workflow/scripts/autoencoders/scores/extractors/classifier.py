@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import require_format
 from autoencoders.jobs.progress import Progress
 
 if TYPE_CHECKING:
@@ -175,14 +176,15 @@ def accuracy(
 
 def load_classifier(path: str | Path) -> torch.nn.Sequential:
     """A saved classifier on the CPU, in eval mode. Raises UserError for a file that holds none."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        weights = load_file(path)
+        with safe_open(path, "pt") as file:
+            require_format(path, int((file.metadata() or {}).get("format", 1)))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         network = classifier_network(len(weights["classes.bias"]))
         network.load_state_dict(weights)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path} does not hold this pipeline's classifier ({type(error).__name__}). Delete it, and it is made again"
         ) from error

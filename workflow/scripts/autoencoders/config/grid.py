@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Mapping
 
+from autoencoders.jobs import kinds
+
 CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
 # The figures of the paper's experiments by their number (Figures 2 and 5 are the same plot); others have their name.
 PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
@@ -74,7 +76,7 @@ def objective_options(config: dict, model: str) -> dict:
 def penalty_kinds(config: dict, model: str) -> list[str]:
     """The kinds of a model's penalties, that of a variational one's own term included."""
     recipe = config["models"][model]
-    return [entry["kind"] for entry in recipe["penalties"].values()] + ["kl"] * recipe["variational"]
+    return [entry["kind"] for entry in recipe["penalties"].values()] + [kinds.KL] * recipe["variational"]
 
 
 def running(config: dict, group: str) -> dict[str, dict]:
@@ -89,7 +91,7 @@ def own_kinds(config: dict) -> list[tuple[str, str]]:
     penalties = [entry for model in models for entry in config["models"][model]["penalties"].values()]
     groups = {group: running(config, group).values() for group in ("priors", "measures")} | {"penalties": penalties}
     used = {(group, entry["kind"]) for group, entries in groups.items() for entry in entries}
-    return sorted((group, kind) for group, kind in used if kind.endswith(".py"))
+    return sorted((group, kind) for group, kind in used if kinds.is_file(kind))
 
 
 def image_sets(config: dict) -> list[str]:
