@@ -73,8 +73,10 @@ def test_a_measure_compares_again_and_trains_encodes_and_fits_nothing(finished, 
     configs = (*CONFIGS, "measure.yaml")
     before = pd.read_parquet(finished / RESULTS / CELL.format("dae") / "scores/classifier.parquet")
     jobs = planned(snakemake(finished, "-n", configs=configs).stdout)
-    assert jobs["score"] == jobs["reference"] == 2
-    assert not set(jobs) & {"train", "encode", "fit_prior", "latent_statistics", "train_extractor", "prepare_dataset"}
+    assert jobs["score"] == 2
+    # It prepares nothing of the references.
+    earlier = {"train", "encode", "fit_prior", "latent_statistics", "train_extractor", "prepare_dataset"}
+    assert not set(jobs) & (earlier | {"reference"})
     snakemake(finished, "--notemp", configs=configs)
     scores = pd.read_parquet(finished / RESULTS / CELL.format("dae") / "scores/classifier.parquet")
     assert set(scores["measure"]) == {"frechet", "nearest"}

@@ -296,7 +296,7 @@ snakemake = SimpleNamespace(
     output=[output],
     log=[log],
     params=SimpleNamespace(prior={"kind": kind, "spread": 2}),
-    wildcards=SimpleNamespace(seed="3"),
+    wildcards=SimpleNamespace(seed="3", prior="mine"),
     resources=SimpleNamespace(gpu=0),
     threads=1,
     config={"cells_per_gpu": 1, "checkpoint_minutes": 10},

@@ -286,7 +286,7 @@ REFUSED = [
         "priors.gmm.kind",
         "gmn",
         "priors.gmm.kind: 'gmn' is no kind. Did you mean 'gmm'? Write one of gmm, mvg, standard_normal, or the path of "
-        "a Python file of your own.",
+        "a Python file (.py) of your own.",
     ),
     ("priors.gmm.kind", "", "priors.gmm.kind: '' can't be used here. Write a kind that comes along or the path of a"),
     (
@@ -311,7 +311,7 @@ REFUSED = [
     (
         "measures",
         {"mine": {"kind": "frechet"}},
-        "measures: tables, figures and claims are of the Fréchet distance. Write",
+        "measures.mine: the Fréchet distance is frechet, once. Write another name, and another kind.",
     ),
     ("measures", {"frechet": {}}, "measures.frechet lacks the key 'kind'. Write a measure, as in {kind: frechet}"),
     (
@@ -323,7 +323,7 @@ REFUSED = [
     (
         "models.dae.penalties",
         {"mine": {"kind": "mien", "weight": 1}},
-        "models.dae.penalties.mine.kind: 'mien' is no kind. Write the path of a Python file of your own.",
+        "models.dae.penalties.mine.kind: 'mien' is no kind. Write the path of a Python file (.py) of your own.",
     ),
     (
         "model_defaults.penalties",
@@ -742,7 +742,7 @@ def test_a_kind_that_is_none_is_refused_with_those_that_there_are(own, group):
     known = ", ".join(name for name in kinds.names(group) if name != "kl")
     some = f"one of {known}, or " if known else ""
     assert fault_of(config) == (
-        f"{place(group)}.kind: 'nosuchkind' is no kind. Write {some}the path of a Python file of your own."
+        f"{place(group)}.kind: 'nosuchkind' is no kind. Write {some}the path of a Python file (.py) of your own."
     )
 
 
@@ -1303,3 +1303,22 @@ def test_snakemake_refuses_a_wrong_config_before_any_job(checkout, text, argumen
     assert "Traceback" not in done.stdout
     assert "Job stats" not in done.stdout
     assert {path.name for path in checkout.iterdir()} <= before
+
+
+@pytest.mark.parametrize("name", ["MVG", "Gmm", "Midpoints", "Model", "FD", "fid", "Seeds", "Standard_Normal"])
+def test_a_prior_can_not_have_the_name_that_tables_have_for_another_column(paper, name):
+    paper["priors"][name] = {"kind": "mvg"}
+    assert f"priors.{name}: tables have a column of this name already" in fault_of(paper)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("FID", "own"), ("Frechet", "own"), ("mine", "frechet")])
+def test_nothing_else_is_called_by_the_frechet_distances_names(paper, tmp_path, name, kind):
+    own = tmp_path / "mine.py"
+    own.write_text("def measure(features, reference, options, **_): ...\n")
+    paper["measures"][name] = {"kind": str(own) if kind == "own" else kind}
+    assert f"measures.{name}: the Fréchet distance is frechet, once." in fault_of(paper)
+
+
+def test_two_models_can_not_have_names_that_tables_show_alike(paper):
+    paper["models"]["DAE"] = {"noise": 0.2}
+    assert "tables can't tell it from the model" in fault_of(paper)

@@ -51,6 +51,10 @@ CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[
 CELLS = grid.cells(config)
 PRIORS = grid.running(config, "priors")
 MEASURES = grid.running(config, "measures")
+# Those that prepare something of a reference; the others need its features alone.
+PREPARING = {
+    name: entry for name, entry in MEASURES.items() if hasattr(kinds.load("measures", entry["kind"]), "prepare")
+}
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
 # The splits that something is compared with; test always is.
@@ -347,6 +351,11 @@ def extractor_minutes(wildcards):
 def scoring_kinds(wildcards):
     """The extractor, and the measures that run."""
     return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in MEASURES.values())]
+
+
+def preparing_kinds(wildcards):
+    """The extractor, and the measures that prepare something of a reference."""
+    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in PREPARING.values())]
 
 
 def scoring_minutes(wildcards):

@@ -81,7 +81,7 @@ rule reference:
     input:
         images="<results>/datasets/{dataset}/{split}.npz",
         extractor=extractor_weights,
-        modules=modules("reference", scoring_kinds),
+        modules=modules("reference", preparing_kinds),
     output:
         "<results>/reference/{dataset}/{extractor}-{split}.npz",
     log:
@@ -99,7 +99,7 @@ rule reference:
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
-        measures=entry_options("measures", MEASURES),
+        measures=entry_options("measures", PREPARING),
         format=FORMAT,
     message:
         "computing the features of {wildcards.dataset}'s {wildcards.split} images by {wildcards.extractor}"

@@ -5,6 +5,7 @@ An interrupted fit goes on from its checkpoint, if its kind keeps one, which is 
 
 from pathlib import Path
 
+from autoencoders.config.seeds import seed_globals
 from autoencoders.jobs import kinds
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
 from autoencoders.jobs.errors import UserError
@@ -30,6 +31,7 @@ if __name__ == "__main__":
         circumstances = {"prior": params.prior, "seed": seed, "device": device, "versions": versions}
         key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "fit_prior.py")])
         checkpoint = Checkpoint(path, key, snakemake.config["checkpoint_minutes"])
+        seed_globals(seed, f"fit/{snakemake.wildcards.prior}")
         codes, arrays = read_npy(snakemake.input.codes), {}
         if len(codes):
             options = kinds.complete(params.prior, kinds.options(prior))

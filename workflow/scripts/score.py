@@ -6,6 +6,7 @@ A cell that diverged gets its rows too, with that status and no value.
 import math
 from pathlib import Path
 
+from autoencoders.config.seeds import seed_globals
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import file_sha256, read_json, read_npy
@@ -21,6 +22,7 @@ if __name__ == "__main__":
         status = read_json(snakemake.input.cell)["status"]
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
+        seed_globals(params.cell["seed"], "scores of own kinds")
         network = extractor.load(weights, device) if status == "ok" else None
         weights_sha256 = file_sha256(weights)
         # {extractor}-{split}.npz

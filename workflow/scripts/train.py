@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from autoencoders.config.seeds import stream_seed
+from autoencoders.config.seeds import seed_globals, stream_seed
 from autoencoders.data.prepared import load_images
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, training_checkpoint
 from autoencoders.jobs.device import describe, open_device, peak_memory, software
@@ -33,6 +33,7 @@ if __name__ == "__main__":
         seed = params.cell["seed"]
         cells_per_gpu, filters = snakemake.config["cells_per_gpu"], params.network["filters"]
         repeatable(snakemake.threads, tf32=params.precision == "tf32")
+        seed_globals(seed, "training of own kinds")
         device = open_device(snakemake.resources.gpu, snakemake.threads, cells_per_gpu, filters)
         network = Autoencoder(
             NetworkOptions(**{**params.network, "depth": parse_depth(params.network["depth"])}),

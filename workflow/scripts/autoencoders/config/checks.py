@@ -27,6 +27,8 @@ FRECHET = "frechet"
 # A prior's name becomes a column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure"}
+# What tables call these and a distance, where it is a name; as names are compared, in small letters.
+HEADERS = {"midpoints", "fd", "fid"}
 # And that of an array in a cell's gallery beside these.
 GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals"}
 
@@ -192,7 +194,8 @@ def check_kinds(config: dict) -> Iterator[str]:
     """Names of priors, measures and penalties, and which of them run."""
     for name, prior in config["priors"].items():
         # Beside a prior's column stand those of its spread and of the paper's values.
-        if name.endswith(("_sd", "_published", "_difference", "_confidence")) or name in TABLE_COLUMNS:
+        taken = name.lower() in {*map(str.lower, TABLE_COLUMNS), *HEADERS, *PAPERS_PRIORS} and name not in PAPERS_PRIORS
+        if name.endswith(("_sd", "_published", "_difference", "_confidence")) or taken:
             yield f"priors.{name}: tables have a column of this name already. Write another name."
         if name in GALLERY:
             yield f"priors.{name}: a cell's gallery has an array of this name already. Write another name."
@@ -203,9 +206,20 @@ def check_kinds(config: dict) -> Iterator[str]:
             if name not in config[group]:
                 known = ", ".join(config[group])
                 yield f"run_{group}[{index}]: there is no {group.removesuffix('s')} {name!r}. There are: {known}."
+    names = sorted(config["models"], key=str.lower)
+    for name, other in itertools.pairwise(names):
+        if name.lower() == other.lower():
+            yield f"models.{name}: tables can't tell it from the model {other}. Write another name."
     if config["measures"].get(FRECHET, {}).get("kind", FRECHET) != FRECHET:
         yield f"measures.{FRECHET}: this name is the Fréchet distance's. Write kind: {FRECHET}, or another name."
-    elif FRECHET not in running(config, "measures"):
+    alike = [
+        name
+        for name, measure in config["measures"].items()
+        if name != FRECHET and (name.lower() in {*HEADERS, FRECHET} or measure["kind"] == FRECHET)
+    ]
+    for name in alike:
+        yield f"measures.{name}: the Fréchet distance is {FRECHET}, once. Write another name, and another kind."
+    if not alike and FRECHET not in running(config, "measures"):
         key = "measures" if FRECHET not in config["measures"] else "run_measures"
         yield f"{key}: tables, figures and claims are of the Fréchet distance. Write {FRECHET} beside the others."
     for model, recipe in config["models"].items():

@@ -1,6 +1,8 @@
 """Independent random streams from one seed."""
 
 import hashlib
+import random
+import sys
 
 import numpy as np
 
@@ -13,6 +15,15 @@ def stream_seed(seed: int, purpose: str) -> int:
     """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seed_globals(seed: int, purpose: str) -> None:
+    """Seed the generators that all share: the pipeline draws nothing from them, but a kind from elsewhere may."""
+    number = stream_seed(seed, purpose)
+    random.seed(number)
+    np.random.seed(number % 2**32)  # noqa: NPY002 (the one that a library may use)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(number)
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:

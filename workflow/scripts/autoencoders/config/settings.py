@@ -92,6 +92,7 @@ def entry_schema(group: str, kind: str) -> dict:
         raise UserError(f"OPTIONS of {kind} is no JSON Schema: {error.message}.") from None
     if taken := properties.keys() & own.keys():
         raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, which every entry has. Give it another name.")
+    own = {name: {"description": f"what OPTIONS of {kind} says"} | part for name, part in own.items()}
     required = [*properties, *(name for name, part in own.items() if "default" not in part)]
     return {
         "type": "object",

@@ -98,7 +98,7 @@ def what_was_compared(scores: pd.DataFrame) -> str:
         return text
     text += f" The classifier is right on {accuracy:.1%} of the test images "
     text += f"(always naming the commonest class: {chance:.1%})."
-    return text if not accuracy <= chance else f"{text} That is no better than guessing: these distances rank nothing."
+    return text if not accuracy <= chance else f"{text} That is no better than guessing: these scores rank nothing."
 
 
 def number_range(numbers: pd.Series) -> str:

@@ -169,10 +169,8 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         except (TypeError, ValueError, RuntimeError):
             right = False
         if not right or name in ("format", "file", "allow_pickle"):
-            raise UserError(
-                f"{path} can't hold {name!r}: only arrays of numbers or texts, with names other than format, file and "
-                "allow_pickle."
-            )
+            why = "its name is taken" if right else f"it is a {type(array).__name__}, and no array of numbers or texts"
+            raise UserError(f"{path} can't hold {name!r}: {why}.")
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **plain)
 

@@ -79,7 +79,7 @@ def find(group: str, kind: str) -> Path:
         close = difflib.get_close_matches(kind, known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
         write = [f"one of {', '.join(known)}"] if known else []
-        write += ["the path of a Python file of your own"] if group in FROM_ELSEWHERE else []
+        write += ["the path of a Python file (.py) of your own"] if group in FROM_ELSEWHERE else []
         raise UserError(f"{kind!r} is no kind.{guess} Write {', or '.join(write)}.")
     return FOLDERS[group] / f"{kind}.py"
 

@@ -71,14 +71,13 @@ def as_codes(drawn: object, shape: tuple[int, int], prior: str) -> np.ndarray:
     """What a prior has drawn as float codes of this shape. Raises UserError, naming the prior, for anything else."""
     try:
         codes = np.ascontiguousarray(drawn)
-        right = codes.shape == shape and codes.dtype.kind in "fiu" and bool(np.isfinite(codes).all())
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"samples of the prior {prior} are no array ({error}).") from error
-    if not right:
-        raise UserError(
-            f"samples of the prior {prior} have to be finite codes of the shape {shape}; these are {codes.dtype} "
-            f"of the shape {codes.shape}, or not finite."
-        )
+    if codes.shape != shape or codes.dtype.kind not in "fiu":
+        found = f"{codes.dtype} of the shape {codes.shape}"
+        raise UserError(f"samples of the prior {prior} have to be codes of the shape {shape}, and are {found}.")
+    if not np.isfinite(codes).all():
+        raise UserError(f"samples of the prior {prior} are not finite.")
     return codes
 
 

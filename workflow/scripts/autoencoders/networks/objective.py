@@ -1,5 +1,6 @@
 """What is minimised in training (section 3): the reconstruction loss, and weighted penalties."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -103,5 +104,8 @@ def batch_losses(
         penalties[name] = value = term.penalty(step, term.options)
         if not isinstance(value, Tensor) or value.shape:
             raise UserError(f"the penalty {name} has to be a tensor of one number, and returned {describe(value)}.")
+        if not value.requires_grad and torch.is_grad_enabled():
+            # Once, for all steps.
+            warnings.warn(f"the penalty {name} has no gradient: it changes nothing", stacklevel=2)
         loss = loss + term.weight * penalties[name]
     return loss, reconstruction.detach(), {name: value.detach() for name, value in penalties.items()}

@@ -1,6 +1,7 @@
 """Training one cell (section 3): the whole data set on the device, shuffled, sliced and scaled there."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,10 +64,11 @@ def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
     return max((start, rate) for start, rate in schedule if start <= epoch)[1]
 
 
-def divergence(network: Autoencoder, loss: float) -> str:
-    """What is not finite at the end of an epoch, or ""."""
-    if not math.isfinite(loss):
-        return f"the loss is {loss}"
+def divergence(network: Autoencoder, means: Mapping[str, float]) -> str:
+    """What is not finite at the end of an epoch, of its mean losses or of the weights; "" where all is."""
+    if not math.isfinite(means["loss"]):
+        parts = [name for name, mean in means.items() if name != "loss" and not math.isfinite(mean)]
+        return f"the loss is {means['loss']}" + (f" ({', '.join(parts)} not finite)" if parts else "")
     # The last step, whose effect no loss has shown yet. One answer from the device, not one for each tensor.
     finite = bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
     return "" if finite else "the weights are not finite after the last step"
@@ -149,7 +151,7 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
             course.end_batch()
         means = dict(zip(columns, (sums / len(data)).tolist(), strict=True))
         numbers = {"epoch": position.epoch, "learning_rate": learning_rate(options.learning_rate, position.epoch)}
-        course.end_epoch(numbers | means, divergence(network, means["loss"]))
+        course.end_epoch(numbers | means, divergence(network, means))
     return result(course, precision)
 
 

@@ -1,5 +1,8 @@
 """Scores of one cell: what is measured between its image sets and the dataset's images, as a long table."""
 
+import logging
+import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +17,8 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import file_sha256, read_npz
 from autoencoders.scores.features import finite_features
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = [
     *("dataset", "model", "filters", "depth", "latent", "seed"),
@@ -129,6 +134,8 @@ def score_cell(
                     random=generator(seed, f"measure/{measure}/{comparison}"),
                 )
                 found[comparison, measure] = value_and_error(result, measure)
+                if not math.isfinite(found[comparison, measure][0]):
+                    logger.warning("%s of %s is %s", measure, comparison, found[comparison, measure][0])
     rows = [
         (
             *(comparison, measure, *found.get((comparison, measure), (np.nan, np.nan))),
@@ -145,12 +152,15 @@ def score_cell(
 def value_and_error(result: object, measure: str) -> tuple[float, float]:
     """What a measure has returned: a number alone has no error."""
     try:
-        value, error = result if isinstance(result, tuple) else (result, np.nan)
-        return float(value), float(error)
-    except (TypeError, ValueError) as error:
+        value, error = map(float, result if isinstance(result, tuple) else (result, math.nan))
+    except (TypeError, ValueError, RuntimeError) as fault:
+        told = textwrap.shorten(repr(result), 80)
         raise UserError(
-            f"the measure {measure} returned {result!r}. It has to return a number, or a tuple of it and its error."
-        ) from error
+            f"the measure {measure} returned {told}. It has to return a number, or a tuple of it and its error."
+        ) from fault
+    if error < 0:
+        raise UserError(f"the measure {measure} returned the error {error}, which is below 0.")
+    return value, error
 
 
 def identified(
