@@ -326,7 +326,7 @@ def extractor_weights(wildcards):
     weights = config["extractors"][wildcards.extractor].get("weights")
     if weights:
         return local(os.path.expanduser(weights))
-    return f"<resources>/{wildcards.extractor}/{extractor.URL.rpartition('/')[2]}"
+    return f"<resources>/{wildcards.extractor}/{os.path.basename(extractor.URL)}"
 
 
 def extractor_record(wildcards):

@@ -7,7 +7,7 @@ localrules:
 
 EXTRACTORS = {name: kinds.load("extractors", name) for name in config["extractors"]}
 # The files that are downloaded for extractors, and the extractors that are trained on a dataset.
-DOWNLOADS = {name: module.URL.rpartition("/")[2] for name, module in EXTRACTORS.items() if hasattr(module, "URL")}
+DOWNLOADS = {name: os.path.basename(module.URL) for name, module in EXTRACTORS.items() if hasattr(module, "URL")}
 TRAINED = [name for name, module in EXTRACTORS.items() if hasattr(module, "train")]
 
 
