@@ -285,6 +285,9 @@ FOLLOWING = {
         ),
         ("model_defaults: { frozen_latent: true }", {"train", *AFTER_TRAINING}),
         ("run_on: [digits]", set()),
+        # As before the option existed: it is left out of params.
+        ("models: { dae: { penalties: {} } }", set()),
+        ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score"}),
         ("scoring: { train_recon_references: [test] }", {"score"}),
         ("priors: { gmm: { components: 4 } }", {"fit_prior", "latent_statistics", "sample", "score"}),
         # A prior of one's own: the measures of codes stay with the paper's.

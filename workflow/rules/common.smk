@@ -154,8 +154,13 @@ def dataset_options(wildcards):
     return {key: dataset[key] for key in used} | source_options(wildcards)
 
 
+def options_of(definition, options):
+    """Options of a part of the config's schema, but for those that are as before they existed."""
+    return kinds.without_new(options, settings.read_schema()["$defs"][definition]["properties"])
+
+
 def network_options(wildcards):
-    return grid.network_options(config, dict(wildcards.items()))
+    return options_of("model", grid.network_options(config, dict(wildcards.items())))
 
 
 def training_slots(wildcards):
@@ -212,7 +217,8 @@ def megabytes(process, images=0, codes=0, more=None):
 
 def training_flops(wildcards):
     """Floating point operations of training a cell, for an image; a penalty says how many times as long it makes it."""
-    flops = operations.training_flops(network_options(wildcards), config["models"][wildcards.model]["frozen_latent"])
+    network = grid.network_options(config, dict(wildcards.items()))
+    flops = operations.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
     for _, kind in penalty_kinds(wildcards):
         flops *= kinds.needs(kinds.load("penalties", kind), "COST", 1)
     return flops
@@ -226,10 +232,7 @@ def training_minutes(wildcards):
 def objective_options(wildcards):
     """What is minimised, but for options that are as before they existed."""
     options = grid.objective_options(config, wildcards.model)
-    return kinds.without_new(
-        options | {"penalties": entry_options("penalties", options["penalties"])},
-        settings.read_schema()["$defs"]["model"]["properties"],
-    )
+    return options_of("model", options | {"penalties": entry_options("penalties", options["penalties"])})
 
 
 def penalty_kinds(wildcards):

@@ -38,7 +38,7 @@ rule train:
         objective=objective_options,
         frozen_latent=lookup(within=config, dpath="models/{model}/frozen_latent"),
         precision=lookup(within=config, dpath="models/{model}/precision"),
-        training=lookup(within=config, dpath="training"),
+        training=options_of("training", config["training"]),
         format=FORMAT,
     message:
         "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
