@@ -5,7 +5,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from autoencoders.jobs.runs import Job, Run
+from autoencoders.jobs.run_records import Job, Run
 
 START = 1_000_000.0
 OF_CELLS = {"train", "encode", "fit_prior", "sample", "score"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from running import planned, snakemake
 
-from autoencoders.jobs.tracking import PACKAGE
+from autoencoders.jobs.tracked_modules import PACKAGE
 
 
 @functools.cache

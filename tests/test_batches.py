@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.latent.coding import decode, encode
+from autoencoders.latent.encode_decode import decode, encode
 from autoencoders.networks.batches import in_batches
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 

@@ -388,7 +388,7 @@ gmm.fit(numpy.random.default_rng(0).normal(size=(60, 2)), options, seed=0)
 """
 STATISTICS = """
 import pandas
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """
 SCORE = """
@@ -396,7 +396,7 @@ import pandas
 import torch
 from autoencoders.scores.extractors import inception
 from autoencoders.scores.measures import frechet
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 inception.load("{weights}", torch.device("cpu"))
 write_parquet("{folder}/rows.parquet", pandas.DataFrame({{"a": [1]}}))
 """

@@ -20,7 +20,7 @@ from interrupting import Interrupted
 from running import copy_project, snakemake, train_slowly
 from safetensors.numpy import load_file, save_file
 
-from autoencoders.jobs import course
+from autoencoders.jobs import training_course
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
 from autoencoders.latent.priors import gmm
 from autoencoders.networks import training
@@ -111,9 +111,9 @@ def test_a_checkpoint_is_written_at_its_interval_and_not_before(tmp_path, monkey
 def test_what_all_jobs_ran_on_and_used_is_kept(tmp_path, monkeypatch, caplog):
     """Energy is read from a counter: what one job does not know of makes the sum unknown."""
     joules = iter([1000, 1005, 2000, 2007, 2020])
-    monkeypatch.setattr(course, "energy", lambda _: next(joules))
+    monkeypatch.setattr(training_course, "energy", lambda _: next(joules))
     names = iter(["an A100", "an H100"])
-    monkeypatch.setattr(course, "describe", lambda _: next(names))
+    monkeypatch.setattr(training_course, "describe", lambda _: next(names))
     with pytest.raises(KeyboardInterrupt):
         train(Interrupted(tmp_path / "checkpoint", 7))
     # At the start, at the last checkpoint, and at the end.
@@ -122,8 +122,8 @@ def test_what_all_jobs_ran_on_and_used_is_kept(tmp_path, monkeypatch, caplog):
     assert [name.split(",")[0] for name in result.trained_on] == ["an A100", "an H100"]
     assert "the last digits are those of none alone" in caplog.text
     told = iter([1000, None, None])
-    monkeypatch.setattr(course, "energy", lambda _: next(told))
-    monkeypatch.setattr(course, "describe", lambda _: "an A100")
+    monkeypatch.setattr(training_course, "energy", lambda _: next(told))
+    monkeypatch.setattr(training_course, "describe", lambda _: "an A100")
     assert train(Checkpoint(tmp_path / "other", "a", 10))[1].energy_joules is None
 
 
@@ -133,13 +133,13 @@ def test_the_progress_line_counts_what_earlier_jobs_did(tmp_path, caplog):
     caplog.clear()
     seen = []
 
-    class Watched(course.Progress):
+    class Watched(training_course.Progress):
         def advance(self, count):
             super().advance(count)
             seen.append(self.done)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "Progress", Watched)
+        patch.setattr(training_course, "Progress", Watched)
         train(Checkpoint(tmp_path / "checkpoint", "a", 10))
     # Three epochs of 36 images were done.
     assert seen == [116, 124, 132, 140, 144]

@@ -11,7 +11,7 @@ import pytest
 
 from autoencoders.evidence.claim_values import best, curve, our_values, published_values, select, sensitivity
 from autoencoders.evidence.claims import CLAIMS, claim, conjunction
-from autoencoders.evidence.published import KEYS, read_published
+from autoencoders.evidence.paper_values import KEYS, read_published
 from autoencoders.evidence.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from autoencoders.figures.contact_sheet import HEIGHT, WIDTH, contact_sheet, layout
-from autoencoders.figures.style import DPI, save
+from autoencoders.figures.page_style import DPI, save
 
 FIGURES = [(1480, 1100), (1480, 580), (1200, 860), (1200, 860), (1480, 580), (1460, 840), (780, 800), (1480, 1340)]
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from autoencoders.data.pictures import Split
 from autoencoders.data.preparation import describe, prepare, prepare_split, split_train_test
-from autoencoders.data.prepared import evaluation_subset, load_images, load_labels
+from autoencoders.data.prepared_images import evaluation_subset, load_images, load_labels
 from autoencoders.data.sources import folder as folders
 from autoencoders.data.sources import parquet
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_npz
-from autoencoders.jobs.tracking import PACKAGE, imported_modules
+from autoencoders.jobs.tracked_modules import PACKAGE, imported_modules
 
 RNG = np.random.default_rng(0)
 
@@ -296,9 +296,11 @@ def test_stored_arrays_come_back(tmp_path):
 def test_training_does_not_depend_on_downloads_and_decoding(project):
     """Imported modules are inputs of a rule: an edit to a download would retrain every cell."""
     scripts = project / "workflow" / "scripts"
-    assert {module.stem for module in imported_modules(scripts / "autoencoders" / "data" / "prepared.py")} == {"seeds"}
+    assert {module.stem for module in imported_modules(scripts / "autoencoders" / "data" / "prepared_images.py")} == {
+        "seeds"
+    }
     needed = imported_modules(scripts / "train.py")
-    assert {module.stem for module in needed if module.is_relative_to(PACKAGE / "data")} == {"prepared"}
+    assert {module.stem for module in needed if module.is_relative_to(PACKAGE / "data")} == {"prepared_images"}
 
 
 def test_unreadable_files_are_told(tmp_path):

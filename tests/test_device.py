@@ -13,7 +13,7 @@ import torch
 from autoencoders.jobs import device
 from autoencoders.jobs import gpu_slots as gpus
 from autoencoders.jobs.errors import UserError
-from autoencoders.networks import precision
+from autoencoders.networks import numerics
 
 GPU = torch.device("cuda")
 
@@ -215,19 +215,19 @@ def test_tf32_is_off_unless_asked_for_in_convolutions_and_products_alike(torchs_
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        precision.repeatable(threads, tf32=True)
+        numerics.repeatable(threads, tf32=True)
         assert allowed() == (True, True)
-        precision.repeatable(threads)
+        numerics.repeatable(threads)
         assert allowed() == (False, False)
 
 
 def test_every_algorithm_is_one_that_gives_the_same_numbers_again(torchs_own):
-    precision.repeatable(1)
+    numerics.repeatable(1)
     assert torch.get_num_threads() == 1
     assert torch.get_deterministic_debug_mode() == 2
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert not torch.backends.cudnn.benchmark
     # What a site has set stays.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
-    precision.repeatable(1)
+    numerics.repeatable(1)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"

@@ -113,7 +113,7 @@ def weights(path):
 def parquet(path):
     import pandas as pd
 
-    from autoencoders.jobs.parquet import write_parquet
+    from autoencoders.jobs.parquet_tables import write_parquet
 
     write_parquet(path, pd.DataFrame({"a": rows.ravel()}))
 
@@ -127,7 +127,7 @@ def png(path):
 def figure(path):
     from matplotlib.figure import Figure
 
-    from autoencoders.figures.style import save
+    from autoencoders.figures.page_style import save
 
     drawn = Figure()
     drawn.subplots().imshow(rows)
@@ -275,7 +275,7 @@ import numpy as np
 import torch
 
 from autoencoders.jobs.job import job
-from autoencoders.latent.coding import decode, encode
+from autoencoders.latent.encode_decode import decode, encode
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, train

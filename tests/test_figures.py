@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from autoencoders.evidence.published import read_published
-from autoencoders.figures import looks, paper_figures
+from autoencoders.evidence.paper_values import read_published
+from autoencoders.figures import line_looks, paper_figures
 from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
-from autoencoders.figures.style import save
+from autoencoders.figures.page_style import save
 from autoencoders.figures.tiles import tile
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
@@ -228,35 +228,35 @@ def test_noise_is_told_by_the_shade_and_the_vae_is_black():
 
 def test_known_colours_differ_in_grey():
     for group in (
-        [colour for colour, _ in looks.WIDTHS.values()],
-        [looks.GREEN, looks.BLUE, looks.PURPLE, looks.ORANGE],
-        [looks.RED, looks.ORANGE, looks.GREEN, looks.BLUE, looks.BLACK],
+        [colour for colour, _ in line_looks.WIDTHS.values()],
+        [line_looks.GREEN, line_looks.BLUE, line_looks.PURPLE, line_looks.ORANGE],
+        [line_looks.RED, line_looks.ORANGE, line_looks.GREEN, line_looks.BLUE, line_looks.BLACK],
     ):
         assert np.diff(sorted(map(luminance, group))).min() > 0.1
 
 
 def test_the_same_look_goes_to_one_key_only():
-    choose = looks.known_or_other({("vae",): ("black", "o")}, looks.OTHER_LOOKS)
+    choose = line_looks.known_or_other({("vae",): ("black", "o")}, line_looks.OTHER_LOOKS)
     keys = [("vae", 4), ("vae", 8), *[("mine", width) for width in range(33)]]
     chosen = choose(keys)
     assert chosen["vae", 4] == ("black", "o")
     assert len(set(chosen.values())) == len(keys)
     assert list(chosen) == keys
-    taken = looks.OTHER_LINES[0]
-    chosen = looks.known_or_other({("vae",): taken}, looks.OTHER_LINES)([("mine",), ("vae",)])
+    taken = line_looks.OTHER_LINES[0]
+    chosen = line_looks.known_or_other({("vae",): taken}, line_looks.OTHER_LINES)([("mine",), ("vae",)])
     assert chosen["vae",] == taken != chosen["mine",]
 
 
 def test_other_widths_have_looks_of_their_own():
-    widths = looks.width_looks([(4,), (8,), (16,), (32,)])
+    widths = line_looks.width_looks([(4,), (8,), (16,), (32,)])
     assert len(set(widths.values())) == 4 and len({marker for _, marker in widths.values()}) == 4
-    assert widths[32,] == looks.WIDTHS[32]
+    assert widths[32,] == line_looks.WIDTHS[32]
     shades = [luminance(widths[width,][0]) for width in (4, 8, 16)]
     assert sorted(shades) == shades
 
 
 def test_depths_stand_in_the_order_of_their_convolutions():
-    assert sorted(["3", "2", "3321", "1", "1112"], key=looks.depth_order) == ["1", "1112", "2", "3321", "3"]
+    assert sorted(["3", "2", "3321", "1", "1112"], key=line_looks.depth_order) == ["1", "1112", "2", "3321", "3"]
 
 
 def test_figure1_names_other_depths_and_draws_the_asked_extractor():
@@ -319,7 +319,7 @@ def test_a_diverged_latent_size_is_marked_and_one_that_was_not_run_is_not():
     for axes in figure.axes:
         found = marks(axes)
         widths = {latent: {colour for at, _, colour in found if at == latent} for latent in LATENTS}
-        at_64, everywhere = ({looks.WIDTHS[width][0] for width in (32, 64, 128, *more)} for more in ((), (256,)))
+        at_64, everywhere = ({line_looks.WIDTHS[width][0] for width in (32, 64, 128, *more)} for more in ((), (256,)))
         assert widths == {16: set(), 64: at_64, 128: set(), 512: everywhere}
         # The lowest stands on the axis, and none hides another.
         for latent in (64, 512):

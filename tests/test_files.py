@@ -12,7 +12,7 @@ import pytest
 
 from autoencoders.jobs import files
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.parquet import read_parquet, write_parquet
+from autoencoders.jobs.parquet_tables import read_parquet, write_parquet
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from autoencoders.data.prepared import load_images
+from autoencoders.data.prepared_images import load_images
 from autoencoders.jobs import files
 from autoencoders.jobs.checkpoints import Checkpoint
 from autoencoders.jobs.errors import UserError

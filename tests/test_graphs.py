@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from autoencoders.jobs.device import open_device
-from autoencoders.networks import recorded_steps, training
+from autoencoders.networks import cuda_graphs, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.objective import Objective
-from autoencoders.networks.precision import repeatable
 from autoencoders.networks.training import TrainingOptions, train
 
 
@@ -56,7 +56,7 @@ def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_ind
             PretendedGraph.recording.work.append(lambda: seen.append(indices.tolist()))
 
     generator = torch.Generator()
-    graphed = recorded_steps.GraphedStep(step, generator)
+    graphed = cuda_graphs.GraphedStep(step, generator)
     batches = [torch.arange(start, min(start + 4, 10)) for _ in range(6) for start in range(0, 10, 4)]
     for batch in batches:
         graphed(batch)
@@ -68,8 +68,8 @@ def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_ind
 
 
 def test_nothing_is_recorded_before_the_libraries_have_warmed_up(pretended_cuda):
-    graphed = recorded_steps.GraphedStep(lambda indices: None, torch.Generator())
-    for _ in range(recorded_steps.WARM_UP):
+    graphed = cuda_graphs.GraphedStep(lambda indices: None, torch.Generator())
+    for _ in range(cuda_graphs.WARM_UP):
         graphed(torch.arange(4))
         assert not graphed.recorded
     graphed(torch.arange(4))
@@ -80,7 +80,7 @@ def test_a_step_on_the_cpu_is_left_as_it_is():
     def step(indices):
         pass
 
-    assert recorded_steps.recorded(step, torch.Generator()) is step
+    assert cuda_graphs.recorded(step, torch.Generator()) is step
 
 
 @pytest.fixture

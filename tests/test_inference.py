@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.latent.coding import decode, encode
+from autoencoders.latent.encode_decode import decode, encode
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.weights import load_weights, save_weights
 
@@ -110,7 +110,7 @@ def test_a_truncated_weights_file_is_refused_by_name(network, tmp_path):
 
 
 def test_what_a_prior_draws_becomes_codes_or_is_refused_by_name():
-    from autoencoders.latent.coding import as_codes
+    from autoencoders.latent.encode_decode import as_codes
 
     drawn = np.arange(6.0).reshape(3, 2)
     for same in (drawn, drawn[::-1][::-1], drawn.tolist(), torch.tensor(drawn)):

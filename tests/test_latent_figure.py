@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from autoencoders.figures.latent_figure import STATISTICS, latent_statistics_figure
-from autoencoders.figures.looks import WIDTHS
-from autoencoders.figures.style import save
+from autoencoders.figures.line_looks import WIDTHS
+from autoencoders.figures.page_style import save
 
 WIDTH_GRID = [(model, filters, "1") for model in ("dae", "vae") for filters in (32, 64, 128)]
 DEPTH_GRID = [("dae", 64, "2"), ("dae", 128, "2"), ("dae", 128, "3321"), ("dae-bn", 128, "1")]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
-from autoencoders.figures.looks import WIDTHS
+from autoencoders.figures.line_looks import WIDTHS
 
 RATES = [1e-4, 1e-3, 1e-3, 1e-5]
 

@@ -15,7 +15,7 @@ from autoencoders.config.seeds import generator
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_npz, write_npy, write_npz
-from autoencoders.latent.coding import midpoints
+from autoencoders.latent.encode_decode import midpoints
 from autoencoders.latent.priors import gmm
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}

@@ -22,7 +22,7 @@ from autoencoders.config import grid, settings
 from autoencoders.jobs import kinds
 from autoencoders.jobs import resources as estimates
 from autoencoders.latent.priors import gmm
-from autoencoders.networks import operations
+from autoencoders.networks import flop_count
 
 PROJECT = Path(__file__).parents[1]
 PROFILES = sorted(file.parent.name for file in (PROJECT / "workflow" / "profiles").glob("*/config.yaml"))
@@ -358,6 +358,6 @@ def test_the_papers_longest_training_fits_into_a_night(project):
         dataset = config["datasets"][cell["dataset"]]
         source = kinds.load("sources", dataset["source"])
         images = estimates.training_images(dataset, source.training_images(dataset[dataset["source"]]), NO_FILE)
-        flops = operations.training_flops(network, config["models"][cell["model"]]["frozen_latent"])
+        flops = flop_count.training_flops(network, config["models"][cell["model"]]["frozen_latent"])
         minutes.append(estimates.training_minutes(flops, images, config["training"]["epochs"]))
     assert (min(minutes), max(minutes)) == (31, 597)

@@ -12,7 +12,7 @@ from made_up_run import START, Results, no_pauses
 from running import copy_project, snakemake
 from scipy.optimize import nnls
 
-from autoencoders.jobs import run_progress, runs
+from autoencoders.jobs import run_progress, run_records
 from autoencoders.jobs.run_progress import (
     Standing,
     doing,
@@ -24,7 +24,7 @@ from autoencoders.jobs.run_progress import (
     standing,
     watch,
 )
-from autoencoders.jobs.runs import read_logs
+from autoencoders.jobs.run_records import read_logs
 
 IMAGES = {"digits": 10, "faces": 1000}
 
@@ -395,7 +395,7 @@ def test_a_run_gives_signs_of_life_whatever_happens_to_its_file(results, monkeyp
     # A run that was suspended looks dead to another, which deletes its file.
     run.path.unlink()
     next(pauses)
-    assert slept == [run_progress.INTERVAL] * 2 and runs.read(run.path) == run
+    assert slept == [run_progress.INTERVAL] * 2 and run_records.read(run.path) == run
     # A disk that fails ends nothing.
     shutil.rmtree(run.folder)
     run.folder.write_text("")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autoencoders.figures.page_style import save
 from autoencoders.figures.scatter import SHOWN, ellipse, scatter
-from autoencoders.figures.style import save
 from autoencoders.jobs.errors import UserError
 
 NONE = np.empty((0, 8), np.float32)

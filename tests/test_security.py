@@ -32,7 +32,7 @@ from autoencoders.data import first_look
 from autoencoders.data.downloads import hub_folder, parse_hub
 from autoencoders.data.pictures import Split
 from autoencoders.data.preparation import prepare_split
-from autoencoders.data.prepared import load_images, load_labels
+from autoencoders.data.prepared_images import load_images, load_labels
 from autoencoders.data.sources import folder as folders
 from autoencoders.data.sources import parquet, torchvision
 from autoencoders.evidence.table_files import Section, to_html, to_latex
@@ -40,7 +40,7 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.checkpoints import Checkpoint
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_json, read_npy, read_npz
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 from autoencoders.networks.weights import load_weights
 from autoencoders.scores.cell_scores import read_reference
 from autoencoders.scores.extractors import classifier, inception

@@ -16,11 +16,11 @@ import pytest
 from made_up_run import START, Results
 from running import copy_project, snakemake
 
-from autoencoders.jobs import run_progress, runs
+from autoencoders.jobs import run_progress, run_records
 from autoencoders.jobs import status as run_status
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.progress import Point
-from autoencoders.jobs.runs import DEAD, SILENT, read_log
+from autoencoders.jobs.run_records import DEAD, SILENT, read_log
 from autoencoders.jobs.status import main, page, records
 
 PROGRESS = "INFO training: epoch 3/100, loss 0.5821, 2%, 12,345 images/s, 0:12:00 left"
@@ -33,10 +33,10 @@ def results(tmp_path) -> Results:
 
 def told(run, now=START + 60, alive=True) -> str:
     """The page of a run on another machine that has just given a sign of life, or has not for long."""
-    runs.write(run)
+    run_records.write(run)
     sign = now - (1 if alive else 2 * DEAD)
     os.utime(run.path, (sign, sign))
-    return page(runs.read(run.path), now)
+    return page(run_records.read(run.path), now)
 
 
 # ---- the file of a run
@@ -48,13 +48,13 @@ def test_a_runs_file_is_read_as_it_was_written(tmp_path, monkeypatch):
     train, score = made.job("train", work=3), made.job("score", variant="inception")
     download = replace(train, rule="download_dataset", cell=None, due=False)
     run = made.run(train, score, download, command="snakemake -c1 'a b'")
-    runs.write(run)
-    assert runs.read(run.path) == run
+    run_records.write(run)
+    assert run_records.read(run.path) == run
     # From another folder, and after the results have been moved.
     Path("results").rename("moved")
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
-    found = runs.read(Path("../moved/demo") / run.path.relative_to("results/demo"))
+    found = run_records.read(Path("../moved/demo") / run.path.relative_to("results/demo"))
     assert found.folder == Path("../moved/demo")
     assert found.jobs[0].cell == Path("../moved/demo/cells/digits/a")
     assert found.jobs[0].name == "train/digits/a"
@@ -79,13 +79,13 @@ def test_a_runs_file_is_read_as_it_was_written(tmp_path, monkeypatch):
 def test_a_damaged_file_is_told_and_other_runs_are_shown(results, tmp_path, capsys, change):
     other = Results(tmp_path / "results" / "other")
     for made in (results, other):
-        runs.write(made.run(made.job("train")))
-    (path,) = runs.run_files(results.folder)
+        run_records.write(made.run(made.job("train")))
+    (path,) = run_records.run_files(results.folder)
     facts = json.loads(path.read_text())
     change(facts)
     path.write_text(json.dumps(facts))
     with pytest.raises(UserError):
-        runs.read(path)
+        run_records.read(path)
     assert main(str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert f"{other.folder}: snakemake all\n" in out and str(results.folder) not in out
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_told_and_other_runs_are_shown(results, tmp_path, caps
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x1b[31m"])
 def test_what_is_no_json_object_is_told_too(tmp_path, capsys, text):
     results = Results(tmp_path / "\x1b[31mresults")
-    results.write(results.folder / runs.FOLDER / "0-1.json", text, START)
+    results.write(results.folder / run_records.FOLDER / "0-1.json", text, START)
     assert main(str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert not out and "does not say what a run is about" in err and "\x1b" not in err
@@ -107,24 +107,24 @@ def test_runs_that_share_a_folder_are_all_shown_while_they_go_on(results, capsys
     now = time.time()
     long, dead, new = (results.run(job, started=now - age, pid=pid) for age, pid in ((9000, 1), (8000, 2), (5, 3)))
     for run in (long, dead):
-        runs.write(run)
+        run_records.write(run)
     os.utime(dead.path, (now - 2 * DEAD, now - 2 * DEAD))
     monkeypatch.setattr(run_progress.time, "sleep", lambda _: None)
     next(run_progress.pauses_of(long))
-    assert runs.run_files(results.folder) == [long.path, dead.path]
+    assert run_records.run_files(results.folder) == [long.path, dead.path]
     assert main(str(results.folder)) == 0
     out = capsys.readouterr().out
     assert out.index("it goes on (process 1 on elsewhere)") < out.index("it has stopped (last sign of life 6 min ago")
     # Nobody can read it, and has not for long.
-    broken, writing = (results.folder / runs.FOLDER / name for name in ("0-1.json", ".writing-0-2.json.x.json"))
+    broken, writing = (results.folder / run_records.FOLDER / name for name in ("0-1.json", ".writing-0-2.json.x.json"))
     for path in (broken, writing):
         path.write_text("{")
-    runs.write(new)
-    assert runs.run_files(results.folder) == [broken, long.path, new.path]
+    run_records.write(new)
+    assert run_records.run_files(results.folder) == [broken, long.path, new.path]
     os.utime(broken, (now - 2 * DEAD, now - 2 * DEAD))
-    runs.write(new)
+    run_records.write(new)
     # What another run is still writing is left alone.
-    assert runs.run_files(results.folder) == [long.path, new.path] and writing.exists()
+    assert run_records.run_files(results.folder) == [long.path, new.path] and writing.exists()
     assert main(str(results.folder)) == 0
 
 
@@ -137,7 +137,7 @@ def test_without_a_run_it_says_what_to_do(tmp_path, capsys):
 def test_the_newest_run_is_the_last(tmp_path, capsys):
     for name, started in (("a", START + 2), ("b", START), ("c", START + 1)):
         made = Results(tmp_path / name)
-        runs.write(made.run(made.job("train"), started=started))
+        run_records.write(made.run(made.job("train"), started=started))
     assert main(str(tmp_path)) == 0
     assert re.findall(rf"{tmp_path}/(\w)", capsys.readouterr().out) == ["b", "c", "a"]
 
@@ -145,7 +145,7 @@ def test_the_newest_run_is_the_last(tmp_path, capsys):
 def test_runs_are_found_in_the_folder_and_below_it_but_not_among_cells(tmp_path):
     for place in ("", "demo", "a/b", "cells/a"):
         made = Results(tmp_path / place)
-        runs.write(made.run(made.job("train")))
+        run_records.write(made.run(made.job("train")))
     assert sorted(path.parents[2] for path in records(tmp_path)) == [tmp_path, tmp_path / "a/b", tmp_path / "demo"]
 
 
@@ -319,7 +319,7 @@ def test_names_of_jobs_begin_below_logs_whatever_a_dataset_is_called(results):
 
 
 def test_runs_behind_a_link_are_found_once(results, tmp_path):
-    runs.write(results.run(results.job("train")))
+    run_records.write(results.run(results.job("train")))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "demo").symlink_to(results.folder)
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
@@ -368,7 +368,7 @@ def test_on_this_machine_the_process_is_looked_for(results, monkeypatch):
         raise PermissionError
 
     # Somebody else's.
-    monkeypatch.setattr(runs.os, "kill", refuse)
+    monkeypatch.setattr(run_records.os, "kill", refuse)
     assert "it goes on" in told(mine)
 
 
@@ -391,8 +391,8 @@ def test_a_job_that_ends_while_it_is_looked_at_has_ended(results, monkeypatch):
 def test_a_run_that_is_forgotten_while_it_is_looked_at_is_left_out(results, tmp_path, monkeypatch, capsys):
     other = Results(tmp_path / "other")
     for made in (results, other):
-        runs.write(made.run(made.job("train")))
-    read = runs.read
+        run_records.write(made.run(made.job("train")))
+    read = run_records.read
 
     def meanwhile(path):
         run = read(path)
@@ -400,7 +400,7 @@ def test_a_run_that_is_forgotten_while_it_is_looked_at_is_left_out(results, tmp_
             path.unlink()
         return run
 
-    monkeypatch.setattr(runs, "read", meanwhile)
+    monkeypatch.setattr(run_records, "read", meanwhile)
     assert main(str(tmp_path)) == 0
     out, err = capsys.readouterr()
     assert str(other.folder) in out and str(results.folder) not in out and not err

@@ -11,7 +11,7 @@ import yaml
 from autoencoders.config import settings
 from autoencoders.config.grid import network_options, objective_options
 from autoencoders.evidence.cell_tables import table1, table1_sections
-from autoencoders.evidence.published import (
+from autoencoders.evidence.paper_values import (
     CITED,
     RECIPE,
     RECIPES,
@@ -32,7 +32,7 @@ from autoencoders.evidence.score_tables import (
 from autoencoders.evidence.table_files import to_html, to_latex, to_markdown, write_table
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_json
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 COMPARISONS = ["train_recon", "train_recon_vs_train", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"]

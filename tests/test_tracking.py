@@ -8,7 +8,7 @@ import pytest
 from planning import rerun_table
 
 from autoencoders.jobs import kinds
-from autoencoders.jobs.tracking import PACKAGE, direct_imports, imported_modules
+from autoencoders.jobs.tracked_modules import PACKAGE, direct_imports, imported_modules
 
 FOLDERS = ("config", "data", "networks", "latent", "scores", "evidence", "figures")
 

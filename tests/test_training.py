@@ -16,8 +16,8 @@ from own_penalties import OWN
 
 from autoencoders.config import settings
 from autoencoders.jobs import kinds
-from autoencoders.latent.coding import decode, encode
-from autoencoders.networks import precision, training
+from autoencoders.latent.encode_decode import decode, encode
+from autoencoders.networks import numerics, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, sample_code, to_unit_interval
 from autoencoders.networks.objective import Objective, batch_losses, reconstruction_loss
 from autoencoders.networks.penalties.kl import kl_divergence
@@ -193,7 +193,7 @@ def test_training_equals_a_plain_loop_over_shuffled_batches():
 def test_bfloat16_stays_within_its_rounding_of_float32(variational):
     """After as many steps as an epoch of 20 batches has; the weights are float32 in both."""
     options = TrainingOptions(3, 16, SCHEDULE, precision="bf16")
-    if precision.usable("bf16", CPU) != "bf16":
+    if numerics.usable("bf16", CPU) != "bf16":
         pytest.skip("this processor has no bfloat16 products")
     losses, models = {}, {}
     for number_format in ("fp32", "bf16"):
@@ -230,7 +230,7 @@ def test_codes_and_losses_are_float32_whatever_the_convolutions_are_in(latent_no
 )
 def test_a_processor_without_fast_products_in_a_format_trains_in_float32(monkeypatch, asked, capabilities, used):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert precision.usable(asked, CPU) == used
+    assert numerics.usable(asked, CPU) == used
 
 
 def test_training_imports_no_compiler():
@@ -418,7 +418,7 @@ def test_a_penalty_sees_the_batch_on_its_way_through_the_network(tmp_path, varia
     ((decoded, logits),) = through
     assert step.decoded is decoded
     torch.testing.assert_close(step.logits, logits.float(), rtol=0, atol=0)
-    with precision.autocast(number_format, CPU):
+    with numerics.autocast(number_format, CPU):
         mean, log_variance = model.encoder(batch)
     torch.testing.assert_close(step.codes, mean, rtol=0, atol=0)
     assert (step.log_variance is not None) == variational

@@ -56,8 +56,8 @@ def test_each_score_compares_the_images_that_its_comparison_names(finished):
     import torch
     from pytorch_fid.fid_score import calculate_frechet_distance
 
-    from autoencoders.data.prepared import evaluation_subset, load_images
-    from autoencoders.latent.coding import decode, encode, midpoints
+    from autoencoders.data.prepared_images import evaluation_subset, load_images
+    from autoencoders.latent.encode_decode import decode, encode, midpoints
     from autoencoders.networks.weights import load_weights
     from autoencoders.scores.extractors import classifier
     from autoencoders.scores.features import extract

@@ -7,9 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoders.config import settings
 from autoencoders.config.grid import cells as cells_of
+from autoencoders.networks.flop_count import training_flops
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.objective import Objective, batch_losses
-from autoencoders.networks.operations import training_flops
 
 DEFAULTS = {"variational": False, "widening": "first", "decoder_channels": None, "decoder_repeats": False}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from autoencoders.jobs import kinds
-from autoencoders.jobs.tracking import imported_modules
+from autoencoders.jobs.tracked_modules import imported_modules
 
 # Where a package is imported by another name than it is installed by.
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 
 from autoencoders.config.grid import network_options
-from autoencoders.networks.operations import training_flops
+from autoencoders.networks.flop_count import training_flops
 
 # Training images of the datasets in config/config.yaml, which a benchmark does not download.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}

@@ -76,7 +76,7 @@ def median_seconds(code: str, repeats: int = 3) -> float:
 def imports(kind: Kind, gpu: int) -> str:
     """All imports of a job of this kind, as code. The script's own work is guarded, so that nothing of it runs."""
     # A GPU's job that does without PyTorch elsewhere imports it for that (fit_prior); the others do so anyway.
-    device = ["autoencoders.jobs.device", "autoencoders.networks.precision"] if gpu and kind.gpu else []
+    device = ["autoencoders.jobs.device", "autoencoders.networks.numerics"] if gpu and kind.gpu else []
     return "\n".join([SNAKEMAKES_PART, *(f"import {module}" for module in (*device, kind.rule, *kind.later))])
 
 

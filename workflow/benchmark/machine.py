@@ -9,7 +9,7 @@ import torch
 
 from autoencoders.jobs.device import cpu_name, open_device
 from autoencoders.jobs.provenance import code_version, package_versions
-from autoencoders.networks.precision import repeatable
+from autoencoders.networks.numerics import repeatable
 
 
 def cpu_threads() -> int:

@@ -7,7 +7,7 @@ import pandas as pd
 from benchmark.comparison import Row
 
 from autoencoders.jobs.files import atomic
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 
 EXPLANATION = """\
 "Ratio" is a row's value divided by this pipeline's in the same case and unit, with the config's precision: images a

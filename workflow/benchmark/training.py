@@ -19,10 +19,10 @@ from benchmark.machine import job_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from autoencoders.networks.flop_count import training_flops
 from autoencoders.networks.network import Autoencoder, NetworkOptions
+from autoencoders.networks.numerics import usable
 from autoencoders.networks.objective import Objective, reconstruction_loss
-from autoencoders.networks.operations import training_flops
-from autoencoders.networks.precision import usable
 from autoencoders.networks.training import ADAM, TrainingOptions, train
 
 BATCH = 128

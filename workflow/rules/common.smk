@@ -21,11 +21,11 @@ sys.path.insert(0, str(SCRIPTS))
 from autoencoders.config import grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
-from autoencoders.evidence import labels
-from autoencoders.jobs import gpu_slots, kinds, provenance, resources, tracking
+from autoencoders.evidence import display_names
+from autoencoders.jobs import gpu_slots, kinds, provenance, resources, tracked_modules
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT
-from autoencoders.networks import operations
+from autoencoders.networks import flop_count
 
 try:
     # Files are opened by the main process alone, not by each job's.
@@ -97,7 +97,9 @@ def modules(script, kinds_of=None):
 @functools.cache
 def tracked_files(script, *used):
     files = [kinds.find(group, kind) for group, kind in used]
-    return [os.path.relpath(file) for file in dict.fromkeys([*tracking.imported_modules(script, *files), *files])]
+    return [
+        os.path.relpath(file) for file in dict.fromkeys([*tracked_modules.imported_modules(script, *files), *files])
+    ]
 
 
 def digest(settings):
@@ -218,7 +220,7 @@ def megabytes(process, images=0, codes=0, more=None):
 def training_flops(wildcards):
     """Floating point operations of training a cell, for an image; a penalty says how many times as long it makes it."""
     network = grid.network_options(config, dict(wildcards.items()))
-    flops = operations.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
+    flops = flop_count.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
     for _, kind in penalty_kinds(wildcards):
         flops *= kinds.needs(kinds.load("penalties", kind), "COST", 1)
     return flops
@@ -249,8 +251,8 @@ def entry_options(group, entries):
 
 
 def recorded_jobs(dag):
-    """What a run is about, in the words of jobs.runs: the jobs of its plan that leave files."""
-    from autoencoders.jobs.runs import Job
+    """What a run is about, in the words of jobs.run_records: the jobs of its plan that leave files."""
+    from autoencoders.jobs.run_records import Job
 
     results, jobs = Path(config["pathvars"]["results"]), []
     for job in dag.jobs:
@@ -463,7 +465,7 @@ def scatter_models(wildcards):
     found = []
     for cell in cells:
         differences = [f"{key} {cell[key]}" for key in named]
-        label = ", ".join([labels.model_label(cell["model"]), *differences])
+        label = ", ".join([display_names.model_label(cell["model"]), *differences])
         found.append((label, config["models"][cell["model"]]["variational"]))
     return found
 
@@ -471,7 +473,7 @@ def scatter_models(wildcards):
 def scatter_title(wildcards):
     """The paper's number where the paper has the figure."""
     number = {"cifar10": "Figure A.1: ", "celeba": "Figure A.2: "}.get(wildcards.dataset, "")
-    return f"{number}codes of {labels.dataset_label(wildcards.dataset)}"
+    return f"{number}codes of {display_names.dataset_label(wildcards.dataset)}"
 
 
 FIGURE_FILES = [
@@ -481,8 +483,8 @@ FIGURE_FILES = [
     *(f"learning_curves-{dataset}" for dataset in USED_DATASETS),
 ]
 FIGURE_TITLES = {
-    **{f"scatter-{name}": f"Codes of {labels.dataset_label(name)}" for name in USED_DATASETS},
-    **{f"learning_curves-{name}": f"Learning curves, {labels.dataset_label(name)}" for name in USED_DATASETS},
+    **{f"scatter-{name}": f"Codes of {display_names.dataset_label(name)}" for name in USED_DATASETS},
+    **{f"learning_curves-{name}": f"Learning curves, {display_names.dataset_label(name)}" for name in USED_DATASETS},
     "figure1": "Figure 1: width",
     "figure2_5": "Figure 2 (and 5): depth",
     "figure3": "Figure 3: frozen latent layer",
@@ -522,22 +524,22 @@ def learning_curves_label(wildcards):
 
 
 def samples_label(wildcards):
-    return {f"samples, {labels.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+    return {f"samples, {display_names.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
 
 
 def reconstructions_label(wildcards):
-    return {f"reconstructions, {labels.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+    return {f"reconstructions, {display_names.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
 
 
 def cell_title(wildcards):
     """A cell of a dataset. The report sorts it as text: numbers are filled up with spaces as wide as a digit."""
     filters, latent = (number.rjust(3, "\u2007") for number in (wildcards.filters, wildcards.latent))
-    model = labels.model_label(wildcards.model)
+    model = display_names.model_label(wildcards.model)
     return f"{model}: {filters} filters, depth {wildcards.depth}, {latent} latent, seed {wildcards.seed}"
 
 
 def report_subcategory(wildcards):
-    return f"{labels.dataset_label(wildcards.dataset)}, {labels.model_label(wildcards.model)}"
+    return f"{display_names.dataset_label(wildcards.dataset)}, {display_names.model_label(wildcards.model)}"
 
 
 def table_files(name, label, category="tables"):

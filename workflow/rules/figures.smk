@@ -223,7 +223,7 @@ rule grids:
         mem_mb=megabytes(2000),
         runtime=minutes(5),
     params:
-        priors=sorted(PRIORS, key=labels.comparison_order),
+        priors=sorted(PRIORS, key=display_names.comparison_order),
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -1,11 +1,11 @@
 """Every claim of the paper, judged by this run's numbers and by the published ones (rule claims)."""
 
 from autoencoders.evidence.claim_values import our_values
-from autoencoders.evidence.published import read_published
+from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.table_files import write_table
 from autoencoders.evidence.verdicts import claims_sections, claims_table
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

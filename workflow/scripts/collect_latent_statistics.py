@@ -5,7 +5,7 @@ import pandas as pd
 from autoencoders.evidence.cell_tables import CELL, latent_sections
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -5,7 +5,7 @@ dataset is the paper's, and the paper has a value for that very cell and compari
 """
 
 from autoencoders.config.grid import running
-from autoencoders.evidence.published import merge_published, read_published
+from autoencoders.evidence.paper_values import merge_published, read_published
 from autoencoders.evidence.score_pages import all_scores_sections
 from autoencoders.evidence.score_tables import collect_scores, read_scores
 from autoencoders.evidence.table_files import write_table

@@ -1,7 +1,7 @@
 """All figures on one page (rule contact_sheet)."""
 
 from autoencoders.figures.contact_sheet import contact_sheet
-from autoencoders.figures.style import save
+from autoencoders.figures.page_style import save
 from autoencoders.jobs.job import job
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ The checkpoint of the cell's training is deleted: Snakemake has accepted the wei
 import numpy as np
 
 from autoencoders.config.seeds import stream_seed
-from autoencoders.data.prepared import load_images
+from autoencoders.data.prepared_images import load_images
 from autoencoders.jobs.checkpoints import remove_checkpoint, training_checkpoint
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import read_json, write_npy
 from autoencoders.jobs.job import job
-from autoencoders.latent.coding import encode
-from autoencoders.networks.precision import repeatable
+from autoencoders.latent.encode_decode import encode
+from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
 if __name__ == "__main__":

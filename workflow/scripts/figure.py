@@ -4,10 +4,10 @@ The paper's experiments have their own figures; any other experiment is drawn as
 """
 
 from autoencoders.config.grid import running
-from autoencoders.evidence.published import read_published
+from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
+from autoencoders.figures.page_style import save
 from autoencoders.figures.paper_figures import FIGURES, figure1
-from autoencoders.figures.style import save
 from autoencoders.jobs.job import job
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if __name__ == "__main__":
         if snakemake.resources.gpu:
             # Imported here: they bring PyTorch, which takes two seconds, and only what is fitted on a GPU needs it.
             from autoencoders.jobs.device import open_device
-            from autoencoders.networks.precision import repeatable
+            from autoencoders.networks.numerics import repeatable
 
             repeatable(snakemake.threads)
             device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"]).type

@@ -1,7 +1,7 @@
 """Images of one cell: test images above their reconstructions, and samples of every prior (rule grids)."""
 
 from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
-from autoencoders.figures.style import save
+from autoencoders.figures.page_style import save
 from autoencoders.jobs.files import read_npz
 from autoencoders.jobs.job import job
 

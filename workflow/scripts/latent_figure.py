@@ -1,9 +1,9 @@
 """How Gaussian the codes are, against width and depth (rule latent_figure)."""
 
 from autoencoders.figures.latent_figure import latent_statistics_figure
-from autoencoders.figures.style import save
+from autoencoders.figures.page_style import save
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

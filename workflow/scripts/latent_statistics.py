@@ -4,7 +4,7 @@ import pandas as pd
 
 from autoencoders.jobs.files import read_npy, read_npz
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 from autoencoders.latent.gaussianity import latent_statistics
 
 if __name__ == "__main__":

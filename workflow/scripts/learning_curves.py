@@ -1,10 +1,10 @@
 """The losses of every epoch of a dataset's cells, as curves (rule learning_curves)."""
 
 from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
-from autoencoders.figures.style import save
+from autoencoders.figures.page_style import save
 from autoencoders.jobs.files import read_json
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -3,7 +3,7 @@
 They are drawn with a fixed seed, since the first ones of a folder dataset are all of one class.
 """
 
-from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.figures.tiles import tile, write_png
 from autoencoders.jobs.job import job
 

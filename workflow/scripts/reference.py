@@ -2,12 +2,12 @@
 
 import logging
 
-from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import write_npz
 from autoencoders.jobs.job import job
-from autoencoders.networks.precision import repeatable
+from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.cell_scores import reference_arrays
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from autoencoders.config.seeds import generator
-from autoencoders.data.prepared import evaluation_subset, load_images
+from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
 from autoencoders.jobs.job import job
-from autoencoders.latent.coding import as_codes, decode, encode, midpoints
-from autoencoders.networks.precision import repeatable
+from autoencoders.latent.encode_decode import as_codes, decode, encode, midpoints
+from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
 # How many of each set stay in the gallery.

@@ -1,7 +1,7 @@
 """Figures A.1 and A.2: codes of training images in two random latent dimensions (rule scatter)."""
 
+from autoencoders.figures.page_style import save
 from autoencoders.figures.scatter import scatter
-from autoencoders.figures.style import save
 from autoencoders.jobs.files import read_npy
 from autoencoders.jobs.job import job
 

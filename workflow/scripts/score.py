@@ -11,8 +11,8 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import file_sha256, read_json, read_npy
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import write_parquet
-from autoencoders.networks.precision import repeatable
+from autoencoders.jobs.parquet_tables import write_parquet
+from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.cell_scores import identified, read_reference, score_cell
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Table 2 of the paper: models compared at one latent size a dataset (rule table2)."""
 
-from autoencoders.evidence.published import read_published
+from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_pages import table2_sections
 from autoencoders.evidence.score_tables import table2
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -13,17 +13,17 @@ import pandas as pd
 import torch
 
 from autoencoders.config.seeds import seed_globals, stream_seed
-from autoencoders.data.prepared import load_images
+from autoencoders.data.prepared_images import load_images
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, training_checkpoint
 from autoencoders.jobs.device import describe, open_device, peak_memory, software
 from autoencoders.jobs.files import write_json
 from autoencoders.jobs.gpu_slots import slots_per_gpu, training_slots
 from autoencoders.jobs.job import job
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 from autoencoders.jobs.provenance import code_version, package_versions
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
+from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.objective import Objective
-from autoencoders.networks.precision import repeatable
 from autoencoders.networks.training import TrainingOptions, train
 from autoencoders.networks.weights import save_weights
 

@@ -5,13 +5,13 @@ Writes its weights, and a record of what it is worth.
 
 from safetensors.torch import save_file
 
-from autoencoders.data.prepared import load_images, load_labels
+from autoencoders.data.prepared_images import load_images, load_labels
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import describe, open_device
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT, atomic, write_json
 from autoencoders.jobs.job import job
-from autoencoders.networks.precision import repeatable
+from autoencoders.networks.numerics import repeatable
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

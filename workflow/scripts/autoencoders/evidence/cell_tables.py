@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.config.grid import CELL_KEYS
-from autoencoders.evidence.labels import dataset_label, model_label, model_order
+from autoencoders.evidence.display_names import dataset_label, model_label, model_order
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 from autoencoders.jobs.files import read_seconds
-from autoencoders.networks.operations import training_flops
+from autoencoders.networks.flop_count import training_flops
 
 CELL = list(CELL_KEYS)
 TABLE1_COLUMNS = ["experiment", "dataset", "filters", "depth", "models", "latent", "seeds", "cells", "first"]
@@ -113,7 +113,7 @@ def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
     Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
     seconds (of the training loop), images_per_second, precision (of training: "bf16", "tf32" or "fp32"),
     peak_memory_bytes, energy_joules (NaN where not measured), and tflop_per_second (10¹² floating point operations of
-    training a second, as `networks.operations` counts them).
+    training a second, as `networks.flop_count` counts them).
     """
     rows = []
     for record in records:

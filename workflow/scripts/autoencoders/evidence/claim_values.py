@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from autoencoders.config.grid import CELL_KEYS
-from autoencoders.evidence.published import CITED, KEYS, one_a_cell
+from autoencoders.evidence.paper_values import CITED, KEYS, one_a_cell
 from autoencoders.evidence.score_tables import of_measure
 
 CELL = list(CELL_KEYS)

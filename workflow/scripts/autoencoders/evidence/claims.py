@@ -31,7 +31,7 @@ from autoencoders.evidence.claim_values import (
     value,
     widths,
 )
-from autoencoders.evidence.labels import comparison_label, model_label
+from autoencoders.evidence.display_names import comparison_label, model_label
 from autoencoders.evidence.table_files import NO_VALUE, significant
 
 # The paper says "little" and "marginally"; this is what we take it to mean, as a mean relative change.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from autoencoders.evidence.labels import COMPARISONS, comparison_label, dataset_label, model_label
+from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS
-from autoencoders.evidence.labels import comparison_order, model_order
-from autoencoders.evidence.published import CITED, comparable, with_setting
+from autoencoders.evidence.display_names import comparison_order, model_order
+from autoencoders.evidence.paper_values import CITED, comparable, with_setting
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_json
-from autoencoders.jobs.parquet import read_parquet
+from autoencoders.jobs.parquet_tables import read_parquet
 
 CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor", "filters"]

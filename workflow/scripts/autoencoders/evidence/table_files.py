@@ -15,7 +15,7 @@ import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from autoencoders.jobs.files import atomic
-from autoencoders.jobs.parquet import write_parquet
+from autoencoders.jobs.parquet_tables import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"

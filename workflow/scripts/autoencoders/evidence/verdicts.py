@@ -6,8 +6,8 @@ import pandas as pd
 
 from autoencoders.evidence.claim_values import CITED_MODELS, GROUP, published_values, select
 from autoencoders.evidence.claims import CLAIMS, MIN_SIZES, Claim, Finding, conjunction
-from autoencoders.evidence.labels import dataset_label, distance_label
-from autoencoders.evidence.published import DATASETS, comparable
+from autoencoders.evidence.display_names import dataset_label, distance_label
+from autoencoders.evidence.paper_values import DATASETS, comparable
 from autoencoders.evidence.score_pages import what_was_compared
 from autoencoders.evidence.table_files import NO_VALUE, Section
 

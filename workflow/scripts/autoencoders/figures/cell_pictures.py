@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from autoencoders.evidence.labels import comparison_label, comparison_order
-from autoencoders.figures.style import DPI, STYLE
+from autoencoders.evidence.display_names import comparison_label, comparison_order
+from autoencoders.figures.page_style import DPI, STYLE
 from autoencoders.figures.tiles import tile
 
 

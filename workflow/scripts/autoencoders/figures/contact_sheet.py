@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from autoencoders.figures.style import DPI, STYLE
+from autoencoders.figures.page_style import DPI, STYLE
 
 # Inches: A4, portrait.
 WIDTH, HEIGHT = 8.27, 11.69
@@ -20,7 +20,7 @@ def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
     """An A4 page with all pictures (title to the path of a PNG), in their order.
 
     All are reduced alike, so that their texts stay as large as one another; none is enlarged beyond the size that
-    ``figures.style.save`` gave it.
+    ``figures.page_style.save`` gave it.
     """
     images = {title: np.asarray(Image.open(path).convert("RGB")) for title, path in pictures.items()}
     figure = Figure(figsize=(WIDTH, HEIGHT))

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autoencoders.evidence.labels import dataset_label
-from autoencoders.figures.looks import (
+from autoencoders.evidence.display_names import dataset_label
+from autoencoders.figures.line_looks import (
     GREY,
     Channel,
     Encoding,

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.cell_tables import at_nearest_latent
-from autoencoders.evidence.labels import model_label, model_order
+from autoencoders.evidence.display_names import model_label, model_order
 from autoencoders.evidence.table_files import DIVERGED
-from autoencoders.figures.looks import (
+from autoencoders.figures.line_looks import (
     GREY,
     Channel,
     Encoding,

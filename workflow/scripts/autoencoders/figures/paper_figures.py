@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from autoencoders.config.grid import NOT_PRIORS
-from autoencoders.evidence.labels import comparison_order
-from autoencoders.figures.looks import (
+from autoencoders.evidence.display_names import comparison_order
+from autoencoders.figures.line_looks import (
     BLACK,
     BLUE,
     GREEN,

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from autoencoders.figures.style import STYLE
+from autoencoders.figures.page_style import STYLE
 from autoencoders.jobs.errors import UserError
 
 SHOWN = 5000

@@ -20,10 +20,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from autoencoders.config.grid import CELL_KEYS
-from autoencoders.evidence.labels import comparison_label, dataset_label, distance_label, model_label
-from autoencoders.evidence.published import CITED, DATASETS, comparable
+from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
+from autoencoders.evidence.paper_values import CITED, DATASETS, comparable
 from autoencoders.evidence.score_tables import of_measure
-from autoencoders.figures.looks import (
+from autoencoders.figures.line_looks import (
     GREY,
     Channel,
     Encoding,
@@ -37,7 +37,7 @@ from autoencoders.figures.looks import (
     marker_size,
     symbol,
 )
-from autoencoders.figures.style import STYLE
+from autoencoders.figures.page_style import STYLE
 
 styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 

@@ -1,4 +1,4 @@
-"""Where a job computes. How it rounds there is in `networks.precision`."""
+"""Where a job computes. How it rounds there is in `networks.numerics`."""
 
 import ctypes
 import logging

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from autoencoders.jobs import runs
+from autoencoders.jobs import run_records
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_seconds
 from autoencoders.jobs.progress import Point
 from autoencoders.jobs.resources import prepared_images
-from autoencoders.jobs.runs import Job, Log, Run, read_logs, written
+from autoencoders.jobs.run_records import Job, Log, Run, read_logs, written
 
 # At least so many seconds are between two lines.
 INTERVAL = 30
@@ -164,7 +164,7 @@ def pauses_of(run: Run) -> Iterator[None]:
                 os.utime(run.path)
             except FileNotFoundError:
                 # Another run took this one for dead, as one that was suspended looks.
-                runs.write(run)
+                run_records.write(run)
         time.sleep(INTERVAL)
         yield
 
@@ -180,7 +180,7 @@ def start(folder: Path, jobs: Iterable[Job], started: float, log: Callable[[str]
     """
     command = shlex.join(["snakemake", *sys.argv[1:]])
     run = Run(folder, tuple(jobs), started, socket.gethostname(), os.getpid(), command)
-    runs.write(run)
+    run_records.write(run)
     threading.Thread(target=watch, args=(run, log, pauses_of(run)), name="progress", daemon=True).start()
 
 
@@ -258,7 +258,7 @@ def seconds_left(
 ) -> float | None:
     """Seconds until the last job of a cell that is due has ended, with as many at once as since the first one began.
 
-    ``logs`` are `runs.read_logs`. Of a job under way counts what is left: of a training what its log says, of
+    ``logs`` are `run_records.read_logs`. Of a job under way counts what is left: of a training what its log says, of
     others what like jobs took but for the time that it has run. None where too little has ended to tell.
     """
     jobs = [job for job in jobs if job.due and job.cell is not None]

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from autoencoders.jobs import runs
+from autoencoders.jobs import run_records
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.run_progress import duration, ended_cells, line, printable, said, standing, time_left
-from autoencoders.jobs.runs import Job, Log, Run, read_logs, written
+from autoencoders.jobs.run_records import Job, Log, Run, read_logs, written
 
 # So many jobs are listed under a heading.
 LISTED = 20
@@ -30,7 +30,7 @@ def records(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
-        found += runs.run_files(Path(place))
+        found += run_records.run_files(Path(place))
         # Where all the files are, and no other run's.
         folders[:] = sorted(set(folders) - {"cells", "logs", "benchmarks", "datasets"})
     return found
@@ -114,7 +114,7 @@ def main(folder: str) -> int:
     pages, damaged = [], []
     for path in records(Path(folder)):
         try:
-            run = runs.read(path)
+            run = run_records.read(path)
             pages.append((run.started, page(run, time.time())))
         except UserError as error:
             # A new run may have deleted it meanwhile.

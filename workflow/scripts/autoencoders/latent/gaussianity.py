@@ -64,8 +64,8 @@ def standardised_moment(codes: np.ndarray, order: int) -> np.ndarray:
 
 
 def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | None, directions: np.ndarray) -> float:
-    """Mean log-density in nats of codes (N, z) under a mixture of `latent.mixtures`, both projected on orthonormal
-    ``directions`` (z, r).
+    """Mean log-density in nats of codes (N, z) under a mixture of `latent.mixture_sampling`, both projected on
+    orthonormal ``directions`` (z, r).
 
     NaN without a mixture, and under one that is singular even there, which has no density.
     """

@@ -12,7 +12,7 @@ from torch import Tensor
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.networks.network import Autoencoder, normal_like, sample_code
-from autoencoders.networks.precision import autocast
+from autoencoders.networks.numerics import autocast
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from autoencoders.config.seeds import stream_seed
 from autoencoders.jobs.checkpoints import Checkpoint
-from autoencoders.jobs.course import Course, listening
 from autoencoders.jobs.kinds import KL
+from autoencoders.jobs.training_course import Course, listening
 from autoencoders.networks.adam import Adam
+from autoencoders.networks.cuda_graphs import recorded, side_stream
 from autoencoders.networks.network import Autoencoder, to_unit_interval
+from autoencoders.networks.numerics import usable
 from autoencoders.networks.objective import Objective, batch_losses
-from autoencoders.networks.precision import usable
-from autoencoders.networks.recorded_steps import recorded, side_stream
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
 
@@ -26,7 +26,7 @@ class TrainingOptions:
     """``learning_rate`` is piecewise constant: (first epoch, rate) pairs, the first at epoch 0.
 
     With ``frozen_latent`` the encoder's dense layer to z stays at its initial weights (section 4, Figure 3).
-    ``precision`` is one of `networks.precision`.
+    ``precision`` is one of `networks.numerics`.
     """
 
     epochs: int

@@ -7,7 +7,7 @@ A kind has
   ``checkpoint`` (`jobs.checkpoints.Checkpoint`) keeps the state of a long fit. Take what is needed, and the others by
   ``**_``.
 - ``sample(prior, count, random)``: codes (count, z) in random order, drawn from the stored arrays ``prior`` by the
-  ``numpy.random.Generator``. A mixture of Gaussians has `latent.mixtures.sample` for that.
+  ``numpy.random.Generator``. A mixture of Gaussians has `latent.mixture_sampling.sample` for that.
 - ``OPTIONS`` (may be left out): what the config can say of it beside ``kind``, as `jobs.kinds` explains.
 - ``GPU = True``, ``operations(options, images, latent)`` and ``megabytes(options, images, latent)`` (may be left out):
   whether the fit takes a GPU, its floating point operations in float64, in proportion to the images, and its memory

@@ -211,6 +211,6 @@ def fit(
 
 
 def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixtures
+    from autoencoders.latent import mixture_sampling
 
-    return mixtures.sample(prior, count, random)
+    return mixture_sampling.sample(prior, count, random)

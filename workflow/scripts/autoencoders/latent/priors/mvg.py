@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
-    """Mean and full covariance (ddof = 1) of codes (N, z) in float64, as a mixture of one (`latent.mixtures`)."""
+    """Mean and full covariance (ddof = 1) of codes (N, z) in float64, as a mixture of one."""
     import numpy as np
 
     if len(codes) < 2:
@@ -31,6 +31,6 @@ def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
 
 
 def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixtures
+    from autoencoders.latent import mixture_sampling
 
-    return mixtures.sample(prior, count, random)
+    return mixture_sampling.sample(prior, count, random)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
-    """A mixture of one Gaussian (`latent.mixtures`)."""
+    """A mixture of one Gaussian (`latent.mixture_sampling`)."""
     import numpy as np
 
     latent = codes.shape[1]
@@ -18,6 +18,6 @@ def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
 
 
 def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixtures
+    from autoencoders.latent import mixture_sampling
 
-    return mixtures.sample(prior, count, random)
+    return mixture_sampling.sample(prior, count, random)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autoencoders.evidence.labels import comparison_label, comparison_order, model_label, model_order
+from autoencoders.evidence.display_names import comparison_label, comparison_order, model_label, model_order
 
 BLACK, RED, GREEN, BLUE, ORANGE, PURPLE = "#000000", "#d62728", "#43b649", "#1030b0", "#ff9f1c", "#9b30c8"
 GREY = "0.35"
