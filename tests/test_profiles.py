@@ -248,7 +248,7 @@ def test_what_follows_a_training_is_one_job_with_one_gpu(folder):
     (call,) = submissions(folder, *targets, f"{cell}/latent.parquet", "--retries", "0", config=config)
     assert call["--comment"].startswith("rule_digits-dae-f2-d1-z4-s0_encode_fit_prior_")
     assert (call["--gpus"], call["--cpus-per-task"], call["-p"]) == ("1", "1", "gpu")
-    # encode, three priors (a mixture's iterations take a minute at most), statistics, sample, two scores, grids.
+    # encode, three priors (a mixture's iterations take a minute at most), statistics, sample, two scores, pictures.
     assert int(call["-t"]) == 10 + (10 + 10 + 11) + 10 + 10 + 2 * 15 + 5
     # The most that any of them needs: sampling.
     assert call["--mem"] == "8008"

@@ -278,7 +278,8 @@ def test_each_gpu_is_one_jobs_at_a_time_and_both_are_used(run):
 
 def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
     comments = [job["comment"] for job in run.jobs()]
-    tails = [f"rule_digits-{model}-f8-d1-z4-s0_encode_fit_prior_grids_latent_statistics_sample_..." for model in MODELS]
+    rules = "encode_fit_prior_latent_statistics_pictures_sample_..."
+    tails = [f"rule_digits-{model}-f8-d1-z4-s0_{rules}" for model in MODELS]
     # Each was submitted twice: what SLURM itself queues again keeps its number.
     trainings = [f"rule_train_wildcards_digits_{model}_8_1_4_0" for model in ("dae", "dae", "vae", "vae")]
     assert sorted(comments) == sorted(

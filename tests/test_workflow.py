@@ -218,7 +218,7 @@ def test_the_papers_run_lists_its_jobs(project, tmp_path):
     folder = copy_project(project, tmp_path)
     output = snakemake(folder, "-n", "all_figures", configs=(), gpu=1).stdout
     jobs = planned(output)
-    of_cells = ("train", "encode", "latent_statistics", "sample", "score", "grids")
+    of_cells = ("train", "encode", "latent_statistics", "sample", "score", "pictures")
     assert {name: jobs[name] for name in of_cells} == dict.fromkeys(of_cells, 346)
     assert jobs["fit_prior"] == 3 * 346
     assert jobs["download_dataset"] == jobs["prepare_dataset"] == jobs["scatter"] == 2
@@ -241,7 +241,7 @@ def test_the_papers_run_lists_its_jobs(project, tmp_path):
         ("all_scores", "score"),
         ("all_tables", "claims"),
         ("all_figures", "contact_sheet"),
-        ("all", "grids"),
+        ("all", "pictures"),
     ],
 )
 def test_every_stage_has_a_target(finished, target, last):
@@ -265,7 +265,7 @@ AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
 FOLLOWING = {
     "train": {"parameters", "costs", "provenance_page", "learning_curves", "contact_sheet"},
     "encode": {"scatter", "contact_sheet"},
-    "sample": {"grids"},
+    "sample": {"pictures"},
     "latent_statistics": {"collect_latent_statistics", "latent_figure", "claims", "contact_sheet"},
     "score": {"collect_scores", "table2", "table3", "claims", "costs", "figure", "contact_sheet"},
 }

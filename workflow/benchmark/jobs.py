@@ -49,7 +49,7 @@ KINDS = {
     "latent_statistics": Kind("latent_statistics", gpu=False, later=TABLE),
     "sample": Kind("sample", gpu=True),
     "score (Inception)": Kind("score", gpu=True, later=(*SCORE, *TABLE)),
-    "grids": Kind("grids", gpu=False),
+    "pictures": Kind("pictures", gpu=False),
 }
 PER_CELL = tuple(dict.fromkeys(kind.rule for kind in KINDS.values()))
 

@@ -192,11 +192,11 @@ rule contact_sheet:
         "../scripts/contact_sheet.py"
 
 
-rule grids:
+rule pictures:
     """A cell's reconstructions and samples as pictures for people."""
     input:
         gallery="<results>/cells/<cell>/gallery.npz",
-        modules=modules("grids"),
+        modules=modules("pictures"),
     output:
         reconstructions=report(
             "<results>/cells/<cell>/reconstructions.png",
@@ -213,9 +213,9 @@ rule grids:
             labels=samples_label,
         ),
     log:
-        "<logs>/grids/<cell>.log",
+        "<logs>/pictures/<cell>.log",
     benchmark:
-        "<benchmarks>/grids/<cell>.tsv"
+        "<benchmarks>/pictures/<cell>.tsv"
     priority: 4
     conda:
         "../../envs/report.yaml"
@@ -227,4 +227,4 @@ rule grids:
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
-        "../scripts/grids.py"
+        "../scripts/pictures.py"

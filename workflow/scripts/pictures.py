@@ -1,4 +1,4 @@
-"""Images of one cell: test images above their reconstructions, and samples of every prior (rule grids)."""
+"""Images of one cell: test images above their reconstructions, and samples of every prior (rule pictures)."""
 
 from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
 from autoencoders.figures.page_style import save
