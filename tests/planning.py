@@ -46,13 +46,13 @@ def rerun_table(project: Path) -> dict[str, set[str]]:
     return found
 
 
-def plan_after_an_edit(folder: Path, *modules: str) -> dict[str, int]:
-    """The jobs that really changed modules of a project would make run: rule -> how many."""
+def plan_after_an_edit(folder: Path, *modules: str, added: str = "# edited") -> dict[str, int]:
+    """The jobs that modules of a project with a line ``added`` would make run: rule -> how many."""
     files = [folder / "workflow" / "scripts" / "autoencoders" / module for module in modules]
     before = [(file, file.read_text(), file.stat()) for file in files]
     try:
         for file, text, _ in before:
-            file.write_text(text + "\n# edited\n")
+            file.write_text(f"{text}\n{added}\n")
         return planned(snakemake(folder, "-n").stdout)
     finally:
         for file, text, stamps in before:

@@ -56,3 +56,10 @@ def test_an_edit_runs_what_the_table_says(finished, module):
         assert {rule: jobs[rule] for rule in direct} == USED[module]
     follows = what_follows(finished, direct) if direct else set()
     assert set(jobs) == direct | (follows - NOT_AFTER.get(module, set()))
+
+
+def test_another_format_makes_all_again_that_is_stored(finished):
+    jobs = plan_after_an_edit(finished, "jobs/files.py", added="FORMAT = 2")
+    stored = {"prepare_dataset": 1, "train": 2, "encode": 2, "fit_prior": 6, "sample": 2}
+    stored |= {"train_extractor": 1, "reference": 2, "score": 2}
+    assert {rule: jobs.get(rule) for rule in stored} == stored
