@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,7 +54,12 @@ KL = "kl"
 
 def names(group: str) -> list[str]:
     """The kinds that come along."""
-    return sorted(file.stem for file in FOLDERS[group].glob("*.py") if file.stem != "__init__")
+    return list(_stems(FOLDERS[group]))
+
+
+@functools.cache
+def _stems(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__"))
 
 
 def is_file(kind: str) -> bool:
@@ -86,7 +92,7 @@ def find(group: str, kind: str) -> Path:
 
 def load(group: str, kind: str) -> ModuleType:
     """The module of a kind. Raises UserError where there is none, or it can't be used."""
-    return _load(group, find(group, kind).resolve())
+    return _load(group, Path(os.path.abspath(find(group, kind))))
 
 
 @functools.cache
