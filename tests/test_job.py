@@ -73,3 +73,15 @@ def test_lines_of_progress_are_in_the_log_alone(tmp_path):
     )
     assert done.stderr.endswith("] a: going on\n") and done.stderr.count("\n") == 1
     assert "a: 0%, 0 images/s, unknown time left" in (tmp_path / "logs" / "a.log").read_text()
+
+
+def test_a_fault_of_ones_own_kind_is_called_that(tmp_path):
+    (tmp_path / "mine.py").write_text("def penalty(step, options):\n    return step / 0\n")
+    work = f"kinds.load('penalties', {str(tmp_path / 'mine.py')!r}).penalty(1, None)"
+    code = SCRIPT.format(log=tmp_path / "a.log", work=f"from autoencoders.jobs import kinds; {work}")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(job.__file__).parents[2], capture_output=True, text=True
+    )
+    assert done.returncode == 70
+    assert f"this is a fault of {tmp_path / 'mine.py'}, line 2" in done.stderr
+    assert "fault of the pipeline" not in done.stderr

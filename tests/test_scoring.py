@@ -288,3 +288,12 @@ def test_what_is_prepared_keeps_names_with_a_slash_and_is_refused_where_it_is_no
     for value in ("text", ["a", "b"], [1, [2]], {"a": 1}, None):
         with pytest.raises(UserError, match="mine/a, which the measure has prepared"):
             on_host(value, "mine/a")
+
+
+def test_an_error_below_zero_is_refused_and_a_value_that_is_not_finite_told_of(own_measure, reference, caplog):
+    kind = own_measure("def measure(features, reference, options, **_): return 1.0, -2.0")
+    with pytest.raises(UserError, match=r"the measure odd_one returned the error -2\.0, which is below 0"):
+        score({"mvg": flat(1, 2)}, reference, {"odd_one": {"kind": kind}})
+    kind = own_measure("def measure(features, reference, options, **_): return float('nan')")
+    assert score({"mvg": flat(1, 2)}, reference, {"odd_one": {"kind": kind}})["value"].isna().all()
+    assert "odd_one of mvg is nan" in caplog.text

@@ -15,7 +15,9 @@ from interrupting import Interrupted
 from own_penalties import OWN
 
 from autoencoders.config import settings
+from autoencoders.config.seeds import seed_globals
 from autoencoders.jobs import kinds
+from autoencoders.jobs.errors import UserError
 from autoencoders.latent.encode_decode import decode, encode
 from autoencoders.networks import numerics, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, sample_code, to_unit_interval
@@ -440,3 +442,41 @@ def test_an_option_that_is_newer_than_a_job_is_as_before_it_existed(tmp_path):
     for written, power in (({}, 1), ({"power": 3}, 3)):
         terms = with_own({"kind": kind, "weight": 0.5, **written}).terms(variational=False)
         assert (terms["mine"].weight, terms["mine"].options["power"]) == (0.5, power)
+
+
+def own_file(folder, text):
+    path = folder / "mine.py"
+    path.write_text(text)
+    return {"kind": str(path), "weight": 1.0}
+
+
+def test_a_penalty_that_is_not_finite_is_named(tmp_path, caplog):
+    entry = own_file(tmp_path, "def penalty(step, options):\n    return step.codes.mean() * float('nan')\n")
+    result = train(network(), images(), TrainingOptions(1, 8, SCHEDULE), with_own(entry), 0, CPU)
+    assert result.status == "diverged"
+    # The weights that it breaks break the reconstructions after it.
+    assert "epoch 1: the loss is nan (reconstruction_loss, mine_penalty not finite); this cell ends as" in caplog.text
+
+
+def test_a_penalty_without_a_gradient_is_told_of(tmp_path):
+    entry = own_file(tmp_path, "def penalty(step, options):\n    return (step.codes > 0).sum().float()\n")
+    with pytest.warns(UserWarning, match="the penalty mine has no gradient: it changes nothing"):
+        train(network(), images(), TrainingOptions(1, 8, SCHEDULE), with_own(entry), 0, CPU)
+
+
+@pytest.mark.parametrize("returned", ["None", "1.5", "step.codes", "step.codes.mean().item()"])
+def test_a_penalty_that_is_no_single_number_is_refused_by_name(tmp_path, returned):
+    entry = own_file(tmp_path, f"def penalty(step, options):\n    return {returned}\n")
+    with pytest.raises(UserError, match="the penalty mine has to be a tensor of one number, and returned"):
+        train(network(), images(), TrainingOptions(1, 8, SCHEDULE), with_own(entry), 0, CPU)
+
+
+def test_shared_generators_are_seeded_for_kinds_that_draw_from_them():
+    import random
+
+    def drawn(seed, purpose):
+        seed_globals(seed, purpose)
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+    assert drawn(0, "a") == drawn(0, "a")
+    assert len({*drawn(0, "a"), *drawn(1, "a"), *drawn(0, "b")}) == 9
