@@ -169,7 +169,7 @@ def prepare(project: Path, folder: Path) -> Path:
     folder.mkdir()
     copy_project(project, folder)
     package = folder / "workflow" / "scripts" / "autoencoders"
-    with open(package / "device.py", "a") as file:
+    with open(package / "jobs" / "device.py", "a") as file:
         file.write(DEVICE)
     train_slowly(folder)
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
