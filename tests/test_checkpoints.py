@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 from interrupting import Interrupted
-from running import copy_project, snakemake, train_slowly
+from running import append, copy_project, snakemake, train_slowly
 from safetensors.numpy import load_file, save_file
 
 from autoencoders.jobs import training_course
@@ -430,8 +430,7 @@ def test_changed_training_code_never_goes_on_from_the_old_ones_checkpoint(folder
     with training_run(folder) as (_, script):
         ask_for_a_checkpoint(folder, script)
         script.send_signal(signal.SIGTERM)
-    with (folder / "workflow/scripts/autoencoders/networks/objective.py").open("a") as module:
-        module.write("# changed\n")
+    append(folder / "workflow/scripts/autoencoders/networks/objective.py", "# changed\n")
     snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
     assert "is not used: it was made with other settings" in (folder / LOG).read_text()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import copy_project, snakemake, train_slowly
+from running import append, copy_project, snakemake, train_slowly
 from safetensors import safe_open
 
 CONFIGS = ("config/demo.yaml", "tiny.yaml", "mine.yaml")
@@ -169,8 +169,7 @@ def prepare(project: Path, folder: Path) -> Path:
     folder.mkdir()
     copy_project(project, folder)
     package = folder / "workflow" / "scripts" / "autoencoders"
-    with open(package / "jobs" / "device.py", "a") as file:
-        file.write(DEVICE)
+    append(package / "jobs" / "device.py", DEVICE)
     train_slowly(folder)
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     text = profile.read_text()

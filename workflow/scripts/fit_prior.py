@@ -26,10 +26,13 @@ if __name__ == "__main__":
         params, seed, output = snakemake.params, int(snakemake.wildcards.seed), snakemake.output[0]
         prior = kinds.load("priors", params.prior["kind"])
         path = Path(output).with_suffix(".checkpoint.safetensors")
-        used = ("python", "numpy", "scipy", "scikit-learn", "torch")
-        versions = {package: version for package, version in package_versions().items() if package in used}
-        circumstances = {"prior": params.prior, "seed": seed, "device": device, "versions": versions}
-        key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "fit_prior.py")])
+
+        def key() -> str:
+            used = ("python", "numpy", "scipy", "scikit-learn", "torch")
+            versions = {package: version for package, version in package_versions().items() if package in used}
+            circumstances = {"prior": params.prior, "seed": seed, "device": device, "versions": versions}
+            return checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "fit_prior.py")])
+
         checkpoint = Checkpoint(path, key, snakemake.config["checkpoint_minutes"])
         seed_globals(seed, f"fit/{snakemake.wildcards.prior}")
         codes, arrays = read_npy(snakemake.input.codes), {}

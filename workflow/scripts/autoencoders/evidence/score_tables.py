@@ -1,7 +1,7 @@
 """The tables of scores: all of them in one, Table 2 and Table 3 of the paper.
 
 Scores are one long table, a row a cell, extractor, comparison and measure: dataset, model, filters, depth, latent,
-seed, setting ("paper" or "own", see ``published.setting``), extractor, extractor_accuracy, extractor_chance,
+seed, setting ("paper" or "own", see ``paper_values.setting``), extractor, extractor_accuracy, extractor_chance,
 comparison, measure, value and error (NaN unless status is "ok"; the error of many measures is not known), images,
 reference_images, status ("ok" or "diverged"), and after ``merge_published`` published, difference, published_source and
 published_confidence. Tables 2 and 3, figures and claims are of the measure "frechet".

@@ -4,12 +4,13 @@ The file is no output that Snakemake knows of, since it deletes the outputs of a
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,18 @@ logger = logging.getLogger(__name__)
 class Checkpoint:
     """The state of one job: arrays, and ``progress``, a dict of numbers, texts and lists that says where it stands.
 
-    A file with another ``key`` is never used. One is due every so many ``minutes``, and when a signal asks for it.
+    A file with another ``key`` is never used; a function that computes it is called where a file is read or written.
+    One is due every so many ``minutes``, and when a signal asks for it.
     """
 
-    def __init__(self, path: Path, key: str, minutes: float) -> None:
-        self.path, self.key, self.seconds = path, key, 60 * minutes
+    def __init__(self, path: Path, key: str | Callable[[], str], minutes: float) -> None:
+        self.path, self._key, self.seconds = path, key, 60 * minutes
         self.written = time.monotonic()
         self.asked_by: signal.Signals | None = None
+
+    @functools.cached_property
+    def key(self) -> str:
+        return self._key() if callable(self._key) else self._key
 
     def load(self) -> tuple[dict[str, np.ndarray], dict] | None:
         """The arrays and the progress of the last ``save``; None where there is none, or none that can be used."""

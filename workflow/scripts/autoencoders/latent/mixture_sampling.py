@@ -4,13 +4,20 @@ N(0, I) and the full-covariance Gaussian are mixtures of one, so that the three 
 sampler.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
     """Draw ``count`` codes, float64 (count, z), in random order."""
+    # Imported here: the priors that are mixtures take this function for theirs, and Snakemake reads them.
+    import numpy as np
+
     counts = random.multinomial(count, prior["weights"] / prior["weights"].sum())
     # The eigendecomposition takes singular covariances too, which a Cholesky factor does not.
     codes = np.concatenate(

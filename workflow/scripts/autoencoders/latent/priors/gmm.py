@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.progress import tell
+from autoencoders.latent.mixture_sampling import sample as sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,9 +209,3 @@ def fit(
         "converged": np.asarray(model.converged_),
         "iterations": np.asarray(iterations),
     }
-
-
-def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixture_sampling
-
-    return mixture_sampling.sample(prior, count, random)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.latent.mixture_sampling import sample as sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +29,3 @@ def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
     codes = codes.astype(np.float64)
     covariance = np.atleast_2d(np.cov(codes, rowvar=False))
     return {"weights": np.ones(1), "means": codes.mean(0)[None], "covariances": covariance[None]}
-
-
-def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixture_sampling
-
-    return mixture_sampling.sample(prior, count, random)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from autoencoders.latent.mixture_sampling import sample as sample
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,9 +17,3 @@ def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
 
     latent = codes.shape[1]
     return {"weights": np.ones(1), "means": np.zeros((1, latent)), "covariances": np.eye(latent)[None]}
-
-
-def sample(prior: Mapping[str, np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    from autoencoders.latent import mixture_sampling
-
-    return mixture_sampling.sample(prior, count, random)
