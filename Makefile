@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo report status test reruns environments lint bench soak rulegraph
+.PHONY: help setup demo report status test test-all reruns environments lint bench soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        all experiments on scikit-learn's digits, on two CPU cores, in minutes"
 	@echo "make report      tables, figures and claims of the demo on one page; CONFIG=mine.yaml of another run"
 	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
-	@echo "make test        the tests"
+	@echo "make test        the everyday tests, in five minutes"
+	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, in half an hour"
 	@echo "make reruns      every edit of workflow/README.md's table, and what Snakemake would run again, in minutes"
 	@echo "make environments  the conda environments, created through a stand-in for conda, and the digits in them"
 	@echo "make lint        the linters and formatters, checking only"
@@ -61,9 +62,12 @@ status:
 	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py "$$RESULTS"
 
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow"
 	@echo
-	@echo "All tests passed. tests/ says what each of them shows; \`make demo\` runs the pipeline."
+	@echo "All everyday tests passed. tests/README.md says what they show; \`make demo\` runs the pipeline."
+
+test-all: test
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
 
 reruns: setup
 	$(BIN)/pytest --numprocesses 2 tests/rerun_table.py
