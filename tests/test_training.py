@@ -2,9 +2,6 @@
 
 import dataclasses
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import own_penalties
@@ -233,21 +230,6 @@ def test_codes_and_losses_are_float32_whatever_the_convolutions_are_in(latent_no
 def test_a_processor_without_fast_products_in_a_format_trains_in_float32(monkeypatch, asked, capabilities, used):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert numerics.usable(asked, CPU) == used
-
-
-def test_training_imports_no_compiler():
-    """PyTorch's own optimiser classes do on their first use, which takes over a second in each job."""
-    code = (
-        "import sys, numpy, torch; from autoencoders.networks.network import *; "
-        "from autoencoders.networks.training import *; from autoencoders.networks.objective import Objective; "
-        "options = TrainingOptions(1, 2, ((0, 1e-3),), precision='bf16'); "
-        "network = Autoencoder(NetworkOptions(32, 2, parse_depth('1'), 4), 0); "
-        "train(network, numpy.zeros((4, 3, 32, 32), numpy.uint8), options, Objective(), 0, torch.device('cpu')); "
-        "print([name for name in sys.modules if name in ('torch._dynamo', 'torch._inductor', 'sympy')])"
-    )
-    folder = Path(training.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_training_lowers_the_loss():

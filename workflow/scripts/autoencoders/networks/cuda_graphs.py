@@ -33,7 +33,9 @@ class GraphedStep:
         size = len(indices)
         self.calls[size] += 1
         if self.calls[size] <= WARM_UP:
-            self.step(indices)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*capturable=True")  # Adam's, of steps that are not recorded.
+                self.step(indices)
             return
         if size not in self.recorded:
             self.recorded[size] = self.record(indices)

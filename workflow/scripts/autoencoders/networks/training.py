@@ -12,7 +12,6 @@ from autoencoders.config.seeds import stream_seed
 from autoencoders.jobs.checkpoints import Checkpoint
 from autoencoders.jobs.kinds import KL
 from autoencoders.jobs.training_course import Course, listening
-from autoencoders.networks.adam import Adam
 from autoencoders.networks.cuda_graphs import recorded, side_stream
 from autoencoders.networks.network import Autoencoder, to_unit_interval
 from autoencoders.networks.numerics import usable
@@ -92,6 +91,26 @@ def learnt(network: Autoencoder, frozen_latent: bool) -> list[Tensor]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
+def adam(parameters: list[Tensor], device: torch.device) -> torch.optim.Adam:
+    """Adam whose rate is a tensor on the device, where a recorded step reads its current value, and whose state exists
+    before the first step, so that a checkpoint can fill it.
+    """
+    rate = torch.zeros((), device=device)
+    optimizer = torch.optim.Adam(parameters, rate, **ADAM, fused=True, capturable=device.type == "cuda")
+    state = {
+        index: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(tensor), "exp_avg_sq": torch.zeros_like(tensor)}
+        for index, tensor in enumerate(parameters)
+    }
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return optimizer
+
+
+def adam_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """The optimiser's state by name: the tensors themselves, to be read or filled."""
+    state = optimizer.state_dict()["state"]
+    return {f"adam.{index}.{name}": tensor for index, of_one in state.items() for name, tensor in of_one.items()}
+
+
 def train(
     network: Autoencoder,
     images: np.ndarray,
@@ -116,9 +135,7 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     precision = usable(options.precision, device)
     network.to(device, memory_format=torch.channels_last).train()
     data = torch.from_numpy(images).to(device)
-    # A tensor on the device, where a recorded step finds its present value.
-    rate = torch.zeros((), device=device)
-    optimizer = Adam(learnt(network, options.frozen_latent), rate, **ADAM)
+    optimizer = adam(learnt(network, options.frozen_latent), device)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     terms = objective.terms(network.options.variational)
     columns = ["loss", "reconstruction_loss", *map(column, dict.fromkeys([KL, *terms]))]
@@ -137,12 +154,12 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
 
     step = recorded(step, generator)
     # All that changes from step to step, but for the generator and the position.
-    tensors = {**network.state_dict(prefix="network."), **optimizer.state_dict(), "sums": sums, "order": order}
+    tensors = {**network.state_dict(prefix="network."), **adam_tensors(optimizer), "sums": sums, "order": order}
     bounds = batch_bounds(len(data), options.batch_size)
     course = Course(tensors, generator, bounds, options.epochs, lambda: sums[0].item(), checkpoint)
     position = course.position
     while position.epoch < options.epochs and position.status == "ok":
-        rate.fill_(learning_rate(options.learning_rate, position.epoch))
+        optimizer.param_groups[0]["lr"].fill_(learning_rate(options.learning_rate, position.epoch))
         if position.batches == 0:
             sums.zero_()
             order.copy_(torch.randperm(len(data), generator=generator, device=device))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -114,18 +113,6 @@ def to_numpy(array) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.numpy(force=True)
 
 
-def on_diagonals(device: str | None) -> contextlib.AbstractContextManager:
-    """Let scikit-learn add to a tensor's diagonal at once. It does so element by element, which on a GPU takes longer
-    than all products.
-    """
-    if device is None:
-        return contextlib.nullcontext()
-    from unittest import mock
-
-    place = "sklearn.mixture._gaussian_mixture._add_to_diagonal"
-    return mock.patch(place, lambda matrix, value, xp: matrix.diagonal().add_(value))
-
-
 def fit(
     codes: np.ndarray,
     options: Mapping,
@@ -189,7 +176,7 @@ def fit(
             start = start_from_labels(xp, codes, labels, options["components"], options["reg_covar"])
         model.weights_, model.means_, model.precisions_cholesky_ = start
         model.converged_, model.lower_bound_ = False, bound
-        with sklearn.config_context(array_api_dispatch=True), on_diagonals(device), warnings.catch_warnings():
+        with sklearn.config_context(array_api_dispatch=True), warnings.catch_warnings():
             # Each of run_em's calls but the last would warn.
             warnings.simplefilter("ignore", ConvergenceWarning)
             iterations = run_em(model, codes, options["max_iter"], done, checkpoint)
