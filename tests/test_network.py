@@ -1,4 +1,4 @@
-"""The network against independent computations: TensorFlow's padding in NumPy, the paper's parameter counts."""
+"""The network against independent computations: TensorFlow's padding in NumPy, published parameter counts."""
 
 import math
 
@@ -52,38 +52,20 @@ def tensorflow_same_conv_transpose(x: np.ndarray, kernel: np.ndarray, stride: in
 
 @pytest.mark.parametrize("kernel", [4, 5])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_pads_like_tensorflow(kernel, stride):
+@pytest.mark.parametrize(
+    ("convolution", "size", "reference"),
+    [(SameConv2d, 8, tensorflow_same_conv), (SameConvTranspose2d, 4, tensorflow_same_conv_transpose)],
+)
+def test_convolutions_pad_and_crop_like_tensorflow(convolution, size, reference, kernel, stride):
     torch.manual_seed(kernel * 10 + stride)
-    layer = SameConv2d(2, 3, kernel, stride).double()
-    x = torch.randn(1, 2, 8, 8, dtype=torch.float64)
-    expected = tensorflow_same_conv(x[0].numpy(), layer.conv.weight.detach().numpy(), stride)
+    layer = convolution(2, 3, kernel, stride).double()
+    x = torch.randn(1, 2, size, size, dtype=torch.float64)
     actual = (layer(x)[0] - layer.conv.bias[:, None, None]).detach().numpy()
+    expected = reference(x[0].numpy(), layer.conv.weight.detach().numpy(), stride)
     np.testing.assert_allclose(actual, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", [4, 5])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_transposed_convolution_crops_like_tensorflow(kernel, stride):
-    torch.manual_seed(kernel * 10 + stride)
-    layer = SameConvTranspose2d(2, 3, kernel, stride).double()
-    x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
-    expected = tensorflow_same_conv_transpose(x[0].numpy(), layer.conv.weight.detach().numpy(), stride)
-    actual = (layer(x)[0] - layer.conv.bias[:, None, None]).detach().numpy()
-    np.testing.assert_allclose(actual, expected, atol=1e-12)
-
-
-def test_padding_is_tensorflows_and_not_pytorchs_output_padding():
-    """The mistake that the specification warns of gives another image: the test above can see it."""
-    torch.manual_seed(0)
-    layer = SameConvTranspose2d(2, 3, 5, 2)
-    wrong = torch.nn.ConvTranspose2d(2, 3, 5, 2, padding=2, output_padding=1)
-    wrong.load_state_dict(layer.conv.state_dict())
-    x = torch.randn(1, 2, 4, 4)
-    assert layer(x).shape == wrong(x).shape
-    assert not torch.allclose(layer(x), wrong(x))
-
-
-# Millions of parameters, as the paper and the specification give them (all to the digits that they print).
+# Millions of parameters, to the digits that the specification gives.
 @pytest.mark.parametrize(
     ("network", "encoder", "decoder"),
     [
@@ -100,53 +82,82 @@ def test_padding_is_tensorflows_and_not_pytorchs_output_padding():
         (options(size=64, filters=128, latent=64), "18.3", "21.5"),
     ],
 )
-def test_parameter_counts_are_the_published_ones(network, encoder, decoder):
+def test_parameter_counts_are_the_specifications(network, encoder, decoder):
     with torch.device("meta"):
         model = Autoencoder(network, seed=0)
-    for part, published in ((model.encoder, encoder), (model.decoder, decoder)):
-        if published is not None:
-            digits = len(published.split(".")[1])
-            assert f"{parameter_count(part) / 1e6:.{digits}f}" == published
-
-
-def test_a_vae_has_a_second_dense_head_and_nothing_else_more():
-    dae, vae = Autoencoder(options(), seed=0), Autoencoder(options(variational=True), seed=0)
-    assert parameter_count(vae) - parameter_count(dae) == (32 * 32 + 1) * 128
+    for part, expected in ((model.encoder, encoder), (model.decoder, decoder)):
+        if expected is not None:
+            digits = len(expected.split(".")[1])
+            assert f"{parameter_count(part) / 1e6:.{digits}f}" == expected
 
 
 @pytest.mark.parametrize("size", [32, 64])
-@pytest.mark.parametrize("variational", [False, True])
-def test_shapes(size, variational):
-    network = Autoencoder(options(size=size, filters=4, depth="3321", latent=7, variational=variational), seed=0)
-    mean, log_variance = network.encoder(torch.rand(2, 3, size, size))
-    assert mean.shape == (2, 7)
-    assert (log_variance is not None) == variational
-    assert network.decoder(mean).shape == (2, 3, size, size)
+def test_a_vae_has_a_second_dense_head_and_nothing_else_more(size):
+    both = {"size": size, "filters": 4, "depth": "3321", "latent": 7}
+    dae, vae = (Autoencoder(options(**both, variational=variational), seed=0) for variational in (False, True))
+    assert parameter_count(vae) - parameter_count(dae) == (4 * 8 * (size // 16) ** 2 + 1) * 7
+    images = torch.rand(2, 3, size, size)
+    assert dae.encoder(images)[1] is None
+    assert [head.shape for head in vae.encoder(images)] == [(2, 7), (2, 7)]
+    assert dae.decoder(torch.rand(2, 7)).shape == images.shape
 
 
-def test_a_stage_widens_first_and_strides_last():
-    encoder = Autoencoder(options(filters=8, depth="3321"), 0).encoder
-    convolutions = [module for module in encoder.modules() if isinstance(module, torch.nn.Conv2d)]
-    shapes = [(m.in_channels, m.out_channels, m.stride[0]) for m in convolutions]
-    assert shapes == [
-        *[(3, 8, 1), (8, 8, 1), (8, 8, 2)],
-        *[(8, 16, 1), (16, 16, 1), (16, 16, 2)],
-        *[(16, 32, 1), (32, 32, 2)],
-        (32, 64, 2),
-    ]
+def convolutions(part) -> list[tuple[int, int, int]]:
+    """(channels in, channels out, stride) of each convolution, in order."""
+    kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
+    return [(m.in_channels, m.out_channels, m.stride[0]) for m in part.modules() if isinstance(m, kinds)]
 
 
-def test_normalisation_and_activations_follow_every_convolution_but_the_last():
+@pytest.mark.parametrize(
+    ("part", "changed", "expected"),
+    [
+        # A stage widens first and strides last.
+        (
+            "encoder",
+            {"depth": "3321"},
+            [
+                *[(3, 8, 1), (8, 8, 1), (8, 8, 2), (8, 16, 1), (16, 16, 1), (16, 16, 2)],
+                *[(16, 32, 1), (32, 32, 2), (32, 64, 2)],
+            ],
+        ),
+        (
+            "encoder",
+            {"depth": "2221", "widening": "last"},
+            [(3, 3, 1), (3, 8, 2), (8, 8, 1), (8, 16, 2), (16, 16, 1), (16, 32, 2), (32, 64, 2)],
+        ),
+        ("decoder", {}, [(64, 32, 2), (32, 16, 2), (16, 3, 1)]),
+        ("decoder", {"decoder_channels": 1024}, [(1024, 32, 2), (32, 16, 2), (16, 3, 1)]),
+        # Depth repeats in the decoder only where the config says so, by the encoder stage of as many filters.
+        ("decoder", {"size": 64, "depth": "4321"}, [(64, 32, 2), (32, 16, 2), (16, 8, 2), (8, 3, 1)]),
+        (
+            "decoder",
+            {"size": 64, "depth": "4321", "decoder_repeats": True},
+            [
+                *[(64, 32, 1), (32, 32, 2), (32, 16, 1), (16, 16, 1), (16, 16, 2)],
+                *[(16, 8, 1), (8, 8, 1), (8, 8, 1), (8, 8, 2), (8, 3, 1)],
+            ],
+        ),
+    ],
+)
+def test_the_order_of_channels_and_strides(part, changed, expected):
+    network = Autoencoder(options(filters=8, latent=4, **changed), 0)
+    assert convolutions(getattr(network, part)) == expected
+    assert network.decoder(torch.rand(2, 4)).shape == (2, 3, network.options.size, network.options.size)
+
+
+def test_batch_normalisation_and_relu_follow_every_convolution_but_the_last():
     network = Autoencoder(options(filters=4), seed=0)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert len(norms) == 4 + 2
+    # Keras' defaults.
     assert {(norm.eps, norm.momentum, norm.affine) for norm in norms} == {(1e-3, 0.01, True)}
-    assert sum(isinstance(m, torch.nn.ReLU) for m in network.modules()) == 4 + 2
+    assert len(norms) == sum(isinstance(m, torch.nn.ReLU) for m in network.modules()) == 4 + 2
     assert isinstance(list(network.decoder.layers)[-1], SameConvTranspose2d)
+    activated = Autoencoder(options(filters=8, decoder_activation="bn_relu"), 0).decoder.layers
+    assert [type(layer) for layer in activated[2:4]] == [torch.nn.BatchNorm2d, torch.nn.ReLU]
 
 
-def test_weights_are_glorot_uniform_and_biases_zero():
-    network = Autoencoder(options(filters=32), seed=3)
+def test_weights_are_glorot_uniform_and_biases_zero_and_the_seed_decides_them():
+    network, again, other = (Autoencoder(options(filters=32), seed) for seed in (3, 3, 4))
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear):
             # Keras: limit sqrt(6 / (fan_in + fan_out)); a kernel's fans count its pixels.
@@ -155,26 +166,18 @@ def test_weights_are_glorot_uniform_and_biases_zero():
             assert module.weight.abs().max() <= limit
             assert module.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.05)
             assert not module.bias.any()
-
-
-def test_the_seed_decides_the_weights():
-    first, again, other = (Autoencoder(options(filters=4), seed) for seed in (1, 1, 2))
-    same = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]
-    assert all(same)
-    assert not torch.equal(first.encoder.mean.weight, other.encoder.mean.weight)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(network.encoder.mean.weight, other.encoder.mean.weight)
 
 
 def test_batch_normalisation_of_codes_uses_the_batch_in_training_and_running_statistics_later():
     network = Autoencoder(options(filters=2, latent=5, latent_norm="batch"), seed=0)
     norm = network.encoder.normalisation
     assert (type(norm), norm.eps, norm.momentum, norm.affine) == (torch.nn.BatchNorm1d, 1e-3, 0.01, True)
-    torch.manual_seed(0)
-    images = torch.rand(16, 3, 32, 32)
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     raw = network.encoder.mean(network.encoder.convolutions(images)).detach()
-    codes = network.encoder(images)[0].detach()
-    assert codes.mean(dim=0).numpy() == pytest.approx(np.zeros(5), abs=1e-6)
     expected = (raw - raw.mean(dim=0)) / (raw.var(dim=0, unbiased=False) + 1e-3).sqrt()
-    torch.testing.assert_close(codes, expected)
+    torch.testing.assert_close(network.encoder(images)[0].detach(), expected)
     # One image at a time: its own statistics would give a code of zeros.
     network.eval()
     norm.running_mean.copy_(torch.arange(5.0))
@@ -194,9 +197,13 @@ def test_layer_normalisation_of_codes_is_one_over_each_codes_units():
 
 @pytest.mark.parametrize("variational", [False, True])
 def test_spectral_normalisation_makes_the_largest_singular_value_one(variational):
-    network = Autoencoder(options(filters=4, latent=8, latent_norm="spectral", variational=variational), seed=0)
+    shape = {"filters": 4, "latent": 8, "variational": variational}
+    network = Autoencoder(options(**shape, latent_norm="spectral"), seed=0)
+    plain = Autoencoder(options(**shape), seed=0)
     dense = network.encoder.dense_layers()
     assert len(dense) == 1 + variational
+    assert torch.equal(dense[0].parametrizations.weight.original, plain.encoder.mean.weight)
+    assert parameter_count(network) == parameter_count(plain)
     # A weight far from normal, approached by one power iteration a step.
     with torch.no_grad():
         for layer in dense:
@@ -211,59 +218,8 @@ def test_spectral_normalisation_makes_the_largest_singular_value_one(variational
     assert not torch.nn.utils.parametrize.is_parametrized(convolution)
 
 
-def test_spectral_normalisation_starts_from_the_seeded_weights():
-    networks = [Autoencoder(options(filters=2, latent=3, latent_norm="spectral"), seed) for seed in (1, 1)]
-    plain = Autoencoder(options(filters=2, latent=3), 1)
-    states = [network.state_dict() for network in networks]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert torch.equal(states[0]["encoder.mean.parametrizations.weight.original"], plain.encoder.mean.weight)
-    assert parameter_count(networks[0]) == parameter_count(plain)
-
-
-def convolution_shapes(part) -> list[tuple[int, int, int]]:
-    kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d
-    return [(m.in_channels, m.out_channels, m.stride[0]) for m in part.modules() if isinstance(m, kinds)]
-
-
-def test_the_last_convolution_of_a_stage_widens_where_that_is_asked_for():
-    encoder = Autoencoder(options(filters=8, depth="2221", widening="last"), 0).encoder
-    assert convolution_shapes(encoder) == [
-        *[(3, 3, 1), (3, 8, 2)],
-        *[(8, 8, 1), (8, 16, 2)],
-        *[(16, 16, 1), (16, 32, 2)],
-        (32, 64, 2),
-    ]
-
-
-def test_the_decoders_channels_and_first_activation():
-    plain = Autoencoder(options(filters=8), 0).decoder
-    assert convolution_shapes(plain) == [(64, 32, 2), (32, 16, 2), (16, 3, 1)]
-    wide = Autoencoder(options(filters=8, decoder_channels=1024, decoder_activation="bn_relu"), 0).decoder
-    assert convolution_shapes(wide) == [(1024, 32, 2), (32, 16, 2), (16, 3, 1)]
-    assert wide.layers[0].out_features == 8 * 8 * 1024
-    assert isinstance(wide.layers[2], torch.nn.BatchNorm2d) and wide.layers[2].num_features == 1024
-    assert isinstance(wide.layers[3], torch.nn.ReLU)
-    assert not isinstance(plain.layers[2], torch.nn.BatchNorm2d)
-    assert wide(torch.rand(2, 128)).shape == (2, 3, 32, 32)
-
-
-def test_depth_repeats_in_the_decoder_only_where_that_is_asked_for():
-    """A decoder stage is as deep as the encoder stage of as many filters: 4f the third, 2f the second, f the first."""
-    deep = options(size=64, filters=8, depth="4321", latent=4)
-    assert convolution_shapes(Autoencoder(deep, 0).decoder) == [(64, 32, 2), (32, 16, 2), (16, 8, 2), (8, 3, 1)]
-    repeated = Autoencoder(options(size=64, filters=8, depth="4321", latent=4, decoder_repeats=True), 0).decoder
-    assert convolution_shapes(repeated) == [
-        *[(64, 32, 1), (32, 32, 2)],
-        *[(32, 16, 1), (16, 16, 1), (16, 16, 2)],
-        *[(16, 8, 1), (8, 8, 1), (8, 8, 1), (8, 8, 2)],
-        (8, 3, 1),
-    ]
-    assert repeated(torch.rand(2, 4)).shape == (2, 3, 64, 64)
-
-
-def test_what_a_transposed_convolution_crops_is_laid_out_channels_last():
+def test_the_cropped_output_is_channels_last():
     """Otherwise the layers after it take their slowest path."""
     layer = SameConvTranspose2d(4, 6, kernel=5, stride=2).to(memory_format=torch.channels_last)
     cropped = layer(torch.rand(2, 4, 8, 8).to(memory_format=torch.channels_last))
-    assert cropped.shape == (2, 6, 16, 16)
     assert cropped.is_contiguous(memory_format=torch.channels_last)
