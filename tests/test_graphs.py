@@ -1,6 +1,7 @@
 """Steps recorded as CUDA graphs: what is recorded and replayed when, and on a GPU, that it changes no number."""
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import own_penalties
@@ -16,7 +17,7 @@ from autoencoders.networks.training import TrainingOptions, train
 
 
 class PretendedGraph:
-    """Does on the CPU what a CUDA graph does: takes down what runs while it records, and runs it when replayed."""
+    """A CUDA graph on the CPU: collects what runs while it records, and runs it when replayed."""
 
     recording = None
 
@@ -46,7 +47,7 @@ def pretended_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: "stream")
 
 
-def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_indices(pretended_cuda):
+def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_current_indices(pretended_cuda):
     seen = []
 
     def step(indices):
@@ -65,15 +66,11 @@ def test_a_step_is_recorded_for_each_size_and_then_replayed_with_the_present_ind
     assert set(graphed.recorded) == {4, 2}
     assert all(graph.generators == [generator] for _, graph in graphed.recorded.values())
     assert graphed.calls == {4: 12, 2: 6}
-
-
-def test_nothing_is_recorded_before_the_libraries_have_warmed_up(pretended_cuda):
-    graphed = cuda_graphs.GraphedStep(lambda indices: None, torch.Generator())
+    # Nothing is recorded before the libraries have warmed up.
+    short = cuda_graphs.GraphedStep(step, generator)
     for _ in range(cuda_graphs.WARM_UP):
-        graphed(torch.arange(4))
-        assert not graphed.recorded
-    graphed(torch.arange(4))
-    assert set(graphed.recorded) == {4}
+        short(torch.arange(4))
+    assert not short.recorded
 
 
 def test_a_step_on_the_cpu_is_left_as_it_is():
@@ -100,44 +97,35 @@ def as_in_a_job():
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
 
 
+DATA = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+TRAININGS = [
+    *((objective, []) for objective in (Objective(), Objective(beta=0.01), Objective(noise=0.5))),
+    # One of them draws random numbers, and another takes a gradient within the loss.
+    (Objective(beta=0.01), list(own_penalties.OWN)),
+]
+
+
 @pytest.mark.parametrize("latent_norm", ["none", "batch", "spectral"])
-@pytest.mark.parametrize("number_format", ["fp32", "tf32", "bf16"])
-@pytest.mark.parametrize("objective", [Objective(), Objective(beta=0.01), Objective(noise=0.5)], ids=str)
-def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, as_in_a_job, objective, number_format, latent_norm):
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize(("objective", "own"), TRAININGS, ids=str)
+def test_a_recorded_step_trains_to_the_same_bits(
+    monkeypatch, as_in_a_job, tmp_path, objective, own, precision, latent_norm
+):
     """With a smaller last batch, which is recorded as well, and with random numbers drawn inside the graph."""
-    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    for name in own:
+        (tmp_path / name).mkdir()
+    penalties = {name: own_penalties.entry(tmp_path / name, name) for name in own}
+    objective = dataclasses.replace(objective, penalties=penalties)
     options = TrainingOptions(
-        8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), frozen_latent=latent_norm == "batch", precision=number_format
+        8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), frozen_latent=latent_norm == "batch", precision=precision
     )
-    gpu, found = as_in_a_job(number_format == "tf32"), []
+    gpu, found = as_in_a_job(precision == "tf32"), []
     for recorded in (True, False, True):
         if not recorded:
             monkeypatch.setattr(training, "recorded", lambda step, generator: step)
         shape = NetworkOptions(32, 8, parse_depth("1"), 16, objective.beta > 0, latent_norm)
         network = Autoencoder(shape, seed=0)
-        result = train(network, data, options, objective, 0, gpu)
-        weights = [tensor.cpu() for tensor in network.state_dict().values()]
-        found.append((result.history, weights))
-        monkeypatch.undo()
-    for history, weights in found[1:]:
-        assert history == found[0][0]
-        assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
-
-
-def test_a_recorded_step_with_penalties_of_ones_own_trains_to_the_same_bits(monkeypatch, as_in_a_job, tmp_path):
-    """One of them draws random numbers, and another takes a gradient within the loss."""
-    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
-    penalties = {}
-    for name in own_penalties.OWN:
-        (tmp_path / name).mkdir()
-        penalties[name] = own_penalties.entry(tmp_path / name, name)
-    gpu, found = as_in_a_job(False), []
-    for recorded in (True, False, True):
-        if not recorded:
-            monkeypatch.setattr(training, "recorded", lambda step, generator: step)
-        network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16, variational=True), seed=0)
-        options = TrainingOptions(8, 64, ((0, 1e-4), (1, 1e-3)))
-        result = train(network, data, options, Objective(beta=0.01, penalties=penalties), 0, gpu)
+        result = train(network, DATA, options, objective, 0, gpu)
         found.append((result.history, [tensor.cpu() for tensor in network.state_dict().values()]))
         monkeypatch.undo()
     for history, weights in found[1:]:
@@ -146,10 +134,9 @@ def test_a_recorded_step_with_penalties_of_ones_own_trains_to_the_same_bits(monk
 
 
 def test_float32_on_the_gpu_is_the_cpus_within_rounding(as_in_a_job):
-    data = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
     options = TrainingOptions(1, 300, ((0, 1e-4),))
     losses = []
     for place in (torch.device("cpu"), as_in_a_job(False)):
         network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16), seed=0)
-        losses.append(train(network, data, options, Objective(), 0, place).history[0]["loss"])
+        losses.append(train(network, DATA, options, Objective(), 0, place).history[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
