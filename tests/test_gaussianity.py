@@ -22,6 +22,10 @@ def test_whitened_codes_have_mean_zero_and_covariance_one():
     whitened = whiten(correlated(np.random.default_rng(0), 200, 5))
     assert whitened.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-10)
     assert np.cov(whitened, rowvar=False, ddof=0) == pytest.approx(np.eye(5), abs=1e-8)
+    # Codes in a subspace are measured there, and too few codes say nothing.
+    random = np.random.default_rng(6)
+    assert whiten(random.normal(size=(1000, 3)) @ random.normal(size=(3, 8))).shape == (1000, 3)
+    assert np.isnan(mardia_ratios(whiten(random.normal(size=(5, 9))))).all()
 
 
 def test_mardia_by_the_definition():
@@ -64,17 +68,6 @@ def test_heavy_tails_and_a_lean_are_seen():
     assert heavy > 1.2 and leaning > 10
 
 
-def test_codes_in_a_subspace_are_measured_there():
-    random = np.random.default_rng(6)
-    flat = random.normal(size=(1000, 3)) @ random.normal(size=(3, 8))
-    assert whiten(flat).shape == (1000, 3)
-
-
-def test_fewer_codes_than_units_say_nothing():
-    ratios = mardia_ratios(whiten(np.random.default_rng(7).normal(size=(5, 9))))
-    assert np.isnan(ratios).all()
-
-
 def test_log_likelihood_is_scipys():
     random = np.random.default_rng(8)
     codes = random.normal(size=(50, 2))
@@ -97,6 +90,10 @@ def test_a_singular_gaussian_has_a_likelihood_only_where_it_varies():
     expected = stats.norm(0, 2).logpdf([1, 3]).mean()
     assert mean_log_likelihood(codes, mixture, np.array([[1.0], [0.0]])) == pytest.approx(expected, rel=1e-12)
     assert np.isnan(mean_log_likelihood(codes, None, np.eye(2)))
+    # Scales that differ by 1e12 are not singular.
+    mixture["covariances"] = np.diag([1e6, 1e-6])[None]
+    expected = stats.norm(0, 1e3).logpdf(500) + stats.norm(0, 1e-3).logpdf(0.001)
+    assert mean_log_likelihood(np.array([[500, 0.001]]), mixture, np.eye(2)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_layer_normalised_codes_have_a_gap_in_the_directions_they_span():
@@ -112,12 +109,6 @@ def test_layer_normalised_codes_have_a_gap_in_the_directions_they_span():
     plane = stats.multivariate_normal((train @ basis).mean(axis=0), np.cov((train @ basis).T))
     assert found["mvg_log_likelihood"] == pytest.approx(plane.logpdf(test @ basis).mean(), rel=1e-6)
     assert 0.2 < found["log_likelihood_gap"] < 5
-
-
-def test_a_mixture_of_very_different_scales_has_a_likelihood():
-    mixture = {"weights": np.ones(1), "means": np.zeros((1, 2)), "covariances": np.diag([1e6, 1e-6])[None]}
-    expected = stats.norm(0, 1e3).logpdf(500) + stats.norm(0, 1e-3).logpdf(0.001)
-    assert mean_log_likelihood(np.array([[500, 0.001]]), mixture, np.eye(2)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_fewer_codes_than_units_tell_nothing_of_held_out_ones():
@@ -153,18 +144,12 @@ def test_dimensions_are_averaged_and_constant_ones_left_out():
     assert (found["codes"], found["rank"]) == (5000, 2)
 
 
-def test_codes_that_are_all_the_same_have_no_shape():
-    codes = np.full((50, 3), 2.0, np.float32)
-    found = latent_statistics(codes, codes, fitted(codes, MVG), None, seed=0)
-    assert found["rank"] == 0
-    assert all(np.isnan(value) for name, value in found.items() if name not in ("codes", "rank"))
-
-
-def test_a_diverged_cell_has_no_statistics():
-    codes = np.empty((0, 4), np.float32)
-    # Its priors' files hold no arrays; a config may have no such priors.
-    for priors in (({}, {}), (None, None)):
+@pytest.mark.parametrize("count", [50, 0], ids=["all the same", "of a diverged cell"])
+def test_codes_without_a_shape_have_no_statistics(count):
+    codes = np.full((count, 3), 2.0, np.float32)
+    # The priors' files of a diverged cell hold no arrays; a config may have no such priors.
+    for priors in ((fitted(codes, MVG) if count else {}, {}), (None, None)):
         found = latent_statistics(codes, codes, *priors, seed=0)
         assert tuple(found) == COLUMNS
-        assert (found["codes"], found["rank"]) == (0, 0)
+        assert (found["codes"], found["rank"]) == (count, 0)
         assert all(np.isnan(value) for name, value in found.items() if name not in ("codes", "rank"))

@@ -3,7 +3,6 @@
 import itertools
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ from sklearn.mixture import GaussianMixture
 from autoencoders.config.seeds import generator
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import read_npz, write_npy, write_npz
-from autoencoders.latent.encode_decode import midpoints
+from autoencoders.jobs.files import read_npz, write_npz
 from autoencoders.latent.priors import gmm
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
@@ -151,28 +149,27 @@ def test_gmm_that_does_not_converge_says_so(caplog, recwarn, device):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize(
+    ("seconds", "max_iter", "iterations", "left"),
+    [
+        # A call of scikit-learn's fit takes so long: one iteration, then ten, then the rest.
+        (30, 13, [1, 11, 13], "0:06:00"),
+        # Lines are at least ten seconds apart.
+        (6, 33, [11, 31], "0:00:24"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, device):
+def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, seconds, max_iter, iterations, left):
     caplog.set_level("INFO")
-    # A clock on which every call of scikit-learn's fit takes 30 seconds.
-    clock = itertools.count(0, 30)
+    clock = itertools.count(0, seconds)
     monkeypatch.setattr(gmm.time, "monotonic", lambda: next(clock))
-    fit(overlapping(8), {**GMM, "max_iter": 13, "tol": 1e-12}, seed=4, device=device)
+    fit(overlapping(8), {**GMM, "max_iter": max_iter, "tol": 1e-12}, seed=4)
     lines = [message for message in caplog.messages if message.startswith("EM: ")]
-    assert [line.split(",")[0] for line in lines] == [f"EM: iteration {done}" for done in (1, 11, 13)]
-    assert "iteration 1, 30 s each" in lines[0] and "at most 0:06:00 left" in lines[0]
-    assert "iteration 11, 5.5 s each" in lines[1] and "at most 0:00:11 left" in lines[1]
-    bounds = [scikit_learns(overlapping(8), max_iter, tol=1e-12).lower_bound_ for max_iter in (1, 11)]
-    assert f"rises by {(bounds[1] - bounds[0]) / 10:.2g} in one, below 1e-12 is the end" in lines[1]
-
-
-def test_lines_of_a_fit_are_ten_seconds_apart(caplog, monkeypatch):
-    caplog.set_level("INFO")
-    clock = itertools.count(0, 6)
-    monkeypatch.setattr(gmm.time, "monotonic", lambda: next(clock))
-    fit(overlapping(8), {**GMM, "max_iter": 33, "tol": 1e-12}, seed=4)
-    lines = [message for message in caplog.messages if message.startswith("EM: ")]
-    assert [line.split(",")[0] for line in lines] == ["EM: iteration 11", "EM: iteration 31"]
+    assert [line.split(",")[0] for line in lines] == [f"EM: iteration {done}" for done in iterations]
+    assert f"at most {left} left" in lines[0]
+    if seconds == 30:
+        bounds = [scikit_learns(overlapping(8), done, tol=1e-12).lower_bound_ for done in (1, 11)]
+        assert f"rises by {(bounds[1] - bounds[0]) / 10:.2g} in one, below 1e-12 is the end" in lines[1]
 
 
 def test_codes_without_a_positive_definite_covariance_are_refused(device):
@@ -276,72 +273,3 @@ def test_a_prior_of_ones_own_keeps_its_own_arrays_in_the_file(codes, tmp_path):
     distances = np.abs(samples[:, None] - kept).max(axis=2)
     assert 0 < distances.min(axis=1).max() < 0.1
     assert np.bincount(distances.argmin(axis=1), minlength=5).min() > 100
-
-
-SCRIPT = """
-import runpy, sys
-from pathlib import Path
-from types import SimpleNamespace
-
-kind, codes, output, log = sys.argv[1:]
-folder = Path("fit_prior.py").resolve().parent
-
-
-class Files(list):
-    codes = codes
-
-
-snakemake = SimpleNamespace(
-    input=Files([codes]),
-    output=[output],
-    log=[log],
-    params=SimpleNamespace(prior={"kind": kind, "spread": 2}),
-    wildcards=SimpleNamespace(seed="3", prior="mine"),
-    resources=SimpleNamespace(gpu=0),
-    threads=1,
-    config={"cells_per_gpu": 1, "checkpoint_minutes": 10},
-    scriptdir=folder,
-)
-runpy.run_path("fit_prior.py", {"snakemake": snakemake}, "__main__")
-"""
-
-
-def run_the_rule(kind: str, codes: np.ndarray, folder: Path, project: Path) -> dict[str, np.ndarray]:
-    """What the script of the rule fit_prior stores of codes."""
-    write_npy(folder / "codes.npy", codes)
-    files = [str(folder / name) for name in ("codes.npy", "prior.npz", "log")]
-    scripts = project / "workflow" / "scripts"
-    subprocess.run([sys.executable, "-c", SCRIPT, kind, *files], cwd=scripts, check=True)
-    return read_npz(folder / "prior.npz")
-
-
-@pytest.mark.parametrize("kind", ["standard_normal", "mvg", "gmm", "of one's own"])
-def test_a_diverged_cell_has_a_prior_without_arrays(kind, tmp_path, project):
-    """No kind is asked to fit what is not there."""
-    if kind not in OPTIONS:
-        kind = str(tmp_path / "noisy_codes.py")
-        Path(kind).write_text(OF_ONES_OWN)
-    assert run_the_rule(kind, np.empty((0, 4), np.float32), tmp_path, project) == {}
-
-
-def test_the_rule_fits_a_prior_of_ones_own_with_its_options_and_the_cells_seed(codes, tmp_path, project):
-    kind = tmp_path / "noisy_codes.py"
-    kind.write_text(OF_ONES_OWN)
-    stored = run_the_rule(str(kind), codes, tmp_path, project)
-    expected = fit(codes, {"kind": str(kind), "spread": 2}, seed=3)
-    for name, array in stored.items():
-        np.testing.assert_array_equal(array, expected[name])
-    assert set(stored) == set(expected)
-
-
-def test_midpoints_lie_halfway_between_two_different_codes_and_use_each_twice():
-    codes = np.float32(3) ** np.arange(9)[:, None]
-    middle = midpoints(codes, seed=0)
-    assert middle.shape == (9, 1)
-    # Sums of two different powers of three tell which two they are.
-    pairs = [[i, j] for i in range(9) for j in range(i) if np.isin(codes[i] + codes[j], 2 * middle)[0]]
-    assert len(pairs) == 9
-    assert np.bincount(np.ravel(pairs), minlength=9).tolist() == [2] * 9
-    np.testing.assert_array_equal(middle, midpoints(codes, seed=0))
-    assert not np.array_equal(middle, midpoints(codes, seed=1))
-    assert midpoints(codes[:0], seed=0).shape == (0, 1)
