@@ -169,7 +169,7 @@ def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, seconds, max_iter, i
     assert f"at most {left} left" in lines[0]
     if seconds == 30:
         bounds = [scikit_learns(overlapping(8), done, tol=1e-12).lower_bound_ for done in (1, 11)]
-        assert f"rises by {(bounds[1] - bounds[0]) / 10:.2g} in one, below 1e-12 is the end" in lines[1]
+        assert f"rises by {(bounds[1] - bounds[0]) / 10:.2g} per iteration, EM ends below 1e-12" in lines[1]
 
 
 def test_codes_without_a_positive_definite_covariance_are_refused(device):

@@ -1,1 +1,1 @@
-"""Between encoder and decoder: codes, the priors that are fitted to them, and how Gaussian they are."""
+"""Between encoder and decoder: codes, priors fitted to them, and how Gaussian they are."""

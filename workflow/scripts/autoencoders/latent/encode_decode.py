@@ -1,7 +1,7 @@
-"""A trained network at work: images to codes, codes to images, in large batches.
+"""Images to codes and codes to images with a trained network, in large batches.
 
-Everything goes to the device in one copy and comes back in one, so that no batch waits for the host. On the CPU neither
-is a copy: tensors and arrays share their memory.
+One copy takes all data to the device and one brings the results back, so no batch waits for the host. On the CPU there
+is no copy: tensors and arrays share their memory.
 """
 
 import numpy as np
@@ -21,10 +21,10 @@ def encode(
     device: torch.device,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Codes float32 (N, latent) of uint8 images (N, 3, S, S): a VAE's are the means (section 3).
+    """Codes float32 (N, latent) of uint8 images (N, 3, S, S); for a VAE the means (section 3).
 
     ``network`` is in eval mode on ``device``, which holds all images and codes at once. With a ``seed``, a VAE's
-    codes are samples instead. Batches are as in `in_batches`. Raises UserError where a code is not finite.
+    codes are samples instead. For batches, see `in_batches`. Raises UserError if a code is not finite.
     """
     pixels = torch.from_numpy(images).to(device)
     codes = torch.empty((len(images), network.options.latent), device=device)
@@ -38,13 +38,13 @@ def encode(
 
     in_batches(work, len(images), batch_size)
     if sampled:
-        # In one draw, which does not depend on the batches.
+        # In a single draw, so that it does not depend on the batches.
         codes = sample_code(codes, log_variances, torch.Generator(device).manual_seed(seed))
     bad = len(images) - int(codes.isfinite().all(dim=1).sum())
     if bad:
         raise UserError(
-            f"the codes of {bad} of {len(images)} images are not finite, though the weights are. Train this model with "
-            "a lower rate (training.learning_rate), or leave it out."
+            f"the codes of {bad} of {len(images)} images are not finite, though the weights are. Train this model at "
+            "a lower rate (training.learning_rate), or remove it from the config."
         )
     return codes.cpu().numpy()
 
@@ -53,7 +53,7 @@ def encode(
 def decode(network: Autoencoder, codes: np.ndarray, batch_size: int, device: torch.device) -> np.ndarray:
     """Images uint8 (N, 3, S, S) of float codes (N, latent), rounded to the nearest of the 256 levels.
 
-    ``network`` is in eval mode on ``device``, which holds all codes and images at once. Batches are as in
+    ``network`` is in eval mode on ``device``, which holds all codes and images at once. For batches, see
     `in_batches`.
     """
     size = network.options.size
@@ -68,24 +68,23 @@ def decode(network: Autoencoder, codes: np.ndarray, batch_size: int, device: tor
 
 
 def as_codes(drawn: object, shape: tuple[int, int], prior: str) -> np.ndarray:
-    """What a prior has drawn as float codes of this shape. Raises UserError, naming the prior, for anything else."""
+    """A prior's samples as an array of codes. Raises UserError if they are not finite numbers of this shape."""
     try:
         codes = np.ascontiguousarray(drawn)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"samples of the prior {prior} are no array ({error}).") from error
+        raise UserError(f"samples of the prior {prior} are not an array ({error}).") from error
     if codes.shape != shape or codes.dtype.kind not in "fiu":
-        found = f"{codes.dtype} of the shape {codes.shape}"
-        raise UserError(f"samples of the prior {prior} have to be codes of the shape {shape}, and are {found}.")
+        found = f"{codes.dtype} of shape {codes.shape}"
+        raise UserError(f"samples of the prior {prior} must be codes of shape {shape}, but are {found}.")
     if not np.isfinite(codes).all():
         raise UserError(f"samples of the prior {prior} are not finite.")
     return codes
 
 
 def midpoints(codes: np.ndarray, seed: int) -> np.ndarray:
-    """The points halfway between pairs of ``codes`` (N, z), as many as there are codes.
+    """Midpoints (N, z) of N random pairs of ``codes`` (N, z); every code is in two pairs.
 
-    Every code is in two pairs. What they decode to shows whether the space between codes makes images too: the
-    smoothness of hypothesis 1 (section 2.2).
+    Decoded, they show whether points between codes give images too: the smoothness of hypothesis 1 (section 2.2).
     """
     order = generator(seed, "midpoints").permutation(len(codes))
     return (codes[order] + codes[np.roll(order, 1)]) / 2

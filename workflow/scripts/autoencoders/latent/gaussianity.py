@@ -1,8 +1,8 @@
-"""How Gaussian codes are: hypothesis 2 of the paper (section 2.2), which it shows by scatter plots alone.
+"""How Gaussian codes are: hypothesis 2 of the paper (section 2.2), which the paper supports by scatter plots only.
 
 Mardia, "Measures of multivariate skewness and kurtosis with applications" (1970), and "Applications of some measures of
-multivariate skewness and kurtosis in testing normality and robustness studies" (1974) for the expectations below, which
-are exact for Gaussian samples of any size.
+multivariate skewness and kurtosis in testing normality and robustness studies" (1974) for the expectations, which are
+exact for Gaussian samples of any size.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from scipy import linalg, special
 
 from autoencoders.config.seeds import generator
 
-# Mardia's statistics depend on the size of the sample: every cell's has the same.
+# Mardia's statistics depend on the sample size, so every cell has the same.
 SUBSAMPLE = 5_000
-# Directions whose variance is below this share of the largest one carry rounding alone.
+# Below this share of the largest variance, a direction carries only rounding errors.
 RANK_TOLERANCE = 1e-10
 COLUMNS = (
     *("codes", "rank", "mardia_skewness_ratio", "mardia_kurtosis_ratio", "mean_abs_skewness", "mean_excess_kurtosis"),
@@ -23,9 +23,9 @@ COLUMNS = (
 
 
 def span(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal directions (z, r) that codes (N, z) vary in, and their variances (r,), divided by N.
+    """Orthonormal directions (z, r) in which codes (N, z) vary, and their variances (r,), divided by N.
 
-    Layer normalisation takes one direction away, unused units and N ≤ z others.
+    r < z after layer normalisation (by one), with unused units, and for N ≤ z.
     """
     variances, directions = linalg.eigh(np.cov(codes, rowvar=False, ddof=0).reshape(codes.shape[1], codes.shape[1]))
     kept = variances > RANK_TOLERANCE * variances[-1]
@@ -41,7 +41,7 @@ def whiten(codes: np.ndarray) -> np.ndarray:
 def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
     """Mardia's skewness and kurtosis of whitened codes (N, r), each divided by its expectation for Gaussian codes.
 
-    NaN where the codes are too few to say anything: N ≤ r + 1 gives the same values whatever the codes are.
+    NaN for N ≤ r + 1, where the statistics do not depend on the codes.
     """
     count, rank = whitened.shape
     if rank == 0 or count <= rank + 1:
@@ -56,9 +56,9 @@ def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
 
 
 def standardised_moment(codes: np.ndarray, order: int) -> np.ndarray:
-    """The mean power of each unit of codes (N, z), standardised: its skewness for order 3, its kurtosis for 4.
+    """The standardised moment of each unit of codes (N, z): skewness for order 3, kurtosis for order 4.
 
-    Spelt out, since scipy.stats takes longer to import than the rest of the job.
+    Not by scipy.stats, whose import takes longer than the rest of the job.
     """
     return (((codes - codes.mean(axis=0)) / codes.std(axis=0)) ** order).mean(axis=0)
 
@@ -67,7 +67,7 @@ def mean_log_likelihood(codes: np.ndarray, mixture: Mapping[str, np.ndarray] | N
     """Mean log-density in nats of codes (N, z) under a mixture of `latent.mixture_sampling`, both projected on
     orthonormal ``directions`` (z, r).
 
-    NaN without a mixture, and under one that is singular even there, which has no density.
+    NaN without a mixture, and for a mixture that is singular even there and so has no density.
     """
     if mixture is None:
         return np.nan
@@ -92,18 +92,18 @@ def latent_statistics(
     gmm: Mapping[str, np.ndarray] | None,
     seed: int,
 ) -> dict[str, float]:
-    """The values of ``COLUMNS`` for codes (N, z) of training images; ``held_out`` (M, z) are those of test images.
+    """The values of ``COLUMNS`` for codes (N, z) of training images and ``held_out`` codes (M, z) of test images.
 
-    ``mvg`` and ``gmm`` are the priors that were fitted to ``codes``, where there are any. Their likelihoods are those
-    in the directions that the codes vary in: elsewhere a Gaussian has no density. Fewer codes than units tell nothing
-    of held-out ones. No codes, those of a diverged cell, have no statistics: NaN.
+    ``mvg`` and ``gmm`` are the priors fitted to ``codes``, or None. Their likelihoods are computed in the directions in
+    which the codes vary; in others a Gaussian has no density. NaN if there are fewer codes than units, and for all
+    statistics if there are no codes (a diverged cell).
     """
     if not len(codes):
         return {name: 0 if name in ("codes", "rank") else np.nan for name in COLUMNS}
     codes, held_out = codes.astype(np.float64), held_out.astype(np.float64)
     drawn = generator(seed, "gaussianity").choice(len(codes), min(SUBSAMPLE, len(codes)), replace=False)
     skewness_ratio, kurtosis_ratio = mardia_ratios(whiten(codes[np.sort(drawn)]))
-    # A unit that never changes has no shape to speak of.
+    # A constant unit has no shape.
     varying = codes[:, codes.std(axis=0) > 0]
     directions, _ = span(codes)
     mvg_likelihood = gmm_likelihood = np.nan

@@ -1,1 +1,1 @@
-"""The autoencoder, what it is trained for, and how."""
+"""The autoencoder, its training objective, and its training."""

@@ -1,4 +1,4 @@
-"""Work on a device in batches: in smaller ones where its memory is full."""
+"""Work in batches on a device; smaller ones when its memory is full."""
 
 import logging
 from collections.abc import Callable
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> None:
     """Call ``work`` with the slices of ``count`` images, ``batch_size`` of them at a time.
 
-    Where that runs out of memory, with half as many from there on, and so on down to one: ``work`` must leave nothing
-    behind when it fails. Raises UserError where the memory is too small for a single one.
+    When memory runs out, continue with batches of half the size, down to one image; ``work`` must be safe to repeat.
+    Raises UserError if a single image does not fit.
     """
     start, asked = 0, batch_size
     while start < count:
@@ -29,13 +29,13 @@ def in_batches(work: Callable[[slice], None], count: int, batch_size: int) -> No
             full = True
         else:
             full = False
-        # Not where the exception is caught: it holds on to the tensors of the batch that failed.
+        # Not in the except block: the exception keeps the failed batch's tensors alive.
         if full:
             batch_size = (batch.stop - batch.start) // 2
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
             continue
         if batch_size < asked:
-            logger.warning("the memory is full: on with batches of %d images instead of %d", batch_size, asked)
+            logger.warning("memory is full: continuing with batches of %d images instead of %d", batch_size, asked)
             asked = batch_size
         start = batch.stop

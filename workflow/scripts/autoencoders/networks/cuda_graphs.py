@@ -11,22 +11,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# How often a step runs before it is recorded, so that libraries and the optimiser have allocated what they keep.
+# How often a step runs before it is recorded: libraries and the optimiser first allocate what they keep.
 WARM_UP = 3
 
 
 class GraphedStep:
-    """A step on a batch's indices, (B,) int64, that is recorded as a CUDA graph for each B, and replayed from then on.
+    """A step on a batch's indices, (B,) int64: recorded as one CUDA graph per B, and replayed from then on.
 
-    ``step`` must read nothing else that changes but tensors on the device, and ``generator``, whose numbers come out as
-    they would without the graph. Construct and call it inside ``side_stream``.
+    Apart from ``indices``, ``step`` may read only tensors on the device and ``generator``, which draws the same
+    numbers with and without the graph. Construct and call it inside ``side_stream``.
     """
 
     def __init__(self, step: Callable[[Tensor], None], generator: torch.Generator) -> None:
         self.step, self.generator = step, generator
         self.calls: Counter[int] = Counter()
         self.recorded: dict[int, tuple[Tensor, torch.cuda.CUDAGraph]] = {}
-        # One pool of memory serves all sizes of the batch: two steps never run at once.
+        # All batch sizes share one memory pool: two steps never run at once.
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, indices: Tensor) -> None:
@@ -44,10 +44,10 @@ class GraphedStep:
         graph.replay()
 
     def record(self, indices: Tensor) -> tuple[Tensor, torch.cuda.CUDAGraph]:
-        """The buffer that the graph reads its indices from, and the graph. Nothing is computed yet."""
+        """(buffer from which the graph reads the indices, graph). Recording computes nothing."""
         buffer, graph = indices.clone(), torch.cuda.CUDAGraph()
         with warnings.catch_warnings():
-            # PyTorch 2.11 needs this; 2.14 sees for itself which generators a graph uses, and warns.
+            # PyTorch 2.11 needs this; 2.14 finds the graph's generators itself, and warns.
             warnings.simplefilter("ignore")
             graph.register_generator_state(self.generator)
         with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream()):
@@ -56,7 +56,7 @@ class GraphedStep:
 
 
 def side_stream(device: torch.device) -> contextlib.AbstractContextManager:
-    """Where a graph may be recorded: a CUDA stream that is not the default one. Nothing on other devices."""
+    """A CUDA stream other than the default one, as recording requires; does nothing on other devices."""
     if device.type != "cuda":
         return contextlib.nullcontext()
     torch.cuda.synchronize(device)
@@ -64,5 +64,5 @@ def side_stream(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def recorded(step: Callable[[Tensor], None], generator: torch.Generator) -> Callable[[Tensor], None]:
-    """``step`` as a ``GraphedStep`` where its generator is on a CUDA device, else as it is."""
+    """``step`` as a ``GraphedStep`` if its generator is on a CUDA device, else unchanged."""
     return GraphedStep(step, generator) if generator.device.type == "cuda" else step

@@ -1,14 +1,14 @@
-"""How many floating point operations training takes, in closed form and without PyTorch.
+"""The floating point operations of training, in closed form and without PyTorch.
 
-Counted are the multiplications and additions of convolutions and dense layers, as
-`torch.utils.flop_counter.FlopCounterMode` counts them; tests hold the two equal. A convolution takes
+They are the multiplications and additions of convolutions and dense layers, as counted by
+`torch.utils.flop_counter.FlopCounterMode`; a test compares the two. A convolution takes
 2 · kernel² · channels in · channels out at each output position, a transposed one at each input position, and a dense
-layer 2 · inputs · outputs. Nearly all of the rest (normalisation, activations, the loss, Adam) waits for memory.
+layer 2 · inputs · outputs. Nearly everything else (normalisation, activations, the loss, Adam) is bound by memory.
 """
 
 from collections.abc import Mapping
 
-# The shape of network.py's networks, which can't be imported here: it needs PyTorch.
+# As in network.py, which imports PyTorch and so can't be imported here.
 STAGES = 4
 KERNELS = {32: 4, 64: 5}
 DECODER_START = 8
@@ -17,7 +17,7 @@ DECODER_START = 8
 def training_flops(network: Mapping, frozen_latent: bool) -> int:
     """Floating point operations of training on one image, forward and backward.
 
-    ``network`` has the words of `network.NetworkOptions`, depth as in the config ("1", "3321"); others are ignored.
+    ``network`` has the keys of `network.NetworkOptions`, depth as in the config ("1", "3321"); other keys are ignored.
     """
     size, filters, latent = network["size"], network["filters"], network["latent"]
     depth = [int(digit) for digit in network["depth"]] * (STAGES if len(network["depth"]) == 1 else 1)
@@ -41,14 +41,14 @@ def training_flops(network: Mapping, frozen_latent: bool) -> int:
         channels, index, side = filters * 2**index, index - 1, side * 2
     decoder.append(channels * 3 * side**2)
 
-    # A layer's backward pass is a gradient of its inputs and one of its weights, each as costly as the forward pass.
-    # Images have no gradient, and frozen weights none.
+    # The backward pass computes gradients of inputs and of weights, each as costly as the forward pass, but none of the
+    # images and none of frozen weights.
     convolutions = KERNELS[size] ** 2 * (3 * sum(encoder + decoder) - encoder[0])
     return 2 * (convolutions + (2 if frozen_latent else 3) * to_code + 3 * from_code)
 
 
 def stage_channels(channels_in: int, channels: int, count: int, widening: str) -> list[tuple[int, int]]:
-    """Channels in and out of each convolution of a stage, of which the first or the last changes them."""
+    """(channels in, channels out) of a stage's convolutions; the first or the last changes the number."""
     change = 0 if widening == "first" else count - 1
     return [
         (channels_in if index <= change else channels, channels_in if index < change else channels)

@@ -16,13 +16,13 @@ LAYER_NORM = {"eps": 1e-3}
 STAGES = 4
 # Kernel size by image size.
 KERNELS = {32: 4, 64: 5}
-# The decoder's dense layer makes an image of this size.
+# Side length of the feature map that the decoder's dense layer outputs.
 DECODER_START = 8
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What defines a network's shape: the words of the config, explained in config/README.md.
+    """The options that define a network's shape, named as in the config (config/README.md).
 
     ``depth`` is the number of convolutions of each of the four stages. ``decoder_channels`` None is 8 · filters.
     """
@@ -60,7 +60,7 @@ class SameConv2d(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
         super().__init__()
         before, after = same_padding(kernel, stride)
-        # A symmetric pad is the convolution's own; an uneven one has to be made first.
+        # nn.Conv2d pads symmetrically; uneven padding needs a separate step.
         self.pad = None if before == after else (before, after, before, after)
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=before if before == after else 0)
 
@@ -85,12 +85,12 @@ class SameConvTranspose2d(nn.Module):
         y = self.conv(x)
         if not self.excess:
             return y
-        # Cut out of a larger image, it is laid out in no way that the next layer has a fast path for.
+        # A crop is a strided view, for which the next layer has no fast path.
         return y[..., : -self.excess, : -self.excess].contiguous(memory_format=torch.channels_last)
 
 
 def activation(channels: int) -> list[nn.Module]:
-    """What follows every convolution but the last."""
+    """The layers after every convolution but the last."""
     return [nn.BatchNorm2d(channels, **BATCH_NORM), nn.ReLU()]
 
 
@@ -109,7 +109,7 @@ def stage(
 
 
 def latent_normalisation(kind: str, latent: int) -> nn.Module:
-    """The layer after the code (section 4). Spectral normalisation is one of the dense layer's weight instead."""
+    """The layer after the code (section 4). Spectral normalisation acts on the dense layer's weight instead."""
     if kind == "batch":
         return nn.BatchNorm1d(latent, **BATCH_NORM)
     if kind == "layer":
@@ -120,8 +120,8 @@ def latent_normalisation(kind: str, latent: int) -> nn.Module:
 class Encoder(nn.Module):
     """Four stages of f, 2f, 4f, 8f filters, each of ``depth`` convolutions, then a linear layer to the code.
 
-    Returns the code, or for a variational network the mean and the log-variance of its distribution. The latent
-    normalisation is one of the code or mean.
+    Returns (code, None), or for a variational network the mean and the log-variance of the code's distribution. The
+    latent normalisation acts on the code or mean.
     """
 
     def __init__(self, options: NetworkOptions) -> None:
@@ -140,8 +140,8 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
-        # In float32 whatever the convolutions are in: codes are what priors are fitted to, and spectral normalisation's
-        # one power iteration a step is to gain digits from step to step.
+        # Always float32: priors are fitted to codes, and spectral normalisation, with one power iteration a step,
+        # converges only if each step keeps its digits.
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             code = self.normalisation(self.mean(hidden))
@@ -153,10 +153,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A linear layer to 8 × 8 × C, transposed convolutions of stride 2 that halve 8f filters, and one of stride 1 to
-    the logits.
+    """A linear layer to 8 × 8 × C, transposed convolutions of stride 2 with 4f, 2f (and f) filters, and one of stride 1
+    to the logits.
 
-    Where the depth is repeated here, a stage has as many convolutions as the encoder's stage of as many filters.
+    With ``decoder_repeats``, a stage has as many convolutions as the encoder stage with the same number of filters.
     """
 
     def __init__(self, options: NetworkOptions) -> None:
@@ -198,8 +198,8 @@ class Autoencoder(nn.Module):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
         if options.latent_norm == "spectral":
-            # After the weights are drawn: it replaces them by a function of them. It draws its first singular vector
-            # from torch's global generator.
+            # After the weights are drawn, since it reparametrises them. It draws its first singular vector from torch's
+            # global generator.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for dense in self.encoder.dense_layers():
@@ -217,7 +217,7 @@ def normal_like(codes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def to_unit_interval(images: Tensor) -> Tensor:
-    """uint8 (N, 3, S, S) to float32 in [0, 1], in the memory layout that convolutions are fastest in."""
+    """uint8 (N, 3, S, S) to float32 in [0, 1], channels last, the fastest layout for convolutions."""
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 

@@ -1,4 +1,4 @@
-"""What is minimised in training (section 3): the reconstruction loss, and weighted penalties."""
+"""The training objective (section 3): the reconstruction loss and weighted penalties."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ from autoencoders.networks.numerics import autocast
 class Step:
     """One batch of B images on its way through the network, as a penalty sees it: float32 tensors on one device.
 
-    ``images`` (B, 3, S, S) are in [0, 1]; ``codes`` (B, z) are the encoder's, of a VAE the means, beside their
-    ``log_variance`` (None of others); ``decoded`` (B, z) is what the decoder was given, a VAE's samples, noise
-    included; the sigmoid of ``logits`` (B, 3, S, S) is the reconstruction, so that
-    ``torch.autograd.grad(..., step.decoded, create_graph=True)`` is a gradient of the decoder. Random numbers come from
-    ``generator``, which is on the device: an interrupted training draws the same ones.
+    ``images`` (B, 3, S, S) are in [0, 1]. ``codes`` (B, z) are the encoder's output: for a VAE the means, with their
+    ``log_variance`` (None for other models). ``decoded`` (B, z) is the decoder's input, noise included: for a VAE the
+    samples. The sigmoid of ``logits`` (B, 3, S, S) is the reconstruction, and
+    ``torch.autograd.grad(..., step.decoded, create_graph=True)`` is a gradient of the decoder. Draw random numbers from
+    ``generator``, which is on the device: a resumed training then draws the same ones.
     """
 
     network: Autoencoder
@@ -36,7 +36,7 @@ class Step:
 
 
 class Term(NamedTuple):
-    """A penalty of the objective, its weight and its options."""
+    """One penalty with its weight and options."""
 
     penalty: Callable[[Step, Mapping], Tensor]
     weight: float
@@ -45,9 +45,9 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """The weight ``beta`` of a variational network's KL term, how that sums over latent units ("mean" or "sum"), the
-    standard deviation of the noise that is added to the decoder's input (section 4), and the model's own ``penalties``:
-    their kind, weight and options by name, as in the config.
+    """``beta`` is the weight of a variational network's KL term, ``kl_reduction`` ("mean" or "sum") its reduction over
+    latent units, ``noise`` the standard deviation of the noise on the decoder's input (section 4). ``penalties`` maps
+    names to kind, weight and options, as in the config.
     """
 
     beta: float = 0.0
@@ -56,7 +56,7 @@ class Objective:
     penalties: Mapping[str, Mapping] = field(default_factory=dict)
 
     def terms(self, variational: bool) -> dict[str, Term]:
-        """The penalties that count for a network, by name."""
+        """The penalties of a network, by name."""
         found = {}
         if variational:
             found[kinds.KL] = Term(
@@ -77,7 +77,7 @@ def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def describe(value: object) -> str:
-    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
 def batch_losses(
@@ -88,7 +88,7 @@ def batch_losses(
     generator: torch.Generator,
     precision: str = "fp32",
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """The objective of one batch and its parts, in float32: (loss, reconstruction, penalties by name, unweighted)."""
+    """The loss of one batch and its parts, float32: (loss, reconstruction loss, unweighted penalties by name)."""
     with autocast(precision, images.device):
         mean, log_variance = network.encoder(images)
     code = mean if log_variance is None else sample_code(mean, log_variance, generator)
@@ -103,9 +103,9 @@ def batch_losses(
     for name, term in terms.items():
         penalties[name] = value = term.penalty(step, term.options)
         if not isinstance(value, Tensor) or value.shape:
-            raise UserError(f"the penalty {name} has to be a tensor of one number, and returned {describe(value)}.")
+            raise UserError(f"the penalty {name} must return a scalar tensor, but returned {describe(value)}.")
         if not value.requires_grad and torch.is_grad_enabled():
-            # Once, for all steps.
-            warnings.warn(f"the penalty {name} has no gradient: it changes nothing", stacklevel=2)
+            # Python shows the same warning once, not at every step.
+            warnings.warn(f"the penalty {name} has no gradient and changes nothing", stacklevel=2)
         loss = loss + term.weight * penalties[name]
     return loss, reconstruction.detach(), {name: value.detach() for name, value in penalties.items()}

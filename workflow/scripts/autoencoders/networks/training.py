@@ -38,13 +38,13 @@ class TrainingOptions:
 @dataclass(frozen=True)
 class TrainingResult:
     """``status`` is "ok" or "diverged"; ``history`` has one entry an epoch, the diverged one included: epoch,
-    learning_rate, and the means over the epoch's images of loss, reconstruction_loss, kl (0 of a DAE) and of each
-    other penalty as <name>_penalty, unweighted.
+    learning_rate, and the means over the epoch's images of loss, reconstruction_loss, kl (0 for a DAE) and each other
+    penalty as <name>_penalty, unweighted.
 
-    ``precision`` is the one that was used: the one asked for, or "fp32" where the device has not got it. ``seconds``
-    and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that trained it,
-    ``earlier_seconds`` those of all but the last, ``resumed`` how many went on from a checkpoint, and ``trained_on``
-    says what all of them ran on.
+    ``precision`` is the one that was used: the one asked for, or "fp32" where the device lacks it. ``seconds`` and
+    ``energy_joules`` (the whole device's, None where unknown) are sums over all jobs that trained the cell,
+    ``earlier_seconds`` is the sum over all but the last. ``resumed`` counts the jobs that resumed from a checkpoint,
+    and ``trained_on`` lists the hardware that the jobs ran on.
     """
 
     status: str
@@ -59,24 +59,24 @@ class TrainingResult:
 
 
 def learning_rate(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
-    """The rate of an epoch (counted from 0): that of the last pair that has begun."""
+    """The rate of an epoch (counted from 0): that of the last pair that starts at or before it."""
     return max((start, rate) for start, rate in schedule if start <= epoch)[1]
 
 
 def divergence(network: Autoencoder, means: Mapping[str, float]) -> str:
-    """What is not finite at the end of an epoch, of its mean losses or of the weights; "" where all is."""
+    """Which of an epoch's mean losses or weights are not finite; "" if all are."""
     if not math.isfinite(means["loss"]):
         parts = [name for name, mean in means.items() if name != "loss" and not math.isfinite(mean)]
         return f"the loss is {means['loss']}" + (f" ({', '.join(parts)} not finite)" if parts else "")
-    # The last step, whose effect no loss has shown yet. One answer from the device, not one for each tensor.
+    # The last step may break the weights after the last loss. One answer from the device, not one per tensor.
     finite = bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
     return "" if finite else "the weights are not finite after the last step"
 
 
 def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """(start, stop) of every batch of ``count`` images; the last one may be smaller.
+    """(start, stop) of every batch of ``count`` images; the last batch may be smaller.
 
-    A single image that is left over joins the batch before it: batch normalisation of codes needs two.
+    A single leftover image joins the batch before it: batch normalisation of codes needs two.
     """
     bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
     if len(bounds) > 1 and count - bounds[-1][0] == 1:
@@ -85,7 +85,7 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 def learnt(network: Autoencoder, frozen_latent: bool) -> list[Tensor]:
-    """The parameters that training changes."""
+    """The parameters to train: all but those of a frozen latent layer."""
     for dense in network.encoder.dense_layers():
         dense.requires_grad_(not frozen_latent)
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -122,10 +122,9 @@ def train(
 ) -> TrainingResult:
     """Train ``network`` in place on uint8 ``images`` (N, 3, S, S).
 
-    Ends at the end of the first epoch whose loss is not finite, as "diverged". Every random number comes from
-    ``seed``: the order of the images, the variational noise, the noise on codes, and what penalties draw. With a
-    ``checkpoint``, goes on where an interrupted training stood, and ends with the same bits as if it had not been
-    interrupted.
+    Stops as "diverged" after the first epoch whose loss is not finite. Every random number comes from ``seed``: the
+    order of the images, the variational noise, the noise on codes, and what penalties draw. With a ``checkpoint``,
+    resumes an interrupted training and ends with the same bits as without the interruption.
     """
     with side_stream(device), listening(checkpoint):
         return _train(network, images, options, objective, seed, device, checkpoint)
@@ -153,7 +152,7 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
         sums.add_(torch.stack([loss.detach(), reconstruction, *penalties.values()]), alpha=len(indices))
 
     step = recorded(step, generator)
-    # All that changes from step to step, but for the generator and the position.
+    # Everything that changes from step to step, except the generator and the position.
     tensors = {**network.state_dict(prefix="network."), **adam_tensors(optimizer), "sums": sums, "order": order}
     bounds = batch_bounds(len(data), options.batch_size)
     course = Course(tensors, generator, bounds, options.epochs, lambda: sums[0].item(), checkpoint)
@@ -173,7 +172,7 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
 
 
 def column(penalty: str) -> str:
-    """What the history calls a penalty; one of any name is told from what it has anyway."""
+    """A penalty's column in the history; the suffix keeps names such as "loss" apart from the other columns."""
     return penalty if penalty == KL else f"{penalty}_penalty"
 
 

@@ -1,4 +1,4 @@
-"""Trained weights as safetensors, with the network's options beside them: enough to rebuild it."""
+"""Trained weights as safetensors, with the options that rebuild the network in the metadata."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from autoencoders.networks.network import Autoencoder, NetworkOptions
 
 
 def save_weights(path: str | Path, network: Autoencoder) -> None:
-    # One metadata key: safetensors writes several in an order that changes from run to run.
+    # One metadata key only: safetensors writes several in a varying order.
     metadata = {"network": json.dumps({"format": FORMAT, **network.options.as_dict()}, sort_keys=True)}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic(path) as temporary:
@@ -21,7 +21,7 @@ def save_weights(path: str | Path, network: Autoencoder) -> None:
 
 
 def load_weights(path: str | Path, device: torch.device) -> Autoencoder:
-    """The network in eval mode on ``device``. Raises UserError for a file that does not hold one."""
+    """The network in eval mode on ``device``. Raises UserError if the file holds no cell's weights."""
     try:
         with safe_open(path, "pt") as file:
             options = json.loads(file.metadata()["network"])

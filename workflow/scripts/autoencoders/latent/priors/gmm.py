@@ -1,4 +1,4 @@
-"""A mixture of Gaussians with full covariances: scikit-learn's GaussianMixture, on a GPU where there is one."""
+"""A mixture of Gaussians with full covariances: scikit-learn's GaussianMixture, on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ OPTIONS = {
         "type": "number",
         "minimum": 0,
         "default": 1e-6,
-        "description": "what EM adds to variances, at least 0",
+        "description": "the amount that EM adds to variances, at least 0",
     },
     "max_iter": {"type": "integer", "minimum": 1, "default": 2000, "description": "a whole number, at least 1"},
 }
 GPU = True
-# Iterations that requests to a scheduler allow for: an assumption; a second attempt has twice the minutes.
+# The iterations assumed in requests to a scheduler; a second attempt gets twice the minutes.
 ITERATIONS = 500
 
 
 def operations(options: Mapping, images: int, latent: int) -> float:
-    """Each iteration multiplies codes by a matrix for every component, for its density and for its covariance."""
+    """In each iteration, two matrix products per component: one for densities, one for covariances."""
     return 4 * images * options["components"] * latent**2 * min(options["max_iter"], ITERATIONS)
 
 
 def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> tuple:
-    """Where EM starts, as scikit-learn's GaussianMixture starts from k-means: the moments of each label's codes.
+    """The start of EM, as scikit-learn's GaussianMixture computes it from k-means: the moments of each label's codes.
 
-    ``xp`` is NumPy or PyTorch, and codes (N, z) float64 and labels (N,) int are its arrays on one device. Returns
-    weights (K,), means (K, z) and the precisions' upper Cholesky factors (K, z, z). Raises ``xp.linalg.LinAlgError``
-    for a covariance that is not positive definite.
+    ``xp`` is NumPy or PyTorch; codes (N, z) float64 and labels (N,) int are its arrays on one device. Returns weights
+    (K,), means (K, z) and the precisions' upper Cholesky factors (K, z, z). Raises ``xp.linalg.LinAlgError`` for a
+    covariance that is not positive definite.
     """
     import numpy as np
 
     latent = codes.shape[1]
     identity = xp.eye(latent, dtype=codes.dtype, device=codes.device)
     counts, means = [], []
-    # In the order that a checkpoint has: a stack of transposes has another one, with which BLAS rounds otherwise.
+    # C order, as after a checkpoint: a stack of transposes has another order, and BLAS would round differently.
     factors = xp.empty((components, latent, latent), dtype=codes.dtype, device=codes.device)
     for label in range(components):
         members = codes[labels == label]
-        # scikit-learn's guard: a component without codes is N(0, reg_covar), no division by 0.
+        # scikit-learn's guard against division by 0: a component without codes is N(0, reg_covar).
         counts.append(len(members) + 10 * np.finfo(np.float64).eps)
         means.append(members.sum(0) / counts[-1])
         centred = members - means[-1]
@@ -68,19 +68,19 @@ def start_from_labels(xp, codes, labels, components: int, reg_covar: float) -> t
     return weights, xp.stack(means), factors
 
 
-# What EM goes on from, by the names of GaussianMixture's attributes.
+# GaussianMixture's attributes from which EM continues.
 EM_STATE = ("weights_", "means_", "precisions_cholesky_")
 
 
 def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None) -> int:
-    """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z); returns how many iterations it has had,
-    ``done`` of them before this.
+    """Fit a warm-started GaussianMixture, whose start is set, to codes (N, z). Returns the number of iterations,
+    including the ``done`` earlier ones.
 
-    scikit-learn says nothing between iterations, so that it is asked for ten at a time, or fewer where ten take over
-    five minutes: the same fit to the bit, with one E step in ten to spare.
+    scikit-learn reports nothing between iterations. So it runs ten at a time, or fewer if ten take over five minutes:
+    the same fit to the bit, at the cost of one more E step in ten.
     """
     iterations, previous = done, float(model.lower_bound_)
-    # One alone first, to see how long it takes.
+    # A single one first, to measure how long it takes.
     at_once = 1
     started = last_line = time.monotonic()
     while not model.converged_ and iterations < max_iter:
@@ -96,7 +96,7 @@ def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None
         at_once = 10 if each < 30 else max(1, int(300 / each))
         if now - last_line >= 10:
             tell(
-                "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g in one, below %.2g is the end; "
+                "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g per iteration, EM ends below %.2g; "
                 "at most %s left",
                 *(iterations, each, (bound - previous) / model.n_iter_, model.tol),
                 timedelta(seconds=round(each * (max_iter - iterations))),
@@ -107,7 +107,7 @@ def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None
 
 
 def to_numpy(array) -> np.ndarray:
-    """NumPy's arrays as they are, and PyTorch's tensors as arrays on the host."""
+    """A NumPy array unchanged, or a PyTorch tensor as an array on the host."""
     import numpy as np
 
     return array if isinstance(array, np.ndarray) else array.numpy(force=True)
@@ -124,10 +124,10 @@ def fit(
 ) -> dict[str, np.ndarray]:
     """A full-covariance mixture fitted by EM from a k-means start: scikit-learn's GaussianMixture, in float64.
 
-    Without a ``device``, and on "mps", all in NumPy; on PyTorch's "cuda" and "cpu", EM on tensors, k-means in NumPy.
-    Either way it is the fit of ``GaussianMixture(init_params="kmeans", random_state=seed)``, but for rounding. With a
-    ``checkpoint``, goes on where an interrupted fit stood, and ends with the same bits. Raises UserError with fewer
-    codes than components, and for codes that no mixture can be fitted to.
+    Without a ``device``, and on "mps", all in NumPy; on PyTorch's "cuda" and "cpu", EM on tensors and k-means in NumPy.
+    Either way, the fit is that of ``GaussianMixture(init_params="kmeans", random_state=seed)`` up to rounding. With a
+    ``checkpoint``, resumes an interrupted fit and ends with the same bits. Raises UserError for fewer codes than
+    components, and for codes to which no mixture can be fitted.
     """
     if len(codes) < options["components"]:
         raise UserError(
@@ -136,7 +136,7 @@ def fit(
         )
     import numpy as np
 
-    # scikit-learn takes tensors only where this is set, best before SciPy is imported.
+    # scikit-learn accepts tensors only if this is set, best before SciPy is imported.
     os.environ["SCIPY_ARRAY_API"] = "1"
     import sklearn
     from sklearn.cluster import KMeans
@@ -145,7 +145,7 @@ def fit(
 
     xp = np
     if device == "mps":
-        device = None  # It has no float64.
+        device = None  # Apple's GPUs have no float64.
     elif device is not None:
         import torch as xp
     codes = codes.astype(np.float64)
@@ -155,7 +155,7 @@ def fit(
         covariance_type="full",
         tol=options["tol"],
         reg_covar=options["reg_covar"],
-        # It starts from the attributes that are set below, and `init_params` ("kmeans" takes no tensors) is not used.
+        # EM starts from the attributes set below; `init_params` is not used ("kmeans" accepts no tensors).
         warm_start=True,
         init_params="random",
     )
@@ -165,7 +165,7 @@ def fit(
         if found is not None:
             state, progress = found
             done, bound = progress["iterations"], progress["lower_bound"]
-            logger.info("going on from the checkpoint: %d EM iterations are done", done)
+            logger.info("resuming from the checkpoint: %d EM iterations are done", done)
             start = [xp.asarray(np.array(state[name]), device=device) for name in EM_STATE]
             codes = xp.asarray(codes, device=device)
         else:
@@ -177,18 +177,18 @@ def fit(
         model.weights_, model.means_, model.precisions_cholesky_ = start
         model.converged_, model.lower_bound_ = False, bound
         with sklearn.config_context(array_api_dispatch=True), warnings.catch_warnings():
-            # Each of run_em's calls but the last would warn.
+            # All of run_em's calls but the last would warn.
             warnings.simplefilter("ignore", ConvergenceWarning)
             iterations = run_em(model, codes, options["max_iter"], done, checkpoint)
     except (ValueError, xp.linalg.LinAlgError) as error:
-        # A covariance that is not positive definite, for codes of a huge range or fewer per component than units.
+        # A covariance is not positive definite: codes of a huge range, or fewer per component than units.
         raise UserError(
             f"the mixture can't be fitted to {len(codes)} codes of {codes.shape[1]} units ({error}). "
             "Raise the prior's `reg_covar`, or lower its `components`."
         ) from error
     logger.info("%d EM iterations, %.1f s with k-means", iterations, time.monotonic() - started)
     if not model.converged_:
-        logger.warning("EM did not converge in max_iter = %d iterations; the last ones are used", options["max_iter"])
+        logger.warning("EM did not converge in max_iter = %d iterations; its last state is used", options["max_iter"])
     return {
         "weights": to_numpy(model.weights_),
         "means": to_numpy(model.means_),

@@ -20,7 +20,9 @@ def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
     import numpy as np
 
     if len(codes) < 2:
-        raise UserError(f"a covariance needs at least 2 codes, and there is {len(codes)}: use more training images.")
+        raise UserError(
+            f"a covariance needs at least 2 codes, but there are only {len(codes)}: use more training images."
+        )
     if len(codes) <= codes.shape[1]:
         logger.warning(
             "%d codes for %d latent units: the covariance is singular, and samples lie in the codes' span",
