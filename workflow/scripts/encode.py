@@ -1,6 +1,6 @@
-"""Encode all images of one cell (rule encode): float32 (N, latent) a split; no rows for a diverged cell.
+"""Encode all images of one cell (rule encode): float32 (N, latent) per split; no rows for a diverged cell.
 
-The checkpoint of the cell's training is deleted: Snakemake has accepted the weights.
+Deletes the checkpoint of the cell's training, since Snakemake has accepted the weights.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
-        # No param: it changes the memory that is needed, and no result.
+        # Not a param: it changes the memory use, but no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
         for split in ("train", "test"):
             codes, seed = np.empty((0, network.options.latent), np.float32), None

@@ -1,6 +1,7 @@
 """Fit one prior on the codes of one cell (rule fit_prior); no arrays for a diverged cell.
 
-An interrupted fit goes on from its checkpoint, if its kind keeps one, which is deleted once the prior is written.
+An interrupted fit resumes from its checkpoint, if its kind keeps one; the checkpoint is deleted once the prior is
+written.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         device = None
         if snakemake.resources.gpu:
-            # Imported here: they bring PyTorch, which takes two seconds, and only what is fitted on a GPU needs it.
+            # Imported here: they import PyTorch, which takes two seconds, and only fits on a GPU need it.
             from autoencoders.jobs.device import open_device
             from autoencoders.networks.numerics import repeatable
 
@@ -40,8 +41,6 @@ if __name__ == "__main__":
             options = kinds.complete(params.prior, kinds.options(prior))
             arrays = prior.fit(codes, options, seed=seed, device=device, checkpoint=checkpoint)
             if not isinstance(arrays, dict) or not arrays:
-                raise UserError(
-                    f"fit of {params.prior['kind']} has to return a dict of arrays, and returned {arrays!r}."
-                )
+                raise UserError(f"fit of {params.prior['kind']} must return a dict of arrays, but returned {arrays!r}.")
         write_npz(output, arrays)
         remove_checkpoint(path)

@@ -1,7 +1,7 @@
-"""The image sets of one cell that are scored (rule sample): reconstructions, decoded midpoints, samples of each prior.
+"""The image sets of one cell to be scored (rule sample): reconstructions, decoded midpoints, samples of each prior.
 
-Each is uint8 (n, 3, S, S). The reconstructed images are those of the evaluation subsets, the ones that the references
-are computed on. Midpoints lie between the codes of those test images.
+Each is uint8 (n, 3, S, S). Reconstructed are the images of the evaluation subsets, from which the references are
+computed; midpoints lie between the codes of those test images.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ from autoencoders.latent.encode_decode import as_codes, decode, encode, midpoint
 from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
-# How many of each set stay in the gallery.
+# Images of each set that stay in the gallery.
 GALLERY = 40
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         params, seed = snakemake.params, int(snakemake.wildcards.seed)
-        # No param: it changes the memory that is needed, and no result.
+        # Not a param: it changes the memory use, but no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
         repeatable(snakemake.threads, tf32=params.precision != "fp32")
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
@@ -43,11 +43,11 @@ if __name__ == "__main__":
                 gallery[f"{name}_originals"] = originals[:GALLERY]
                 codes = recon_codes[name] = encode(network, originals, batch_size, device)
             elif name == "interpolation":
-                # Follows test_recon in the outputs.
+                # The outputs name test_recon first.
                 codes = midpoints(recon_codes["test_recon"], seed)
             else:
                 prior = kinds.load("priors", snakemake.config["priors"][name]["kind"])
-                # The name makes each prior's draw of one cell independent of the others'.
+                # The name makes the draws of a cell's priors independent of each other.
                 drawn = prior.sample(read_npz(priors[name]), params.images, generator(seed, f"sample/{name}"))
                 codes = as_codes(drawn, (params.images, network.options.latent), name)
             images = decode(network, codes, batch_size, device)

@@ -1,10 +1,11 @@
 """Train one cell (rule train).
 
-Writes the final weights, the loss of every epoch, and a record of what was trained where and how fast. A cell whose
-loss stops being finite has the status "diverged" and no codes, samples or scores; its rows stay in the tables. An
-interrupted training goes on from its checkpoint, which lies beside its outputs. The cell's next job deletes it, which
-runs once Snakemake has seen this one end: where Snakemake was killed meanwhile, this one runs again, and finds in the
-checkpoint that there is nothing left to do.
+Writes the final weights, the loss of every epoch, and a record of what was trained, where and how fast. If the loss
+stops being finite, the cell has the status "diverged" and no codes, samples or scores; its rows stay in the tables.
+
+An interrupted training resumes from its checkpoint, which lies beside its outputs. Rule encode deletes the checkpoint:
+if Snakemake is killed before it has seen this job end, the job runs again and finds in the checkpoint that nothing is
+left to do.
 """
 
 from pathlib import Path
