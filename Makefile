@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo report status test test-all reruns environments lint bench soak rulegraph
+.PHONY: help setup demo report status test test-all environments lint bench soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
@@ -12,7 +12,6 @@ help:
 	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
 	@echo "make test        the everyday tests, in five minutes"
 	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, in half an hour"
-	@echo "make reruns      every edit of workflow/README.md's table, and what Snakemake would run again, in minutes"
 	@echo "make environments  the conda environments, created through a stand-in for conda, and the digits in them"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
@@ -68,9 +67,6 @@ test: setup
 
 test-all: test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
-
-reruns: setup
-	$(BIN)/pytest --numprocesses 2 tests/rerun_table.py
 
 # Every environment of envs/, and the digits chain in them: 9 GB of disk for a few minutes.
 environments: setup

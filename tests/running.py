@@ -65,3 +65,22 @@ def planned(output: str) -> dict[str, int]:
     """Rule name -> number of jobs, from the table that a dry run prints first."""
     table = output.split("Job stats:")[1].split("total")[0] if "Job stats:" in output else ""
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)}
+
+
+def rerun_table(project: Path) -> dict[str, set[str]]:
+    """Module, relative to the package -> the rules in its row of the table in workflow/README.md."""
+    package = project / "workflow" / "scripts" / "autoencoders"
+    text = (project / "workflow" / "README.md").read_text().split("| edit | runs |")[1].split("\n\n")[0]
+    found = {}
+    for line in text.splitlines()[2:]:
+        edit, runs = line.strip("| ").split(" | ")
+        for pattern in re.findall(r"`(.+?)`", edit):
+            files = sorted(file for file in package.glob(pattern) if file.suffix == ".py")
+            assert files, f"no file is {pattern}"
+            for file in files:
+                name = file.relative_to(package).as_posix()
+                if name.endswith("__init__.py") and not pattern.endswith("__init__.py"):
+                    continue
+                assert name not in found or pattern.endswith("__init__.py"), f"{name} is in two rows"
+                found[name] = set(re.findall(r"`(\w+)`", runs))
+    return found

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from planning import rerun_table
+from running import rerun_table
 
 from autoencoders.jobs import kinds
 from autoencoders.jobs.tracked_modules import PACKAGE, direct_imports, imported_modules

@@ -1,5 +1,6 @@
 """The whole chain, run by Snakemake as a user does, in a copy of the project."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,52 +8,55 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from planning import plan_after_an_edit, rerun_table, what_follows
 from running import copy_project, planned, snakemake
 
-CELL = "results/demo/cells/digits/dae/f2-d1-z4-s0"
-DIVERGED = "results/demo/cells/digits/vae-diverges/f2-d1-z4-s0"
+RESULTS = Path("results/demo")
+CELL = RESULTS / "cells/digits/dae/f2-d1-z4-s0"
+DEMO = ("config/demo.yaml", "tiny.yaml")
+TABLES = ("scores", "table1", "table2", "table3", "claims", "latent", "parameters", "costs")
+FIGURES = ("figure4-classifier", "scatter-digits", "latent_statistics", "learning_curves-digits", "contact_sheet")
+
+# ---- every day: every rule once, on one cell
+
+# Laid over the demo's config and tiny.yaml.
+ONE_CELL = """
+run: [normalisation, scatter]
+run_priors: [mvg, gmm]
+datasets: { digits: { limit: { train: 200 } } }
+experiments:
+  normalisation: [{ dataset: digits, model: vae, filters: 2 }]
+  scatter: [{ dataset: digits, model: vae, filters: 2 }]
+extractors: { classifier: { epochs: 1 } }
+scoring: { images: 100 }
+"""
+ONE_CELL_CONFIGS = (*DEMO, "one_cell.yaml")
+VAE = RESULTS / "cells/digits/vae/f2-d1-z4-s0"
 
 
 @pytest.fixture(scope="module")
-def finished(project, tmp_path_factory) -> Path:
-    """A project in which everything has been made once, image sets kept."""
-    folder = copy_project(project, tmp_path_factory.mktemp("finished"))
-    snakemake(folder, "--notemp")
+def chain(project, tmp_path_factory) -> Path:
+    """A project in which every rule has run, without deletion of image sets."""
+    folder = copy_project(project, tmp_path_factory.mktemp("chain"))
+    (folder / "one_cell.yaml").write_text(ONE_CELL)
+    snakemake(folder, "--notemp", configs=ONE_CELL_CONFIGS)
     return folder
 
 
-@pytest.fixture(scope="module")
-def again(project, tmp_path_factory) -> Path:
-    """The same in another place, image sets deleted when they are no longer needed."""
-    folder = copy_project(project, tmp_path_factory.mktemp("again"))
-    snakemake(folder)
-    return folder
+def test_the_chain_makes_every_file(chain):
+    tables = [f"tables/{name}.{suffix}" for name in TABLES for suffix in ("parquet", "csv", "md", "tex", "html")]
+    figures = [f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")]
+    for name in [*tables, *figures, "provenance.json", "provenance.html"]:
+        assert (chain / RESULTS / name).stat().st_size, name
+    pictures = [VAE / "reconstructions.png", VAE / "samples.png", RESULTS / "datasets/digits/preview.png"]
+    for file in [*pictures, *(RESULTS / f"figures/{name}.png" for name in FIGURES)]:
+        with Image.open(chain / file) as image:
+            pixels = np.asarray(image.convert("L"))
+        assert min(pixels.shape) > 50 and pixels.std() > 1, file
+    assert "Nothing to be done" in snakemake(chain, "-n", configs=ONE_CELL_CONFIGS).stdout
 
 
-def test_scores_have_a_row_for_every_cell_comparison_measure_and_extractor(finished):
-    scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
-    comparisons = {
-        "train_recon",
-        "train_recon_vs_train",
-        "test_recon",
-        "interpolation",
-        "standard_normal",
-        "mvg",
-        "gmm",
-    }
-    ok = scores[scores.model == "dae"]
-    assert set(ok.comparison) == comparisons
-    assert set(ok.measure) == {"frechet"}
-    assert set(ok.status) == {"ok"}
-    assert (ok.value > 0).all()
-    assert set(scores.extractor) == {"classifier"}
-    # Published values belong to Inception's features and the paper's datasets alone.
-    assert scores.published.isna().all()
-
-
-def test_each_score_compares_the_images_that_its_comparison_names(finished):
-    """The distances again from the image files, by pytorch-fid's formula: which set stands against which split."""
+def test_scores_are_frechet_distances_of_the_images_that_comparisons_name(chain):
+    """Recomputed from the image files by pytorch-fid's formula."""
     import torch
     from pytorch_fid.fid_score import calculate_frechet_distance
 
@@ -62,80 +66,78 @@ def test_each_score_compares_the_images_that_its_comparison_names(finished):
     from autoencoders.scores.extractors import classifier
     from autoencoders.scores.features import extract
 
-    results, device = finished / "results/demo", torch.device("cpu")
-    network = classifier.load(results / "extractors/classifier-digits.safetensors", device)
+    device = torch.device("cpu")
+    network = classifier.load(chain / RESULTS / "extractors/classifier-digits.safetensors", device)
     splits = {}
     for split in ("train", "test"):
-        images = load_images(results / f"datasets/digits/{split}.npz")
-        splits[split] = images[evaluation_subset(len(images), 300, seed=0)]
+        images = load_images(chain / RESULTS / f"datasets/digits/{split}.npz")
+        splits[split] = images[evaluation_subset(len(images), 100, seed=0)]
 
     def moments(images):
         features = extract(network, images, 250, device).double().numpy()
         return features.mean(axis=0), np.cov(features, rowvar=False)
 
-    scores = pd.read_parquet(finished / CELL / "scores/classifier.parquet").set_index("comparison")["value"]
+    scores = pd.read_parquet(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
+    assert set(scores.index) == {"train_recon", "train_recon_vs_train", "test_recon", "interpolation", "mvg", "gmm"}
     references = {split: moments(images) for split, images in splits.items()}
-    named = {"train_recon_vs_train": ("train_recon", "train")}
     for comparison in scores.index:
-        name, split = named.get(comparison, (comparison, "test"))
-        found = moments(np.load(finished / CELL / f"images/{name}.npy"))
-        expected = calculate_frechet_distance(*references[split], *found)
-        assert scores[comparison] == pytest.approx(expected, rel=1e-4), comparison
+        name = "train_recon" if comparison == "train_recon_vs_train" else comparison
+        split = "train" if comparison == "train_recon_vs_train" else "test"
+        found = moments(np.load(chain / VAE / f"images/{name}.npy"))
+        assert scores[comparison] == pytest.approx(calculate_frechet_distance(*references[split], *found), rel=1e-4)
     assert scores["train_recon"] != pytest.approx(scores["train_recon_vs_train"], rel=1e-3)
 
-    trained = load_weights(finished / CELL / "weights.safetensors", device)
+    trained = load_weights(chain / VAE / "weights.safetensors", device)
     between = decode(trained, midpoints(encode(trained, splits["test"], 250, device), seed=0), 250, device)
-    # Hardly trained, the network decodes other codes to nearly the same: all but a few roundings have to agree.
-    assert (between != np.load(finished / CELL / "images/interpolation.npy")).mean() < 1e-4
+    # Hardly trained, the network decodes other codes to nearly the same images: all but a few roundings must agree.
+    assert (between != np.load(chain / VAE / "images/interpolation.npy")).mean() < 1e-4
 
 
+def test_tables_and_records_show_what_was_computed(chain):
+    cell = pd.read_parquet(chain / VAE / "scores/classifier.parquet")
+    scores = pd.read_parquet(chain / RESULTS / "tables/scores.parquet")
+    assert scores["value"].tolist() == pytest.approx(cell["value"].tolist()) and (scores["value"] > 0).all()
+    assert set(scores["status"]) == {"ok"} and set(scores["extractor"]) == {"classifier"}
+    # Published values are of Inception's features and the paper's datasets.
+    assert scores["published"].isna().all()
+    costs = pd.read_parquet(chain / RESULTS / "tables/costs.parquet")
+    assert (costs["job_seconds"] > 0).all() and costs["model"].tolist() == ["vae"]
+    record = json.loads((chain / VAE / "cell.json").read_text())
+    assert record["cell"] == {"dataset": "digits", "model": "vae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
+    assert record["status"] == "ok" and record["device"] and record["versions"]["torch"]
+    assert record["seconds"] > 0 and record["images_per_second"] > 0 and record["training"]["epochs"] == 2
+    history = pd.read_parquet(chain / VAE / "history.parquet")
+    assert len(history) == 2 and history["loss"].iloc[1] < history["loss"].iloc[0] and (history["kl"] > 0).all()
+    provenance = json.loads((chain / RESULTS / "provenance.json").read_text())
+    assert provenance["config"]["training"]["epochs"] == 2 and provenance["config"]["run_priors"] == ["mvg", "gmm"]
+
+
+# ---- slow: two cells, one of which diverges
+
+
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory) -> Path:
+    """A finished project, without deletion of image sets."""
+    folder = copy_project(project, tmp_path_factory.mktemp("finished"))
+    snakemake(folder, "--notemp")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def again(project, tmp_path_factory) -> Path:
+    """The same in another folder, with image sets deleted after use."""
+    folder = copy_project(project, tmp_path_factory.mktemp("again"))
+    snakemake(folder)
+    return folder
+
+
+@pytest.mark.slow
 def test_a_diverged_cell_keeps_its_rows_without_values(finished):
-    scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
+    scores = pd.read_parquet(finished / RESULTS / "tables/scores.parquet")
     diverged = scores[scores.model == "vae-diverges"]
-    assert len(diverged) == 7
-    assert set(diverged.status) == {"diverged"}
-    assert diverged.value.isna().all()
-    assert "diverged" in (finished / "results/demo/tables/table2.md").read_text()
-
-
-TABLES = ("scores", "table1", "table2", "table3", "claims", "latent", "parameters", "costs")
-FIGURES = ("figure1-classifier", "figure2_5-classifier", "figure3-classifier", "figure4-classifier", "noise-classifier")
-OTHER_FIGURES = ("scatter-digits", "latent_statistics", "learning_curves-digits", "contact_sheet")
-
-
-def test_every_target_of_the_readme_is_made(finished):
-    for name in TABLES:
-        for suffix in ("parquet", "csv", "md", "tex", "html"):
-            assert (finished / f"results/demo/tables/{name}.{suffix}").stat().st_size
-    for name in (*FIGURES, *OTHER_FIGURES):
-        for suffix in ("pdf", "png"):
-            assert (finished / f"results/demo/figures/{name}.{suffix}").stat().st_size
-    assert (finished / "results/demo/datasets/digits/preview.png").stat().st_size
-    for cell in (CELL, DIVERGED):
-        for file in ("reconstructions.png", "samples.png"):
-            with Image.open(finished / cell / file) as image:
-                assert min(image.size) > 50
-
-
-def test_each_cell_records_what_made_it(finished):
-    import json
-
-    record = json.loads((finished / CELL / "cell.json").read_text())
-    assert record["cell"] == {"dataset": "digits", "model": "dae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
-    assert record["status"] == "ok"
-    assert record["seconds"] > 0 and record["images_per_second"] > 0 and record["peak_memory_bytes"] > 0
-    assert record["device"] and record["versions"]["torch"] and record["training"]["epochs"] == 2
-    provenance = json.loads((finished / "results/demo/provenance.json").read_text())
-    assert provenance["config"]["training"]["epochs"] == 2
-
-
-def test_a_second_run_does_nothing_and_says_so(finished, again):
-    assert "Nothing to be done" in snakemake(finished).stdout
-    assert "Nothing to be done" in snakemake(again).stdout
-
-
-def test_image_sets_are_deleted_once_used(again):
-    assert not list(again.glob("results/demo/cells/*/*/*/images/*.npy"))
+    assert len(diverged) == 7 and set(diverged.status) == {"diverged"} and diverged.value.isna().all()
+    assert "diverged" in (finished / RESULTS / "tables/table2.md").read_text()
+    assert (finished / str(CELL).replace("dae", "vae-diverges") / "samples.png").stat().st_size
 
 
 # Times and memory differ from run to run, and so do the files that record them.
@@ -143,185 +145,92 @@ MEASURED = {"cell.json", "provenance.json", "classifier-digits.json"}
 MEASURED |= {f"costs.{suffix}" for suffix in ("parquet", "csv", "md", "tex", "html")}
 
 
-def test_the_same_seed_gives_the_same_bytes(finished, again):
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes_in_another_folder(finished, again):
+    assert not list(again.glob("results/demo/cells/*/*/*/images/*.npy"))
     files = [file.relative_to(again) for file in (again / "results").rglob("*") if file.is_file()]
-    compared = 0
-    for file in files:
-        if file.name in MEASURED or {"logs", "benchmarks"} & set(file.parts):
-            continue
+    compared = [file for file in files if file.name not in MEASURED and not {"logs", "benchmarks"} & set(file.parts)]
+    for file in compared:
         assert (again / file).read_bytes() == (finished / file).read_bytes(), file
-        compared += 1
-    suffixes = {file.suffix for file in files}
-    assert {".safetensors", ".npy", ".npz", ".parquet", ".csv", ".md", ".html", ".png", ".pdf"} <= suffixes
-    assert compared > 30
-
-
-# tests/rerun_table.py has all modules. With the image sets gone, what reads them takes `sample` along; what draws must
-# not.
-@pytest.mark.parametrize(
-    ("module", "sets"),
-    [
-        ("networks/objective.py", "kept"),
-        ("latent/priors/mvg.py", "kept"),
-        ("evidence/claims.py", "gone"),
-        ("figures/cell_pictures.py", "gone"),
-        ("jobs/files.py", "gone"),
-    ],
-)
-def test_an_edited_module_reruns_exactly_the_rules_that_use_it(finished, again, project, module, sets):
-    finished = finished if sets == "kept" else again
-    rules = rerun_table(project)[module]
-    jobs = plan_after_an_edit(finished, module)
-    assert set(jobs) == rules | (what_follows(finished, rules) if rules else set())
-    if module == "latent/priors/mvg.py":
-        # Of two cells and three priors.
-        assert jobs["fit_prior"] == 2
-
-
-def test_a_deleted_score_is_rebuilt_alone(finished):
-    target = finished / CELL / "scores/classifier.parquet"
-    before = target.read_bytes()
-    target.unlink()
-    output = snakemake(finished, f"{CELL}/scores/classifier.parquet", "--notemp").stdout
-    assert planned(output) == {"score": 1}
-    assert target.read_bytes() == before
-
-
-def test_a_deleted_score_takes_only_its_image_sets_along(again):
-    """Where those were deleted after use, they are made again; nothing is trained, encoded or fitted."""
-    target = again / CELL / "scores/classifier.parquet"
-    before = target.read_bytes()
-    target.unlink()
-    output = snakemake(again, f"{CELL}/scores/classifier.parquet").stdout
-    assert planned(output) == {"sample": 1, "score": 1}
-    assert target.read_bytes() == before
-    # What is drawn and tabled from them follows; other tests find everything made.
-    snakemake(again)
-
-
-def test_a_single_table_cell_builds_its_own_chain_alone(project, tmp_path):
-    folder = copy_project(project, tmp_path)
-    output = snakemake(folder, "-n", f"{CELL}/scores/classifier.parquet").stdout
-    assert planned(output) == {
-        "prepare_dataset": 1,
-        "train": 1,
-        "encode": 1,
-        "fit_prior": 3,
-        "sample": 1,
-        "train_extractor": 1,
-        "reference": 2,
-        "score": 1,
+    assert {".safetensors", ".npy", ".npz", ".parquet", ".csv", ".md", ".html", ".png", ".pdf"} <= {
+        file.suffix for file in compared
     }
 
 
-def test_the_papers_run_lists_its_jobs(project, tmp_path):
-    folder = copy_project(project, tmp_path)
-    output = snakemake(folder, "-n", "all_figures", configs=(), gpu=1).stdout
-    jobs = planned(output)
-    of_cells = ("train", "encode", "latent_statistics", "sample", "score", "pictures")
-    assert {name: jobs[name] for name in of_cells} == dict.fromkeys(of_cells, 346)
-    assert jobs["fit_prior"] == 3 * 346
-    assert jobs["download_dataset"] == jobs["prepare_dataset"] == jobs["scatter"] == 2
-    # Test images of both datasets, and training images for the reconstructions of these.
-    assert jobs["reference"] == 4
-    # Figures 1, 2 and 5 (one plot), 3 and 4, and the noise figure.
-    assert jobs["figure"] == 5
-    assert "train_extractor" not in jobs
+@pytest.mark.slow
+def test_a_second_run_and_a_deleted_score_run_no_more_than_they_need(finished, again):
+    """Deleted image sets are decoded again; nothing is trained, encoded or fitted."""
+    for folder, jobs in ((finished, {"score": 1}), (again, {"sample": 1, "score": 1})):
+        assert "Nothing to be done" in snakemake(folder).stdout
+        target = folder / CELL / "scores/classifier.parquet"
+        before = target.read_bytes()
+        target.unlink()
+        assert planned(snakemake(folder, str(target.relative_to(folder)), "--notemp").stdout) == jobs
+        assert target.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "last"),
+    ("target", "configs", "jobs"),
     [
-        ("all_datasets", "prepare_dataset"),
-        ("all_models", "train"),
-        ("all_codes", "encode"),
-        ("all_priors", "fit_prior"),
-        ("all_latent_statistics", "latent_statistics"),
-        ("all_samples", "sample"),
-        ("all_scores", "score"),
-        ("all_tables", "claims"),
-        ("all_figures", "contact_sheet"),
-        ("all", "pictures"),
-    ],
-)
-def test_every_stage_has_a_target(finished, target, last):
-    jobs = planned(snakemake(finished, "-n", "--forceall", target).stdout)
-    assert {target, last} <= set(jobs)
-    assert jobs[last] == {"fit_prior": 6, "prepare_dataset": 1, "claims": 1, "contact_sheet": 1}.get(last, 2)
-
-
-@pytest.mark.parametrize(
-    "cell",
-    ["digits/dae/f0-d1-z4-s0", "digits/dae/f2-d123-z4-s0", "digits/dae/f2-d1-z04-s0", "digits/nosuch/f2-d1-z4-s0"],
-)
-def test_a_cell_that_can_not_be_is_refused(finished, cell):
-    done = snakemake(finished, "-n", f"results/demo/cells/{cell}/weights.safetensors", check=False)
-    assert done.returncode != 0
-    assert "No rule to produce" in done.stdout
-
-
-# What follows from a rule's outputs, wherever a change reruns it.
-AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
-FOLLOWING = {
-    "train": {"parameters", "costs", "provenance_page", "learning_curves", "contact_sheet"},
-    "encode": {"scatter", "contact_sheet"},
-    "sample": {"pictures"},
-    "latent_statistics": {"collect_latent_statistics", "latent_figure", "claims", "contact_sheet"},
-    "score": {"collect_scores", "table2", "table3", "claims", "costs", "figure", "contact_sheet"},
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "jobs"),
-    [
-        ("scoring: { batch_size: 7 }", set()),
-        ("pathvars: { resources: elsewhere }", set()),
-        ("extractors: { classifier: { epochs: 3 } }", {"train_extractor", "reference", "score"}),
-        ("models: { dae: { beta: 5 } }", set()),
-        ("models: { dae: { codes: sample } }", set()),
         (
-            "models: { vae-diverges: { codes: sample } }",
-            {"encode", "fit_prior", "latent_statistics", "sample", "score"},
+            str(CELL / "scores/classifier.parquet"),
+            DEMO,
+            {"prepare_dataset": 1, "train": 1, "encode": 1, "fit_prior": 3, "sample": 1, "score": 1}
+            | {"train_extractor": 1, "reference": 2},
         ),
-        ("model_defaults: { frozen_latent: true }", {"train", *AFTER_TRAINING}),
-        ("run_on: [digits]", set()),
-        # As before the option existed: it is left out of params.
-        ("models: { dae: { penalties: {} } }", set()),
-        ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score"}),
-        ("scoring: { train_recon_references: [test] }", {"score"}),
-        ("priors: { gmm: { components: 4 } }", {"fit_prior", "latent_statistics", "sample", "score"}),
-        # A prior of one's own: the measures of codes stay with the paper's.
-        ("priors: { gmm4: { kind: gmm, components: 4 } }", {"fit_prior", "sample", "score"}),
+        # One cell per model, latent size and depth of the figure's experiment.
+        ("results/figures/figure3-inception.png", (), {"train": 4 * 14}),
+        ("results/figures/scatter-celeba.png", (), {"train": 2}),
+        # The paper's run: three priors; two datasets, each with references of both splits.
+        (
+            "all",
+            (),
+            dict.fromkeys(["train", "encode", "latent_statistics", "sample", "score", "pictures"], 346)
+            | {"fit_prior": 3 * 346, "download_dataset": 2, "prepare_dataset": 2, "scatter": 2}
+            | {"reference": 4, "figure": 5, "train_extractor": None},
+        ),
     ],
 )
-def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, jobs):
-    (finished / "change.yaml").write_text(change)
-    output = snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout
-    expected = jobs.union(*(FOLLOWING.get(job, set()) for job in jobs))
-    # The record of the config itself follows whatever is not neutral.
-    recorded = {"provenance", "provenance_page", "all"} if "dae: {" not in change else set()
-    assert set(planned(output)) == expected | recorded
-
-
-def test_the_report_has_captions_and_labels(finished):
-    snakemake(finished, "--report", "report.html")
-    page = (finished / "report.html").read_text()
-    assert "system-message" not in page, "docutils found a fault in a caption"
-    for text in ("figure1", "Table 1", "claims", "costs", "Reconstructions", "Samples", "Datasets"):
-        assert text in page
-
-
-def test_a_figure_needs_the_cells_of_its_experiment_alone(project, tmp_path):
+def test_a_target_needs_its_own_cells_alone(project, tmp_path, target, configs, jobs):
     folder = copy_project(project, tmp_path)
-    for target, cells in (("figure3-inception", 4 * 14), ("scatter-celeba", 2)):
-        output = snakemake(folder, "-n", f"results/figures/{target}.png", configs=(), gpu=1).stdout
-        assert planned(output)["train"] == cells
+    found = planned(snakemake(folder, "-n", target, configs=configs, gpu=1).stdout)
+    assert {name: found.get(name) for name in jobs} == jobs
+    if configs:
+        assert found == jobs
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "last", "count"),
+    [
+        ("all_datasets", "prepare_dataset", 1),
+        ("all_models", "train", 2),
+        ("all_codes", "encode", 2),
+        ("all_priors", "fit_prior", 6),
+        ("all_latent_statistics", "latent_statistics", 2),
+        ("all_samples", "sample", 2),
+        ("all_scores", "score", 2),
+        ("all_tables", "claims", 1),
+        ("all_figures", "contact_sheet", 1),
+    ],
+)
+def test_every_stage_has_a_target(finished, target, last, count):
+    jobs = planned(snakemake(finished, "-n", "--forceall", target).stdout)
+    assert (jobs[target], jobs[last]) == (1, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["dae/f0-d1-z4-s0", "dae/f2-d123-z4-s0", "dae/f2-d1-z04-s0", "nosuch/f2-d1-z4-s0"])
+def test_an_impossible_cell_is_refused(finished, cell):
+    done = snakemake(finished, "-n", f"results/demo/cells/digits/{cell}/weights.safetensors", check=False)
+    assert done.returncode != 0 and "No rule to produce" in done.stdout
+
+
+@pytest.mark.slow
 def test_priors_can_be_fitted_to_samples_of_a_vaes_codes(project, tmp_path, finished):
-    """One of the open choices, run: the codes are others than the means, of both splits; the weights are the same."""
     folder = copy_project(project, tmp_path)
-    shutil.copytree(finished / "results/demo/datasets", folder / "results/demo/datasets")
+    shutil.copytree(finished / RESULTS / "datasets", folder / RESULTS / "datasets")
     (folder / "vae.yaml").write_text(
         """
 models: { means: { variational: true }, samples: { variational: true, codes: sample } }
@@ -329,41 +238,33 @@ run: [mine]
 experiments: { mine: [{ dataset: digits, model: [means, samples], filters: 2 }] }
 """
     )
-    snakemake(folder, "all_codes", configs=("config/demo.yaml", "tiny.yaml", "vae.yaml"))
+    snakemake(folder, "all_codes", configs=(*DEMO, "vae.yaml"))
+    cells = [folder / RESULTS / f"cells/digits/{model}/f2-d1-z4-s0" for model in ("means", "samples")]
+    assert (
+        cells[0].joinpath("weights.safetensors").read_bytes() == cells[1].joinpath("weights.safetensors").read_bytes()
+    )
     for name in ("codes.npy", "test_codes.npy"):
-        means, samples = (
-            np.load(folder / f"results/demo/cells/digits/{model}/f2-d1-z4-s0/{name}") for model in ("means", "samples")
-        )
-        assert means.shape == samples.shape
-        assert np.abs(means - samples).mean() > 0.1
+        means, samples = (np.load(cell / name) for cell in cells)
+        assert means.shape == samples.shape and np.abs(means - samples).mean() > 0.1
 
 
-def test_a_wrong_config_is_refused_before_any_job(finished):
-    (finished / "typo.yaml").write_text("training: { epoch: 5 }\n")
-    done = snakemake(finished, configs=("config/demo.yaml", "tiny.yaml", "typo.yaml"), check=False)
-    assert done.returncode != 0
-    assert "training.epoch is not a key. Did you mean 'epochs'?" in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "Job stats" not in done.stdout
-
-
-def test_a_gpu_that_is_not_there_is_a_clear_error(project, tmp_path, finished):
+@pytest.mark.slow
+def test_a_missing_gpu_is_a_clear_error(project, tmp_path, finished):
     import torch
 
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("this machine has a GPU")
     folder = copy_project(project, tmp_path)
-    shutil.copytree(finished / "results/demo/datasets", folder / "results/demo/datasets")
-    done = snakemake(folder, f"{CELL}/weights.safetensors", gpu=1, check=False)
+    shutil.copytree(finished / RESULTS / "datasets", folder / RESULTS / "datasets")
+    done = snakemake(folder, str(CELL / "weights.safetensors"), gpu=1, check=False)
     assert done.returncode != 0
-    assert "PyTorch" in done.stdout and "--resources gpu=0" in done.stdout
-    assert "Traceback" not in done.stdout
-    log = folder / "results/demo/logs/train/digits/dae/f2-d1-z4-s0.log"
-    assert "sees none" in log.read_text()
+    assert "PyTorch" in done.stdout and "--resources gpu=0" in done.stdout and "Traceback" not in done.stdout
+    assert (folder / RESULTS / "logs/train/digits/dae/f2-d1-z4-s0.log").read_text()
 
 
-def test_ones_own_folder_of_images_needs_a_few_lines_and_no_code(project, tmp_path, inception_weights):
-    """The README's example, with class folders of drawn images, scored with both extractors."""
+@pytest.mark.slow
+def test_a_users_own_images_need_a_few_lines_of_config(project, tmp_path, inception_weights):
+    """Class folders of drawn images, scored by both extractors."""
     folder = copy_project(project, tmp_path)
     random = np.random.default_rng(0)
     for label, base in (("dark", 60), ("light", 180)):
@@ -379,30 +280,27 @@ datasets:
   mine:
     source: folder
     folder: {{ train: photos }}
-    size: 32
     latent: [4]
     extractors: [classifier, inception]
 experiments:
-  mine:
-    - {{ dataset: mine, model: dae, filters: 2 }}
+  mine: [{{ dataset: mine, model: dae, filters: 2 }}]
 training: {{ epochs: 1, learning_rate: [{{ epoch: 0, rate: 1.0e-3 }}] }}
 scoring: {{ images: 20 }}
-priors:
-  gmm: {{ components: 2 }}
+priors: {{ gmm: {{ components: 2 }} }}
 """
     )
     snakemake(folder, "all_tables", configs=("mine.yaml",))
     scores = pd.read_parquet(folder / "results/tables/scores.parquet")
-    assert set(scores.dataset) == {"mine"}
-    # Weights other than the official ones make no FID.
-    assert set(scores.extractor) == {"classifier", "inception-other"}
+    # Distances by unofficial weights are no FID.
+    assert set(scores.dataset) == {"mine"} and set(scores.extractor) == {"classifier", "inception-other"}
     assert "FID" not in (folder / "results/tables/table3.md").read_text().replace("not FID", "")
     assert np.isfinite(scores.value).all()
-    # More images are noticed.
+    # A new image is noticed.
     Image.new("RGB", (64, 64)).save(folder / "photos" / "dark" / "more.png")
     assert "prepare_dataset" in planned(snakemake(folder, "-n", "all_tables", configs=("mine.yaml",)).stdout)
 
 
+@pytest.mark.slow
 def test_real_images_are_prepared_from_their_parquet_files(project, tmp_path, shared_data):
     folder = copy_project(project, tmp_path)
     (folder / "real.yaml").write_text(

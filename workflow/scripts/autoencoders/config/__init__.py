@@ -1,1 +1,1 @@
-"""What a run is asked for: the config, checked and filled in, and the cells that it stands for."""
+"""The config: its validation, its defaults, and the grid of cells that it describes."""

@@ -1,6 +1,6 @@
-"""What a schema can't see in a config: names that point nowhere, missing files, parts that do not fit together.
+"""Checks beyond the schema: unknown names, missing files, and options that contradict each other.
 
-Snakemake's own process imports this module, so it needs nothing but what Snakemake brings along.
+Snakemake's own process imports this module, so it may import only packages that Snakemake depends on.
 """
 
 import difflib
@@ -20,26 +20,26 @@ from autoencoders.config.grid import (
 )
 from autoencoders.jobs import kinds
 
-# Priors of these names are the paper's, in tables and claims alike.
+# Tables and claims take priors of these names to be the paper's.
 PAPERS_PRIORS = ("standard_normal", "mvg", "gmm")
-# The measure that tables, figures and claims are of.
+# The measure that tables, figures and claims report.
 FRECHET = "frechet"
-# A prior's name becomes a column beside these.
+# Each prior's name becomes a table column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
 TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure"}
-# What tables call these and a distance, where it is a name; as names are compared, in small letters.
+# Further column headers, in lower case, since names are compared regardless of case.
 HEADERS = {"midpoints", "fd", "fid"}
-# And that of an array in a cell's gallery beside these.
+# Each prior's name also becomes an array in a cell's gallery beside these.
 GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals"}
 
 
 def by_width(cells_per_gpu: Mapping) -> list[tuple[int, int]]:
-    """Pairs of a width, which a config may have as text, and its number of cells."""
+    """Sorted pairs (width, number of cells); the config may have widths as text."""
     return sorted((int(width), count) for width, count in cells_per_gpu.items())
 
 
 def find_contradictions(config: dict) -> Iterator[str]:
-    """What a schema can't see: names that point nowhere, files that are missing, parts that do not fit together."""
+    """A message for each fault that the schema can't see, given a config with its defaults."""
     wrong_names = list(check_names(config))
     yield from wrong_names
     yield from check_kinds(config)
@@ -60,7 +60,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
     if config["training"]["batch_size"] == 1:
         for name in sorted({cell["model"] for cell in found}):
             if config["models"][name]["latent_norm"] == "batch":
-                yield f"training.batch_size: the model {name} normalises its codes over a batch. Write at least 2."
+                yield f"training.batch_size: the model {name} normalises codes over the batch. Write at least 2."
     for extractor in sorted({extractor for name in used for extractor in config["datasets"][name]["extractors"]}):
         weights = config["extractors"][extractor].get("weights")
         if weights is not None and not Path(weights).expanduser().is_file():
@@ -72,14 +72,14 @@ def find_contradictions(config: dict) -> Iterator[str]:
 
 
 def check_names(config: dict) -> Iterator[str]:
-    """Names that point nowhere, and what else is wrong with the grids."""
+    """Unknown names in `run`, `run_on` and the grids, and other faults of the grids."""
 
     def unknown(path: str, name: str, kind: str) -> str:
         close = difflib.get_close_matches(name, config[kind], n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        known = f"There are: {', '.join(config[kind])}."
+        known = f"Known: {', '.join(config[kind])}."
         if kind == "datasets" and not close:
-            known += " For another config's, name both behind one flag: --configfile config/demo.yaml mine.yaml"
+            known += " If another file defines it, pass both after one flag: --configfile config/demo.yaml mine.yaml"
         return f"{path}: there is no {kind.removesuffix('s')} {name!r}.{guess} {known}"
 
     for index, name in enumerate(config["run"]):
@@ -90,7 +90,7 @@ def check_names(config: dict) -> Iterator[str]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
         if experiment in PAPER_FIGURES.values() or experiment.startswith((f"{SCATTER}-", "learning_curves")):
-            yield f"experiments.{experiment}: another experiment's figure has this name. Write another name."
+            yield f"experiments.{experiment}: this is the name of another experiment's figure. Write another name."
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"
             for name in as_list(grid["dataset"]):
@@ -105,37 +105,37 @@ def check_names(config: dict) -> Iterator[str]:
 
 
 def check_comparison(dataset: str, comparison: int, config: dict) -> Iterator[str]:
-    """Table 2, the figure of Gaussianity and half of the claims would be empty, days later."""
+    """Otherwise Table 2, the figure of Gaussianity and half of the claims would be empty after days of training."""
     sizes = compared_sizes(config, dataset)
     if sizes and comparison not in sizes:
         yield (
-            f"datasets.{dataset}.comparison_latent: {comparison} is none of the latent sizes that run "
+            f"datasets.{dataset}.comparison_latent: {comparison} is not one of the latent sizes that run "
             f"({', '.join(map(str, sizes))}). Write one of them: Table 2 compares models there."
         )
 
 
 def compared_sizes(config: dict, dataset: str) -> list[int]:
-    """The latent sizes of a dataset's cells whose scores are compared."""
+    """The latent sizes of the cells of a dataset whose scores are compared: all but those of scatter plots."""
     experiments = [name for name in config["run"] if name != SCATTER]
     found = [cell for name in experiments for cell in experiment_cells(config, name, known_only=True)]
     return sorted({cell["latent"] for cell in found if cell["dataset"] == dataset})
 
 
 def check_scatter(cells: list[dict]) -> Iterator[str]:
-    """A scatter plot shows all its cells in the same two latent dimensions."""
+    """A scatter plot draws all its cells in the same two latent dimensions."""
     for dataset in sorted({cell["dataset"] for cell in cells}):
         sizes = sorted({cell["latent"] for cell in cells if cell["dataset"] == dataset})
         if len(sizes) > 1 or sizes[0] < 2:
             yield (
                 f"experiments.{SCATTER}: its cells on {dataset} have the latent sizes {', '.join(map(str, sizes))}. "
-                "Write the same one for all, at least 2: they are drawn in two dimensions that they share."
+                "Write one size for all of them, at least 2: they are drawn in the same two dimensions."
             )
 
 
 def check_schedule(training: dict) -> Iterator[str]:
     begins = [step["epoch"] for step in training["learning_rate"]]
     if begins[0] != 0 or any(later <= earlier for earlier, later in itertools.pairwise(begins)):
-        yield f"training.learning_rate: its epochs are {begins}. Write them in rising order, the first one 0."
+        yield f"training.learning_rate: its epochs are {begins}. Write them in ascending order, starting with 0."
     elif begins[-1] >= training["epochs"]:
         yield (
             f"training.learning_rate: a step begins at epoch {begins[-1]}, but training.epochs is "
@@ -144,33 +144,33 @@ def check_schedule(training: dict) -> Iterator[str]:
 
 
 def check_cells_per_gpu(cells_per_gpu: Mapping) -> Iterator[str]:
-    """A GPU has as many slots as the largest value; a cell takes a whole number of them, a wider one no fewer."""
+    """A GPU has as many slots as the largest value; a cell takes a whole number of them, and wider cells no fewer."""
     slots = narrower = max(cells_per_gpu.values(), default=1)
     pairs = by_width(cells_per_gpu)
     for (width, _), (other, _) in itertools.pairwise(pairs):
         if width == other:
-            yield f"cells_per_gpu: {width} is there twice, as a number and as text. Write it once, without quotes."
+            yield f"cells_per_gpu: {width} appears twice, as a number and as text. Write it once, without quotes."
             return
     for width, count in pairs:
         fitting = ", ".join(str(value) for value in range(1, narrower + 1) if slots % value == 0)
         if count > narrower:
-            yield f"cells_per_gpu[{width}]: {count} is more than narrower cells have. Write one of {fitting}."
+            yield f"cells_per_gpu[{width}]: {count} is more than for narrower cells. Write one of {fitting}."
         elif slots % count:
             yield f"cells_per_gpu[{width}]: {count} does not divide the largest value, {slots}. Write one of {fitting}."
         narrower = min(narrower, count)
 
 
 def check_dataset(name: str, dataset: dict) -> Iterator[str]:
-    """What a dataset's source can see at once; `data.first_look` opens images."""
+    """What can be checked without opening images, which `data.first_look` does."""
     kind = dataset["source"]
     if kind not in dataset:
-        yield f"datasets.{name}: its source is {kind!r}, but it has no key {kind!r}. Write what it is read from."
+        yield f"datasets.{name}: its source is {kind!r}, but it has no key {kind!r}. Add it: it says what to read."
         return
     source, options = kinds.load("sources", kind), dataset[kind]
     crop, side = dataset["crop"], source.side(options) if hasattr(source, "side") else None
     if crop is not None and side is not None and crop > side:
         yield (
-            f"datasets.{name}.crop: {crop} is larger than the images, of {side} pixels. "
+            f"datasets.{name}.crop: {crop} is larger than the images ({side} pixels). "
             f"Write at most {side}, or null for the largest centred square."
         )
     faults = list(source.check(options)) if hasattr(source, "check") else []
@@ -181,7 +181,7 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
         for extractor in kinds.names("extractors")
     }
     learning = [extractor for extractor in dataset["extractors"] if needing[extractor]]
-    # Every job comes by here, and to list a folder of many images takes seconds on a shared disk.
+    # Every job runs this, and listing a folder of many images takes seconds on a shared disk: only if it is needed.
     if learning and not faults and hasattr(source, "labelled") and source.labelled(options) is False:
         others = ", ".join(extractor for extractor, needs_labels in needing.items() if not needs_labels)
         yield (
@@ -191,41 +191,41 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
 
 
 def check_kinds(config: dict) -> Iterator[str]:
-    """Names of priors, measures and penalties, and which of them run."""
+    """Names and kinds of priors, measures, models and penalties, and which priors and measures run."""
     for name, prior in config["priors"].items():
-        # Beside a prior's column stand those of its spread and of the paper's values.
+        # A prior's column has companions: its spread, and the paper's values.
         taken = name.lower() in {*map(str.lower, TABLE_COLUMNS), *HEADERS, *PAPERS_PRIORS} and name not in PAPERS_PRIORS
         if name.endswith(("_sd", "_published", "_difference", "_confidence")) or taken:
-            yield f"priors.{name}: tables have a column of this name already. Write another name."
+            yield f"priors.{name}: tables already have a column of this name. Write another name."
         if name in GALLERY:
-            yield f"priors.{name}: a cell's gallery has an array of this name already. Write another name."
+            yield f"priors.{name}: a cell's gallery already has an array of this name. Write another name."
         if name in PAPERS_PRIORS and prior["kind"] != name:
-            yield f"priors.{name}: this name is the paper's prior of that kind. Write kind: {name}, or another name."
+            yield f"priors.{name}: this name is reserved for the paper's prior. Write kind: {name}, or another name."
     for group in ("priors", "measures"):
         for index, name in enumerate(config[f"run_{group}"] or []):
             if name not in config[group]:
                 known = ", ".join(config[group])
-                yield f"run_{group}[{index}]: there is no {group.removesuffix('s')} {name!r}. There are: {known}."
+                yield f"run_{group}[{index}]: there is no {group.removesuffix('s')} {name!r}. Known: {known}."
     names = sorted(config["models"], key=str.lower)
     for name, other in itertools.pairwise(names):
         if name.lower() == other.lower():
-            yield f"models.{name}: tables can't tell it from the model {other}. Write another name."
+            yield f"models.{name}: tables would confuse it with the model {other}. Write another name."
     if config["measures"].get(FRECHET, {}).get("kind", FRECHET) != FRECHET:
-        yield f"measures.{FRECHET}: this name is the Fréchet distance's. Write kind: {FRECHET}, or another name."
+        yield f"measures.{FRECHET}: this name means the Fréchet distance. Write kind: {FRECHET}, or another name."
     alike = [
         name
         for name, measure in config["measures"].items()
         if name != FRECHET and (name.lower() in {*HEADERS, FRECHET} or measure["kind"] == FRECHET)
     ]
     for name in alike:
-        yield f"measures.{name}: the Fréchet distance is {FRECHET}, once. Write another name, and another kind."
+        yield f"measures.{name}: only {FRECHET} may be or be called the Fréchet distance. Write another name and kind."
     if not alike and FRECHET not in running(config, "measures"):
         key = "measures" if FRECHET not in config["measures"] else "run_measures"
-        yield f"{key}: tables, figures and claims are of the Fréchet distance. Write {FRECHET} beside the others."
+        yield f"{key}: tables, figures and claims report the Fréchet distance. Add {FRECHET}."
     for model, recipe in config["models"].items():
         for name, entry in recipe["penalties"].items():
             if kinds.KL in (name, entry["kind"]):
                 yield (
-                    f"models.{model}.penalties.{name}: {kinds.KL} is a variational model's own term. "
-                    "Write variational, beta and kl_reduction for it, and another name and kind here."
+                    f"models.{model}.penalties.{name}: {kinds.KL} is the built-in term of variational models. "
+                    "Set it by variational, beta and kl_reduction, and write another name and kind here."
                 )

@@ -1,4 +1,4 @@
-"""What a resolved config stands for: the cells of its experiments, what each is made of, and what is compared."""
+"""What a resolved config describes: the cells of its experiments, their options, and which images are compared."""
 
 import itertools
 from collections.abc import Mapping
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from autoencoders.jobs import kinds
 
 CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
-# The figures of the paper's experiments by their number (Figures 2 and 5 are the same plot); others have their name.
+# The figures of the paper's experiments, by number (Figures 2 and 5 are the same plot); others are named as they are.
 PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
-# The experiment whose codes are drawn (Figures A.1 and A.2), and not its scores.
+# The experiment whose codes are drawn (Figures A.1 and A.2) instead of its scores.
 SCATTER = "scatter"
-# The comparisons that are of no prior.
+# The comparisons without a prior.
 NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation")
 
 
 def cells(config: dict, known_only: bool = False) -> list[dict]:
     """Every cell of the experiments in ``run``, each once: plain dicts with the keys CELL_KEYS.
 
-    ``known_only`` leaves out grids that name what does not exist, for checks that go on after such a fault.
+    ``known_only`` leaves out grids with unknown names, so that checks can continue after such a fault.
     """
     found = {}
     for experiment in config["run"]:
@@ -47,13 +47,13 @@ def as_list(value) -> list:
 
 
 def plain_depth(depth: int | str) -> str:
-    """A depth as a part of a path: 2222 is the same network as 2, and has its name."""
+    """A depth as a part of a path: 2222 is the same network as 2, so it becomes 2."""
     digits = str(depth)
     return digits[0] if len(digits) == 4 and len(set(digits)) == 1 else digits
 
 
 def network_options(config: dict, cell: Mapping) -> dict:
-    """The shape of a cell's network, in the words of `networks.network.NetworkOptions`, depth as in a path.
+    """The options of a cell's network, named as in `networks.network.NetworkOptions`, with depth as in a path.
 
     ``cell`` has the keys CELL_KEYS; numbers may be text, as wildcards are.
     """
@@ -69,24 +69,24 @@ def network_options(config: dict, cell: Mapping) -> dict:
 
 
 def objective_options(config: dict, model: str) -> dict:
-    """What is minimised, in the words of `networks.objective.Objective`."""
+    """The options of a model's training objective, named as in `networks.objective.Objective`."""
     return {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
 
 
 def penalty_kinds(config: dict, model: str) -> list[str]:
-    """The kinds of a model's penalties, that of a variational one's own term included."""
+    """The kinds of a model's penalties, including the KL divergence of a variational model."""
     recipe = config["models"][model]
     return [entry["kind"] for entry in recipe["penalties"].values()] + [kinds.KL] * recipe["variational"]
 
 
 def running(config: dict, group: str) -> dict[str, dict]:
-    """Those of the config's "priors" or "measures" that run, by name."""
+    """The entries of the config's "priors" or "measures" that run, by name."""
     chosen = config[f"run_{group}"]
     return {name: entry for name, entry in config[group].items() if chosen is None or name in chosen}
 
 
 def own_kinds(config: dict) -> list[tuple[str, str]]:
-    """(group, kind) of what runs by a file from elsewhere."""
+    """(group, kind) of each kind in use that is a file of the user's."""
     models = {cell["model"] for cell in cells(config)}
     penalties = [entry for model in models for entry in config["models"][model]["penalties"].values()]
     groups = {group: running(config, group).values() for group in ("priors", "measures")} | {"penalties": penalties}
@@ -95,22 +95,22 @@ def own_kinds(config: dict) -> list[tuple[str, str]]:
 
 
 def image_sets(config: dict) -> list[str]:
-    """The names of the image sets that a cell is scored by: decoded codes of images, and samples of every prior."""
+    """The names of a cell's image sets: reconstructions, interpolations, and samples of every prior."""
     return ["train_recon", "test_recon", "interpolation", *running(config, "priors")]
 
 
 def comparisons(config: dict) -> dict[str, list[str]]:
-    """What is compared: by name an image set, and the split whose images it is held against."""
+    """Each comparison by name: an image set, and the split of real images that it is compared with."""
     references = config["scoring"]["train_recon_references"]
-    # The one that is named after its set is the paper's.
+    # The one named like its image set is the paper's.
     reconstructed = {"test": "train_recon", "train": "train_recon_vs_train"}
     found = {reconstructed[split]: ["train_recon", split] for split in ("test", "train") if split in references}
     return found | {name: [name, "test"] for name in image_sets(config)[1:]}
 
 
 def likelihood_priors(config: dict) -> dict[str, str]:
-    """Which priors the likelihoods of codes are taken under, by kind: of mvg and gmm the one of the kind's name, else
-    another, where any runs.
+    """The priors under which likelihoods of codes are computed, by kind (mvg and gmm): the one named like its kind, or
+    else the first by name. A kind of which no prior runs is left out.
     """
     chosen = {}
     for kind in ("mvg", "gmm"):

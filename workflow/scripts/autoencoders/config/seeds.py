@@ -10,18 +10,18 @@ import numpy as np
 def stream_seed(seed: int, purpose: str) -> int:
     """A 63-bit seed for one purpose, the same on every machine.
 
-    Streams with different purposes are independent, so that drawing more numbers for one of them (another
-    epoch, another prior) changes none of the others.
+    Streams with different purposes are independent, so that drawing more numbers from one of them (for another
+    epoch or prior) does not change the others.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def seed_globals(seed: int, purpose: str) -> None:
-    """Seed the generators that all share: the pipeline draws nothing from them, but a kind from elsewhere may."""
+    """Seed the global generators of Python, NumPy and PyTorch: only users' own kinds may draw from them."""
     number = stream_seed(seed, purpose)
     random.seed(number)
-    np.random.seed(number % 2**32)  # noqa: NPY002 (the one that a library may use)
+    np.random.seed(number % 2**32)  # noqa: NPY002 (libraries may use this generator)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(number)
 

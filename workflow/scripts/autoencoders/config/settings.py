@@ -1,6 +1,6 @@
-"""The config: checked against its schema before any job, defaults filled, experiments expanded to cells.
+"""The config: validated before any job, and completed by its defaults.
 
-Snakemake's own process imports this module, so it needs nothing but what Snakemake brings along.
+Snakemake's own process imports this module, so it may import only packages that Snakemake depends on.
 """
 
 import copy
@@ -22,18 +22,18 @@ SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 
 
 def resolve(config: dict) -> dict:
-    """The config with every default filled in, after every check. Raises UserError, a line for each fault."""
+    """A copy of the config with every default filled in. Raises UserError with a line for each fault."""
     schema = read_schema()
     validator = filling_validator(schema)
     config = without_nulls(copy.deepcopy(config))
-    # Checked as it was written, for messages that name the user's own key.
+    # Validated before `model_defaults` is merged into models, so that messages name the key that the user wrote.
     written = copy.deepcopy(config)
     faults = [describe_fault(error, schema) for error in validator.iter_errors(written)]
     faults = faults or list(check_entries(written))
     if not faults:
         shared = config.get("model_defaults", {})
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
-        # Run for the defaults that they fill in.
+        # Validation also fills in defaults.
         list(validator.iter_errors(config))
         list(check_entries(config))
         for name, dataset in config["datasets"].items():
@@ -47,7 +47,7 @@ def resolve(config: dict) -> dict:
 
 
 def without_nulls(config: dict) -> dict:
-    """Laid over another config, null takes a prior, measure or penalty away."""
+    """The config without priors, measures and penalties that are null: this removes those of another config file."""
     models = config.get("models")
     models = models.values() if isinstance(models, dict) else []
     owners = [(config, "priors"), (config, "measures")]
@@ -59,7 +59,7 @@ def without_nulls(config: dict) -> dict:
 
 
 def entries(config: Mapping) -> Iterator[tuple[tuple[str, ...], str, dict]]:
-    """Every prior, measure and penalty of a config: where it is, its group, and what is written there."""
+    """Every prior, measure and penalty of a config: its path, its group, and its options."""
     for group in ("priors", "measures"):
         for name, entry in config.get(group, {}).items():
             yield (group, name), group, entry
@@ -70,7 +70,7 @@ def entries(config: Mapping) -> Iterator[tuple[tuple[str, ...], str, dict]]:
 
 
 def check_entries(config: Mapping) -> Iterator[str]:
-    """What is wrong with priors, measures and penalties by their kinds, whose defaults are filled in."""
+    """Validate priors, measures and penalties against the options of their kinds, and fill in defaults."""
     for path, group, entry in entries(config):
         try:
             schema = entry_schema(group, entry["kind"])
@@ -82,14 +82,14 @@ def check_entries(config: Mapping) -> Iterator[str]:
 
 
 def entry_schema(group: str, kind: str) -> dict:
-    """What an entry of a kind may say. Raises UserError where there is no such kind, or it can't be used."""
+    """The schema of an entry of a kind. Raises UserError if there is no such kind, or it can't be used."""
     definition = {"penalties": "penalty", "priors": "prior", "measures": "measure"}[group]
     properties = read_schema()["$defs"][definition]["properties"]
     own = kinds.options(kinds.load(group, kind))
     try:
         jsonschema.Draft202012Validator.check_schema({"properties": own})
     except jsonschema.SchemaError as error:
-        raise UserError(f"OPTIONS of {kind} is no JSON Schema: {error.message}.") from None
+        raise UserError(f"OPTIONS of {kind} is not valid JSON Schema: {error.message}.") from None
     if taken := properties.keys() & own.keys():
         raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, which every entry has. Give it another name.")
     own = {name: {"description": f"what OPTIONS of {kind} says"} | part for name, part in own.items()}
@@ -105,23 +105,23 @@ def entry_schema(group: str, kind: str) -> dict:
 
 
 def refuse(faults: Iterable[str]) -> None:
-    """Raises UserError with a line for each fault, if there are any."""
+    """Raise UserError with a line for each fault, if there are any."""
     lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
     if lines:
         raise UserError("\n".join(["the config can't be used:", *lines]))
 
 
 def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
-    """A line for each key that stands twice in one mapping of a config file: YAML keeps the last one without a word."""
+    """A message for each key that appears twice in a mapping of a config file: YAML silently keeps the last one."""
     for file in files:
         try:
             nodes, seen = [yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)], set()
         except yaml.YAMLError:
-            # JSON that is indented by tabs: Snakemake, which has read the file, tries JSON first.
+            # JSON indented by tabs: Snakemake has read the file, since it tries JSON first.
             continue
         while nodes:
             node = nodes.pop()
-            # A node that an alias names again, or an empty file.
+            # A node reached again through an alias, or an empty file.
             if node is None or id(node) in seen:
                 continue
             seen.add(id(node))
@@ -134,15 +134,15 @@ def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
                     name = (key.tag, str(key.value))
                     if name in lines:
                         yield (
-                            f"{file}, line {key.start_mark.line + 1}: the key {key.value!r} is on line {lines[name]} "
-                            "already. Write each key once: the last one would win."
+                            f"{file}, line {key.start_mark.line + 1}: the key {key.value!r} is already on line "
+                            f"{lines[name]}. Write each key once: the last one would win."
                         )
                     lines[name] = key.start_mark.line + 1
 
 
 @functools.cache
 def read_schema() -> dict:
-    """The schema of the config, with a section for every source and extractor that there is, as its file says."""
+    """The schema of the config, with a section for each kind of source and extractor, as its file describes it."""
     schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
     dataset, extractors = schema["$defs"]["dataset"]["properties"], schema["$defs"]["extractors"]["properties"]
     for kind in kinds.names("sources"):
@@ -156,7 +156,7 @@ def read_schema() -> dict:
 
 
 def section(group: str, kind: str) -> dict:
-    """The schema of a section that is called by its kind."""
+    """The schema of the section of a source or an extractor."""
     module = kinds.load(group, kind)
     options = kinds.options(module)
     examples = ", ".join(f"{name}: {part.get('default')}" for name, part in options.items())
@@ -170,14 +170,14 @@ def section(group: str, kind: str) -> dict:
 
 
 def neutral(model: dict) -> dict:
-    """A model without the options of a KL term that it has not: what is written for them changes and reruns nothing."""
+    """Neutral values for the options of the KL term if a model has none, so that changing them reruns nothing."""
     if model.get("variational"):
         return model
     return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean"}
 
 
 def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
-    """A validator that fills in the defaults of the keys that are missing, as it meets them."""
+    """A validator that also fills in the defaults of missing keys."""
     check_properties = jsonschema.Draft202012Validator.VALIDATORS["properties"]
 
     def fill_and_check(validator, properties, instance, subschema):
@@ -188,7 +188,7 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
         yield from check_properties(validator, properties, instance, subschema)
 
     def is_integer(_, value: object) -> bool:
-        # JSON Schema takes 32.0 for an integer; as a part of a path it is another name than 32.
+        # JSON Schema counts 32.0 as an integer, but it would give another path than 32.
         return isinstance(value, int) and not isinstance(value, bool)
 
     def is_finite(_, value: object) -> bool:
@@ -203,7 +203,7 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
 
 
 def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Sequence[str] = ()) -> str:
-    """One line for people: the key, what is wrong with it, what to write. ``schema`` is of what is at ``place``."""
+    """One line for people: the key, what is wrong, what to write. ``schema`` describes what is at ``place``."""
     path = join_path([*place, *error.absolute_path])
     advice = deepest_description(error.absolute_schema_path, schema)
     write = f" Write {advice}." if advice else ""
@@ -220,7 +220,7 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Seque
     if error.validator == "enum":
         close = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{path}: {shown(error.instance)} is none of {', '.join(map(str, error.validator_value))}.{guess}"
+        return f"{path}: {shown(error.instance)} is not one of {', '.join(map(str, error.validator_value))}.{guess}"
     if isinstance(error.instance, dict | list) and not error.instance:
         return f"{path} is empty.{write}"
     hint = ""
@@ -230,21 +230,21 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Seque
         hint += " file given by --configfile (numbers inside the braces of --config arrive as text)."
     text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
     if text_wanted and not isinstance(error.instance, dict | list):
-        hint = " It is no text to YAML, but a number, true, false or null: write it in quotes."
+        hint = " YAML reads it as a number, true, false or null: write it in quotes."
     return f"{path}: {shown(error.instance)} can't be used here.{write}{hint}"
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: its beginning, where it is long."""
+    """A value as messages quote it: cut if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def deepest_description(schema_path, schema: dict) -> str | None:
-    """The last `description` on the way to the part of the schema that an error comes from."""
+    """The innermost `description` on the path to the part of the schema that an error comes from."""
     node, description = schema, schema.get("description")
     for step in schema_path:
-        # jsonschema leaves "$ref" out of its paths.
+        # The paths of jsonschema's errors leave out "$ref".
         while isinstance(node, dict) and step not in node and "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
             description = node.get("description", description)

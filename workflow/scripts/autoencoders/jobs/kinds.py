@@ -1,9 +1,8 @@
-"""Kinds of sources, penalties, priors, extractors and measures: each a file with one interface, found by its name.
+"""Kinds of sources, penalties, priors, extractors and measures: each is a file, found by its name.
 
-A new kind is a new file in the folder of its group, whose ``__init__.py`` says what it has to hold. Of penalties,
-priors and measures a config may also name a file from elsewhere, as in ``kind: path/to/mine.py``. Snakemake's own
-process reads options and needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these where it
-uses them.
+A new kind is a new file in the folder of its group, whose ``__init__.py`` describes the interface. A penalty, prior or
+measure can also be a file anywhere else, as in ``kind: path/to/mine.py``. Snakemake's own process reads options and
+needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these inside the functions that use them.
 """
 
 import difflib
@@ -29,7 +28,7 @@ FOLDERS = {
     "extractors": PACKAGE / "scores" / "extractors",
     "measures": PACKAGE / "scores" / "measures",
 }
-# The functions that a kind has to have, and how each is called: positional arguments, and keywords.
+# The functions that each kind must have.
 REQUIRED = {
     "sources": ("splits",),
     "penalties": ("penalty",),
@@ -37,6 +36,7 @@ REQUIRED = {
     "extractors": ("load",),
     "measures": ("measure",),
 }
+# How functions of kinds are called: the number of positional arguments, and the keywords.
 CALLS = {
     "penalty": (2, ()),
     "fit": (2, ("seed", "device", "checkpoint")),
@@ -44,16 +44,16 @@ CALLS = {
     "measure": (3, ("prepared", "random")),
     "prepare": (2, ()),
 }
-# Groups of which a config may name files from elsewhere.
+# Groups whose kinds may be users' own files.
 FROM_ELSEWHERE = ("penalties", "priors", "measures")
-# What the names of modules from elsewhere begin with.
+# The prefix of the module names of users' own files.
 OWN_MODULE = "own_kind_"
-# A variational model's own penalty, which has its keys in the config.
+# The built-in penalty of variational models, which has its own keys in the config.
 KL = "kl"
 
 
 def names(group: str) -> list[str]:
-    """The kinds that come along."""
+    """The built-in kinds of a group."""
     return list(_stems(FOLDERS[group]))
 
 
@@ -63,20 +63,20 @@ def _stems(folder: Path) -> tuple[str, ...]:
 
 
 def is_file(kind: str) -> bool:
-    """Whether a kind is a file from elsewhere; it is relative to the working directory."""
+    """Whether a kind is the path of a user's own file, relative to the working directory."""
     return kind.endswith(".py")
 
 
 def find(group: str, kind: str) -> Path:
-    """The file of a kind. Raises UserError where there is none."""
+    """The file of a kind. Raises UserError if there is none."""
     if is_file(kind) and group in FROM_ELSEWHERE:
         if set("{}<>\n") & set(kind):
-            raise UserError(f"{kind!r} has one of {{}}<>, which Snakemake takes for its own. Rename it.")
+            raise UserError(f"{kind!r} contains one of {{}}<>, which Snakemake interprets. Rename it.")
         try:
             path = Path(kind).expanduser()
             found = path.is_file()
         except (RuntimeError, OSError):
-            found = False  # A home folder of nobody's, or a name that is too long.
+            found = False  # The home folder of an unknown user, or a name that is too long.
         if not found:
             raise UserError(f"there is no file {kind!r} (looked in {Path.cwd()}). Write the path of a Python file.")
         return path
@@ -85,13 +85,13 @@ def find(group: str, kind: str) -> Path:
         close = difflib.get_close_matches(kind, known, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
         write = [f"one of {', '.join(known)}"] if known else []
-        write += ["the path of a Python file (.py) of your own"] if group in FROM_ELSEWHERE else []
+        write += ["the path of your own Python file (.py)"] if group in FROM_ELSEWHERE else []
         raise UserError(f"{kind!r} is no kind.{guess} Write {', or '.join(write)}.")
     return FOLDERS[group] / f"{kind}.py"
 
 
 def load(group: str, kind: str) -> ModuleType:
-    """The module of a kind. Raises UserError where there is none, or it can't be used."""
+    """The module of a kind. Raises UserError if there is none, or it can't be used."""
     return _load(group, Path(os.path.abspath(find(group, kind))))
 
 
@@ -102,26 +102,27 @@ def _load(group: str, path: Path) -> ModuleType:
             name = ".".join(["autoencoders", *path.with_suffix("").relative_to(PACKAGE).parts])
             module = importlib.import_module(name)
         else:
-            # Two files may have the same name in different folders.
+            # Files in different folders may have the same name.
             name = f"{OWN_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
             spec = importlib.util.spec_from_file_location(name, path)
             module = sys.modules[name] = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{path} imports {error.name!r}, which is not there. Snakemake reads the file too, and may have fewer "
-            "packages than its jobs: import them inside the functions that use them. Files beside it can't be imported."
+            f"{path} imports {error.name!r}, which is not installed here. Snakemake itself reads the file, and may "
+            "have fewer packages than its jobs: import them inside the functions that use them. A kind can't import "
+            "files beside it."
         ) from error
     except (Exception, SystemExit) as error:
         place = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise UserError(f"{path}{place} can't be read as Python: {type(error).__name__}: {error}.") from error
+        raise UserError(f"{path}{place} can't be loaded: {type(error).__name__}: {error}.") from error
     for fault in _faults(group, module):
         raise UserError(f"{path}: {fault}")
     return module
 
 
 def _faults(group: str, module: ModuleType) -> Iterator[str]:
-    """What is wrong with a kind that can be seen before it is used."""
+    """What can be seen to be wrong with a kind before it is used."""
     for name in REQUIRED[group]:
         if not callable(getattr(module, name, None)):
             yield f"it has no function {name!r}. config/README.md has an example of each kind."
@@ -132,31 +133,31 @@ def _faults(group: str, module: ModuleType) -> Iterator[str]:
                 inspect.signature(function).bind(*[None] * positional, **dict.fromkeys(keywords))
             except TypeError as error:
                 told = ", ".join([f"{positional} arguments", *keywords])
-                yield f"{name} can't be called with {told} ({error}). Take those that it has no use for by **_."
+                yield f"{name} can't be called with {told} ({error}). Accept unused ones by **_."
     parts = options(module)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
-        yield "OPTIONS has to be a dict with a dict for each option, as in config/README.md."
+        yield "OPTIONS must be a dict with a dict for each option, as in config/README.md."
     try:
         if "$ref" in json.dumps(parts):
             yield "OPTIONS can't refer to other schemas by $ref."
     except (TypeError, ValueError) as error:
-        yield f"OPTIONS has to be plain: texts, numbers, true, false, None, lists and dicts ({error})."
+        yield f"OPTIONS must be plain: strings, numbers, booleans, None, lists and dicts ({error})."
     for name in ("COST", "MINUTES"):
         if not isinstance(getattr(module, name, 1), int | float):
-            yield f"{name} has to be a number."
+            yield f"{name} must be a number."
 
 
 def options(module: ModuleType) -> dict[str, dict]:
-    """What a kind can be told, by name: JSON Schema, with ``default`` and ``description`` ("write ...").
+    """The options of a kind by name, each as JSON Schema with ``default`` and ``description`` ("write ...").
 
-    An option without a default has to be written. One that was added to a kind after its first results has ``before``:
-    the value that means "as before it existed", which never changes, and is left out of jobs' params.
+    An option without a default is required. An option that was added after a kind had results has ``before``: the value
+    that means "as before it existed". It never changes, and is left out of jobs' params.
     """
     return getattr(module, "OPTIONS", {})
 
 
 def without_new(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
-    """``values`` without those that mean "as before this option existed": a new option recomputes nothing that is old.
+    """``values`` without those that mean "as before this option existed", so that a new option reruns no old job.
 
     ``parts`` is the JSON Schema of each, as in ``options``.
     """
@@ -168,10 +169,10 @@ def without_new(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
 
 
 def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
-    """``values`` of ``without_new`` with what that left out."""
+    """The inverse of ``without_new``: ``values`` with what that left out."""
     return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
 
 
 def needs(module: ModuleType, name: str, default: object) -> object:
-    """What a kind says of the jobs that use it, such as ``GPU``."""
+    """What a kind says that its jobs need, such as ``GPU``."""
     return getattr(module, name, default)

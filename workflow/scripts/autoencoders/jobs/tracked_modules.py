@@ -1,7 +1,7 @@
-"""Which modules a script's results depend on: those that it imports, directly or through others.
+"""The modules that a script's results depend on: those that it imports, directly or through others.
 
-Snakemake does not see imports, so that these files are inputs of the script's rule: an edit to one of them reruns
-exactly the rules that use it. The modules of this folder, jobs/, are left out: they alter no result.
+Snakemake does not see imports, so these files are inputs of the script's rule: an edit of one reruns exactly the rules
+that use it. Modules in this folder, jobs/, are left out: they cannot change a result.
 """
 
 import ast
@@ -15,7 +15,7 @@ UNTRACKED = PACKAGE / "jobs"
 
 @functools.cache
 def direct_imports(file: Path) -> frozenset[Path]:
-    """The files of the package's modules that ``file`` imports, at its top or inside a function."""
+    """The files of the package's modules that ``file`` imports, at the top or inside functions."""
     names = set()
     for node in statements(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def direct_imports(file: Path) -> frozenset[Path]:
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All below a node but for what only type checkers read."""
+    """All nodes below a node, except those that only type checkers read."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             continue
@@ -37,7 +37,7 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported_modules(*files: Path, untracked: bool = False) -> list[Path]:
-    """The files of all modules of this package that ``files`` need, sorted; with those of jobs/ where ``untracked``."""
+    """The files of all modules of this package that ``files`` need, sorted; those of jobs/ only if ``untracked``."""
     found: set[Path] = set()
     waiting = list(files)
     while waiting:

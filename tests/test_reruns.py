@@ -1,0 +1,143 @@
+"""What Snakemake would rerun after edits of modules and of the config, against the table of workflow/README.md.
+
+Snakemake ignores a mere time stamp of a small input, so each file is really changed.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+
+import pytest
+from running import PROJECT, copy_project, planned, rerun_table, snakemake
+
+from autoencoders.jobs import kinds
+
+pytestmark = pytest.mark.slow
+
+TABLE = rerun_table(PROJECT)
+# Jobs of the kinds that the demo uses; an edit of another kind reruns nothing there.
+USED = {
+    "data/sources/sklearn.py": {"prepare_dataset": 1},
+    "networks/penalties/kl.py": {"train": 1},
+    "latent/priors/standard_normal.py": {"fit_prior": 2, "sample": 2},
+    "latent/priors/mvg.py": {"fit_prior": 2, "sample": 2},
+    "latent/priors/gmm.py": {"fit_prior": 2, "sample": 2},
+    "scores/extractors/classifier.py": {"train_extractor": 1, "reference": 2, "score": 2},
+    "scores/measures/frechet.py": {"reference": 2, "score": 2},
+}
+# What follows from these rules, but not from this module: codes are measured under fitted priors alone.
+NOT_AFTER = {"latent/priors/standard_normal.py": {"latent_statistics", "collect_latent_statistics", "latent_figure"}}
+KINDS = tuple(f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values())
+# The demo downloads nothing.
+UNUSED = {"download_dataset", "download_extractor"}
+UNUSED_MODULES = {"data/downloads.py"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A finished project, without deletion of image sets."""
+    folder = copy_project(PROJECT, tmp_path_factory.mktemp("finished"))
+    snakemake(folder, "--notemp")
+    return folder
+
+
+def plan_after_an_edit(folder: Path, *modules: str, added: str = "# edited") -> dict[str, int]:
+    """The number of jobs by rule that would run after a line is added to modules."""
+    files = [folder / "workflow" / "scripts" / "autoencoders" / module for module in modules]
+    before = [(file, file.read_text(), file.stat()) for file in files]
+    try:
+        for file, text, _ in before:
+            file.write_text(f"{text}\n{added}\n")
+        return planned(snakemake(folder, "-n").stdout)
+    finally:
+        for file, text, stamps in before:
+            file.write_text(text)
+            os.utime(file, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+
+@functools.cache
+def rule_graph(folder: Path) -> list[tuple[str, str]]:
+    """Pairs (rule, rule that uses its outputs)."""
+    graph = snakemake(folder, "--forceall", "--rulegraph", "dot").stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)', graph))
+    edges = [(names[source], names[target]) for source, target in re.findall(r"(\d+) -> (\d+)", graph)]
+    assert edges
+    return edges
+
+
+def what_follows(folder: Path, rules: set[str]) -> set[str]:
+    """The rules that use the outputs of these rules, directly or through others."""
+    found = set()
+    while new := {target for source, target in rule_graph(folder) if source in rules | found} - found:
+        found |= new
+    return found
+
+
+def test_edits_that_rerun_nothing(finished):
+    """All of them at once."""
+    modules = [module for module, rules in TABLE.items() if not rules]
+    assert len(modules) > 25 and "jobs/files.py" in modules
+    assert plan_after_an_edit(finished, *modules) == {}
+
+
+@pytest.mark.parametrize("module", sorted(module for module, rules in TABLE.items() if rules))
+def test_an_edit_reruns_what_the_table_says(finished, module):
+    jobs = plan_after_an_edit(finished, module)
+    direct = TABLE[module] - UNUSED
+    if module in UNUSED_MODULES or (module.startswith(KINDS) and module not in USED):
+        direct = set()
+    if module in USED:
+        direct = set(USED[module])
+        assert {rule: jobs[rule] for rule in direct} == USED[module]
+    follows = what_follows(finished, direct) if direct else set()
+    assert set(jobs) == direct | (follows - NOT_AFTER.get(module, set()))
+
+
+def test_another_format_rebuilds_everything_stored(finished):
+    jobs = plan_after_an_edit(finished, "jobs/files.py", added="FORMAT = 2")
+    stored = {"prepare_dataset": 1, "train": 2, "encode": 2, "fit_prior": 6, "sample": 2}
+    stored |= {"train_extractor": 1, "reference": 2, "score": 2}
+    assert {rule: jobs.get(rule) for rule in stored} == stored
+
+
+AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (
+            "{scoring: {batch_size: 7}, pathvars: {resources: elsewhere}, run_on: [digits], checkpoint_minutes: 1}",
+            set(),
+        ),
+        # Options of a KL term in a model without one, and an option with the value of before it existed.
+        ("models: {dae: {beta: 5, codes: sample, penalties: {}}}", None),
+        ("models: {vae-diverges: {codes: sample}}", AFTER_TRAINING),
+        ("model_defaults: {frozen_latent: true}", {"train", *AFTER_TRAINING}),
+        ("extractors: {classifier: {epochs: 3}}", {"train_extractor", "reference", "score"}),
+        ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score"}),
+        ("priors: {gmm: {components: 4}}", {"fit_prior", "latent_statistics", "sample", "score"}),
+        # Measures of codes stay with the paper's priors.
+        ("priors: {gmm4: {kind: gmm, components: 4}}", {"fit_prior", "sample", "score"}),
+        ("scoring: {train_recon_references: [test]}", {"score"}),
+    ],
+)
+def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, rules):
+    (finished / "change.yaml").write_text(change)
+    jobs = set(planned(snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout))
+    if rules is None:
+        assert not jobs
+    else:
+        not_after = NOT_AFTER["latent/priors/standard_normal.py"] - rules if "latent_statistics" not in rules else set()
+        follows = what_follows(finished, rules) - not_after if rules else set()
+        # The record of the config follows any change.
+        assert jobs == rules | follows | {"provenance", "provenance_page", "all"}
+
+
+def test_pictures_and_tables_are_rebuilt_without_deleted_image_sets(finished):
+    """Last, since it deletes them."""
+    for file in finished.glob("results/demo/cells/*/*/*/images/*.npy"):
+        file.unlink()
+    for module in ("evidence/claims.py", "figures/cell_pictures.py"):
+        assert set(plan_after_an_edit(finished, module)) == TABLE[module] | what_follows(finished, TABLE[module])
