@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo report status test test-all environments lint bench soak rulegraph
+.PHONY: help setup demo report status test test-all lint bench soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
@@ -11,11 +11,10 @@ help:
 	@echo "make report      tables, figures and claims of the demo on one page; CONFIG=mine.yaml of another run"
 	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
 	@echo "make test        the everyday tests, in five minutes"
-	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, in half an hour"
-	@echo "make environments  the conda environments, created through a stand-in for conda, and the digits in them"
+	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, environments"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
-	@echo "make soak        an hour of killed jobs and killed runs, after which the results have to be the same"
+	@echo "make soak        an hour of killed jobs and killed runs, after which the results must be the same"
 	@echo "make rulegraph   the README's picture of the rules, drawn anew; needs Graphviz"
 	@echo "make setup       only the environment that these use: $(VENV)"
 
@@ -65,12 +64,9 @@ test: setup
 	@echo
 	@echo "All everyday tests passed. tests/README.md says what they show; \`make demo\` runs the pipeline."
 
+# The conda environments need 9 GB of disk; SLURM and the browser are skipped where they are missing.
 test-all: test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
-
-# Every environment of envs/, and the digits chain in them: 9 GB of disk for a few minutes.
-environments: setup
-	$(BIN)/pytest --capture=no tests/environments/chain.py
 
 lint: setup
 	$(BIN)/ruff check
@@ -84,7 +80,7 @@ bench: setup
 	$(BIN)/python workflow/benchmark
 
 soak: setup
-	$(BIN)/python tests/soak.py --minutes 60
+	SOAK_MINUTES=60 $(BIN)/pytest --capture=no tests/test_soak.py
 
 # tred leaves out the arrows that follow from others; Snakemake's colours mean nothing.
 rulegraph: setup

@@ -8,7 +8,7 @@ from autoencoders.jobs.checkpoints import Checkpoint
 
 
 class Interrupted(Checkpoint):
-    """Asks for an end after so many batches, as a signal would."""
+    """Gets SIGTERM after so many batches."""
 
     def __init__(self, path: Path, batches: int, key: str = "a") -> None:
         super().__init__(path, key, minutes=10)

@@ -1,10 +1,15 @@
-"""Running Snakemake as a user does, in a copy of the project."""
+"""Running Snakemake as a user does, in a copy of the project, and holding its jobs until a test lets them continue."""
 
+import contextlib
 import copy
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from snakemake.utils import update_config
@@ -22,35 +27,93 @@ def copy_project(project: Path, folder: Path) -> Path:
 
 
 # At the end of a copy's checkpoints.py.
-SLOWER = """
+HELD_TRAINING = """
 
 class Checkpoint(Checkpoint):
+    begun = False
+
     @property
     def due(self) -> bool:
-        if Path("hold").exists():
-            time.sleep(1)
-        return super().due
+        if not Path("hold").exists():
+            return super().due
+        first, self.begun = not self.begun, True
+        while not first and self.asked_by is None and Path("hold").exists():
+            time.sleep(0.02)
+        return first or super().due
+"""
+# At the end of a copy's job.py.
+HELD_JOB = """
+
+free_job = job
+
+@contextlib.contextmanager
+def job(log_file: str) -> Iterator[None]:
+    import time
+
+    with free_job(log_file):
+        while Path("hold-" + job_name(Path(log_file)).split("/")[0]).exists():
+            time.sleep(0.02)
+        yield
 """
 
 
-def train_slowly(folder: Path) -> None:
-    """Have trainings in a copy of the project go on, but not get far, while there is a file ``hold`` in it."""
-    append(folder / "workflow/scripts/autoencoders/jobs/checkpoints.py", SLOWER)
+def hold_trainings(folder: Path) -> None:
+    """While a copy of the project has a file ``hold``, each training writes a checkpoint after its first batch, and
+    then waits after every batch for a signal, or until the file is removed.
+    """
+    append(folder / "workflow/scripts/autoencoders/jobs/checkpoints.py", HELD_TRAINING)
+
+
+def hold_jobs(folder: Path) -> None:
+    """While a copy has a file ``hold-RULE``, each job of that rule waits after it has created its log."""
+    append(folder / "workflow/scripts/autoencoders/jobs/job.py", HELD_JOB)
 
 
 def append(module: Path, text: str) -> None:
-    """To a module that has to be there: opening it to append would make another one where it has moved."""
+    """Add text to a module that must exist: opening it to append would create it."""
     module.write_text(module.read_text() + text)
 
 
-def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0, check=True):
+def snakemake_command(*arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0) -> list[str]:
     command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpu}"]
-    if configs:
-        command += ["--configfile", *configs]
+    return [*command, "--configfile", *configs] if configs else command
+
+
+def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0, check=True):
+    command = snakemake_command(*arguments, configs=configs, gpu=gpu)
     done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if check:
         assert done.returncode == 0, done.stdout[-5000:]
     return done
+
+
+@contextlib.contextmanager
+def started(folder: Path, command: list[str]) -> Iterator[subprocess.Popen]:
+    """A command in the background, in its own process group, which is killed at the end; output.txt has its output."""
+
+    def hear_ctrl_c() -> None:
+        # A shell's `&` starts programs that ignore SIGINT, and those that they start inherit that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with open(folder / "output.txt", "a") as output:
+        options = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True, "preexec_fn": hear_ctrl_c}
+        process = subprocess.Popen(command, cwd=folder, **options)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until(condition, process: subprocess.Popen, seconds: float = 300):
+    """The first true value of ``condition``; fails if the process ends before, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process.poll() is None, "the process has ended before"
+        assert time.monotonic() < deadline, f"still waiting after {seconds} s"
+        time.sleep(0.05)
+    return found
 
 
 def laid_over(base: dict, *extra: dict) -> dict:

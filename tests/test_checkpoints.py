@@ -1,14 +1,11 @@
-"""Checkpoints: an interrupted training ends with the same bits, and nothing but its own checkpoint is ever used."""
+"""Checkpoints: an interrupted job ends with the same bits, and nothing but its own checkpoint is ever used."""
 
 import contextlib
 import json
-import logging
 import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +14,8 @@ import psutil
 import pytest
 import torch
 from interrupting import Interrupted
-from running import append, copy_project, snakemake, train_slowly
+from running import append, copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from autoencoders.jobs import training_course
@@ -28,7 +26,6 @@ from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_dep
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, TrainingResult
 
-CPU = torch.device("cpu")
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 IMAGES = np.random.default_rng(0).integers(0, 256, (36, 3, 32, 32), dtype=np.uint8)
 VARIANTS = {
@@ -41,96 +38,103 @@ VARIANTS = {
     "frozen": {"frozen_latent": True},
     "bf16": {"variational": True, "precision": "bf16"},
 }
-STARTS_OVER = "starts over"
 
 
 def train(
-    checkpoint=None, *, variational=False, noise=0.0, latent_norm="none", device=CPU, **options
+    checkpoint=None, *, variational=False, noise=0.0, latent_norm="none", device="cpu", rates=(1e-4, 1e-3), **options
 ) -> tuple[bytes, TrainingResult]:
     """The final weights of a training of 4 epochs of 5 batches, the last of 4 images."""
     network = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4, variational, latent_norm), 0)
-    chosen = TrainingOptions(4, 8, ((0, 1e-4), (1, 1e-3)), **options)
+    chosen = TrainingOptions(4, 8, tuple(enumerate(rates)), **options)
     objective = Objective(beta=0.01 if variational else 0, noise=noise)
-    result = training.train(network, IMAGES, chosen, objective, 7, device, checkpoint)
+    result = training.train(network, IMAGES, chosen, objective, 7, torch.device(device), checkpoint)
     return b"".join(tensor.numpy(force=True).tobytes() for tensor in network.state_dict().values()), result
+
+
+def interrupt(path: Path, batches: int, **options) -> str:
+    """The message of a training that is interrupted after so many batches."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(Interrupted(path, batches), **options)
+    return str(caught.value)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "checkpoint"
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])
-def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(tmp_path, variant, batches, device):
+def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(path, variant, batches, device):
     """After every batch; within and at the ends of epochs. On a GPU also before and after the step is recorded."""
-    options = {**VARIANTS[variant], "device": torch.device(device)}
+    options = {**VARIANTS[variant], "device": device}
     weights, result = train(**options)
-    interruptions = 0
-    while True:
-        try:
-            again, resumed = train(Interrupted(tmp_path / "checkpoint", batches), **options)
-            break
-        except KeyboardInterrupt as error:
-            assert str(error) == "interrupted by SIGTERM; the next run goes on from here"
-            interruptions += 1
-            assert interruptions <= 20
     # Twenty batches, and the one that is interrupted counts.
-    assert interruptions == resumed.resumed == 20 // batches
-    assert again == weights
-    assert resumed.history == result.history
+    for _ in range(20 // batches):
+        assert interrupt(path, batches, **options) == "interrupted by SIGTERM; the next run resumes from here"
+    again, resumed = train(Interrupted(path, batches), **options)
+    assert (again, resumed.resumed, resumed.history) == (weights, 20 // batches, result.history)
+    # Sums over all jobs.
     assert resumed.seconds > resumed.earlier_seconds > 0
-    # Of all jobs together, whatever the last one did.
     assert resumed.images_per_second == pytest.approx(4 * len(IMAGES) / resumed.seconds)
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path):
-    weights, _ = train(**VARIANTS["vae"])
+class Killed(Checkpoint):
+    """Ends the job after a write, as if it had been killed: always due, and the ``moment`` is a test of progress."""
 
-    class Killed(Checkpoint):
-        def save(self, arrays, progress):
-            super().save(arrays, progress)
-            if progress["epoch"] == 2 and progress["batches"] == 3:
-                raise SystemExit("as if it had been killed")
+    def __init__(self, path: Path, moment) -> None:
+        super().__init__(path, "a", minutes=0)
+        self.moment, self.begun_with = moment, None
 
-    # Every batch is due.
+    def load(self):
+        found = super().load()
+        self.begun_with = found and found[1]
+        return found
+
+    def save(self, arrays, progress) -> None:
+        super().save(arrays, progress)
+        if self.moment(progress):
+            raise SystemExit("killed")
+
+
+def test_a_killed_training_resumes_from_its_last_checkpoint(path):
     with pytest.raises(SystemExit):
-        train(Killed(tmp_path / "checkpoint", "a", minutes=0), **VARIANTS["vae"])
-    again, result = train(Checkpoint(tmp_path / "checkpoint", "a", minutes=10), **VARIANTS["vae"])
-    assert (again == weights, result.resumed) == (True, 1)
+        train(Killed(path, lambda progress: (progress["epoch"], progress["batches"]) == (2, 3)), variational=True)
+    again, result = train(Checkpoint(path, "a", minutes=10), variational=True)
+    assert (again, result.resumed) == (train(variational=True)[0], 1)
 
 
-def test_a_checkpoint_is_written_at_its_interval_and_not_before(tmp_path, monkeypatch):
+def test_a_checkpoint_is_due_at_its_interval_and_not_before(path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    checkpoint = Checkpoint(tmp_path / "checkpoint", "a", minutes=2)
-    now[0] += 119.9
-    assert not checkpoint.due
-    now[0] += 0.2
-    assert checkpoint.due
+    checkpoint = Checkpoint(path, "a", minutes=2)
+    for seconds, due in ((119.9, False), (0.2, True)):
+        now[0] += seconds
+        assert checkpoint.due == due
     checkpoint.save({"x": np.zeros(2)}, {})
     assert not checkpoint.due
 
 
-def test_what_all_jobs_ran_on_and_used_is_kept(tmp_path, monkeypatch, caplog):
-    """Energy is read from a counter: what one job does not know of makes the sum unknown."""
-    joules = iter([1000, 1005, 2000, 2007, 2020])
+def test_devices_and_energy_of_all_jobs_are_recorded(path, tmp_path, monkeypatch, caplog):
+    """Energy is read from a counter at the start, at the last checkpoint and at the end."""
+    joules, names = iter([1000, 1005, 2000, 2007, 2020]), iter(["an A100", "an H100"])
     monkeypatch.setattr(training_course, "energy", lambda _: next(joules))
-    names = iter(["an A100", "an H100"])
     monkeypatch.setattr(training_course, "describe", lambda _: next(names))
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(tmp_path / "checkpoint", 7))
-    # At the start, at the last checkpoint, and at the end.
-    result = train(Checkpoint(tmp_path / "checkpoint", "a", 10))[1]
+    interrupt(path, 7)
+    result = train(Checkpoint(path, "a", 10))[1]
     assert result.energy_joules == (1005 - 1000) + (2020 - 2000)
     assert [name.split(",")[0] for name in result.trained_on] == ["an A100", "an H100"]
-    assert "the last digits are those of none alone" in caplog.text
-    told = iter([1000, None, None])
-    monkeypatch.setattr(training_course, "energy", lambda _: next(told))
+    assert "an A100" in caplog.text and "an H100" in caplog.text
+    # One unknown value makes the sum unknown.
+    unknown = iter([1000, None, None])
+    monkeypatch.setattr(training_course, "energy", lambda _: next(unknown))
     monkeypatch.setattr(training_course, "describe", lambda _: "an A100")
     assert train(Checkpoint(tmp_path / "other", "a", 10))[1].energy_joules is None
 
 
-def test_the_progress_line_counts_what_earlier_jobs_did(tmp_path, caplog):
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(tmp_path / "checkpoint", 15))
-    caplog.clear()
+def test_progress_counts_what_earlier_jobs_did(path, monkeypatch):
+    interrupt(path, 15)
     seen = []
 
     class Watched(training_course.Progress):
@@ -138,70 +142,58 @@ def test_the_progress_line_counts_what_earlier_jobs_did(tmp_path, caplog):
             super().advance(count)
             seen.append(self.done)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_course, "Progress", Watched)
-        train(Checkpoint(tmp_path / "checkpoint", "a", 10))
+    monkeypatch.setattr(training_course, "Progress", Watched)
+    train(Checkpoint(path, "a", 10))
     # Three epochs of 36 images were done.
     assert seen == [116, 124, 132, 140, 144]
 
 
 @pytest.mark.parametrize("batches", [4, 5])
-def test_a_training_that_diverges_after_an_interruption_ends_as_diverged(tmp_path, batches):
-    """Also where the epoch's last batch was done before it, and nothing is left to be computed but its mean."""
-    network = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4), 0)
-    options = TrainingOptions(100_000, 8, ((0, float("inf")),))
-    with pytest.raises(KeyboardInterrupt):
-        training.train(network, IMAGES, options, Objective(), 7, CPU, Interrupted(tmp_path / "checkpoint", batches))
+def test_a_training_that_diverges_after_an_interruption_ends_as_diverged(path, batches):
+    """Also if the epoch's last batch was done before, and only its mean is left to compute."""
+    rates = (float("inf"),)
+    interrupt(path, batches, rates=rates)
     for _ in range(2):
         # The second time, it has ended already.
-        network = Autoencoder(NetworkOptions(32, 2, parse_depth("1"), 4), 0)
-        again = Checkpoint(tmp_path / "checkpoint", "a", 10)
-        result = training.train(network, IMAGES, options, Objective(), 7, CPU, again)
+        result = train(Checkpoint(path, "a", 10), rates=rates)[1]
         assert (result.status, len(result.history)) == ("diverged", 1)
 
 
-def test_a_training_that_had_ended_ends_again_without_a_step(tmp_path):
-    """As where Snakemake was killed while it ran, and has not seen its end."""
-    weights, result = train(Checkpoint(tmp_path / "checkpoint", "a", 10))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "batch_losses", None)
-        again, repeated = train(Checkpoint(tmp_path / "checkpoint", "a", 10))
+def test_a_training_that_had_ended_ends_again_without_a_step(path, monkeypatch):
+    """Snakemake was killed while it ran, and has not seen its end."""
+    weights, result = train(Checkpoint(path, "a", 10))
+    monkeypatch.setattr(training, "batch_losses", None)
+    again, repeated = train(Checkpoint(path, "a", 10))
     assert (again, repeated.history, repeated.status) == (weights, result.history, "ok")
 
 
-def test_a_checkpoint_that_cannot_be_removed_fails_no_job(tmp_path, caplog):
-    (tmp_path / "checkpoint").mkdir()
-    remove_checkpoint(tmp_path / "checkpoint")
+def test_removing_a_checkpoint_removes_half_written_ones_and_never_fails(path, tmp_path, caplog):
+    Checkpoint(path, "a", 1).save({"x": np.zeros(1)}, {})
+    (tmp_path / ".writing-checkpoint.abc").touch()
+    for _ in range(2):
+        remove_checkpoint(path)
+        assert not list(tmp_path.iterdir())
+    path.mkdir()
+    remove_checkpoint(path)
     assert "can't be deleted" in caplog.text
 
 
-def test_what_a_killed_write_of_a_checkpoint_left_goes_with_it(tmp_path):
-    Checkpoint(tmp_path / "checkpoint", "a", 1).save({"x": np.zeros(1)}, {})
-    (tmp_path / ".writing-checkpoint.abc").touch()
-    remove_checkpoint(tmp_path / "checkpoint")
-    remove_checkpoint(tmp_path / "checkpoint")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_is_saved_is_loaded(tmp_path):
+def test_what_is_saved_is_loaded(path):
     arrays = {
         "matrix": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32).T,
         "count": np.asarray(5, dtype=np.int64),
         "state": np.arange(9, dtype=np.uint8),
     }
-    checkpoint = Checkpoint(tmp_path / "checkpoint", "a", 1)
     progress = {"epoch": 3, "history": [{"loss": 0.1 + 0.2}], "joules": None}
-    checkpoint.save(arrays, progress)
-    loaded, where = checkpoint.load()
-    assert where == progress
-    assert loaded.keys() == arrays.keys()
+    Checkpoint(path, "a", 1).save(arrays, progress)
+    loaded, found = Checkpoint(path, lambda: "a", 1).load()
+    assert found == progress and loaded.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
-        assert np.array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype and np.array_equal(loaded[name], array)
 
 
 class Trap:
-    """Runs a command when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -210,59 +202,36 @@ class Trap:
         return os.mkdir, (str(self.marker),)
 
 
-def truncated(path: Path, length: int) -> None:
-    path.write_bytes(path.read_bytes()[:length])
-
-
-def without_metadata(path: Path) -> None:
-    save_file(load_file(path), path)
-
-
 REFUSED = {
-    "empty": lambda path: truncated(path, 0),
-    "length cut": lambda path: truncated(path, 5),
-    "header cut": lambda path: truncated(path, 100),
-    "data cut": lambda path: truncated(path, path.stat().st_size - 1),
-    "text": lambda path: path.write_text("nothing"),
+    "empty": lambda path: path.write_bytes(b""),
+    "header cut": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "data cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "folder": lambda path: (path.unlink(), path.mkdir()),
-    "no metadata": without_metadata,
+    "no metadata": lambda path: save_file(load_file(path), path),
     "other metadata": lambda path: save_file(load_file(path), path, {"checkpoint": '"a text"'}),
     "pickle": lambda path: path.write_bytes(pickle.dumps(Trap(path.parent / "marker"))),
     "torch pickle": lambda path: torch.save(Trap(path.parent / "marker"), path),
+    "another key": lambda path: Checkpoint(path, "another", 10).save(load_file(path), {}),
 }
 
 
 @pytest.mark.parametrize("damage", REFUSED)
-def test_what_is_no_checkpoint_is_refused_and_training_starts_over(tmp_path, caplog, damage):
-    path = tmp_path / "checkpoint"
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(path, 7))
+def test_any_other_file_is_refused_and_training_starts_over(path, caplog, damage):
+    interrupt(path, 7)
     REFUSED[damage](path)
-    with caplog.at_level(logging.WARNING):
-        weights, result = train(Checkpoint(path, "a", 10))
-    assert (weights == train()[0], result.resumed) == (True, 0)
-    assert f"{path} is no readable checkpoint" in caplog.text
-    assert STARTS_OVER in caplog.text
-    assert not (tmp_path / "marker").exists()
-
-
-def test_another_trainings_checkpoint_is_refused_and_training_starts_over(tmp_path, caplog):
-    path = tmp_path / "checkpoint"
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(path, 7, key="another"))
     weights, result = train(Checkpoint(path, "a", 10))
-    assert (weights == train()[0], result.resumed) == (True, 0)
-    assert f"{path} is not used: it was made with other settings, images, code" in caplog.text
-    assert STARTS_OVER in caplog.text
+    assert (weights, result.resumed) == (train()[0], 0)
+    reason = "is not used: it was written with other" if damage == "another key" else "is no readable checkpoint"
+    assert f"{path} {reason}" in caplog.text and "starts over" in caplog.text
+    assert not (path.parent / "marker").exists()
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_no_training(tmp_path, caplog):
     (tmp_path / "file").touch()
-    weights, _ = train(Checkpoint(tmp_path / "file" / "checkpoint", "a", minutes=0))
-    assert weights == train()[0]
-    assert "no checkpoint is kept: " in caplog.text and str(tmp_path / "file") in caplog.text
-    with pytest.raises(KeyboardInterrupt, match="interrupted by SIGTERM; this state could not be kept"):
-        train(Interrupted(tmp_path / "file" / "checkpoint", 3))
+    path = tmp_path / "file" / "checkpoint"
+    assert train(Checkpoint(path, "a", minutes=0))[0] == train()[0]
+    assert "no checkpoint is written: " in caplog.text and str(tmp_path / "file") in caplog.text
+    assert interrupt(path, 3) == "interrupted by SIGTERM; this state could not be saved"
 
 
 def test_a_key_is_that_of_settings_data_and_code(tmp_path):
@@ -272,38 +241,78 @@ def test_a_key_is_that_of_settings_data_and_code(tmp_path):
     settings = {"cell": {"seed": 0}, "training": {"epochs": 3}}
     key = checkpoint_key(settings, [data, code])
     assert key == checkpoint_key({"training": {"epochs": 3}, "cell": {"seed": 0}}, [code, data])
-    assert key != checkpoint_key({**settings, "training": {"epochs": 4}}, [data, code])
-    code.write_text("x = 2")
-    changed = checkpoint_key(settings, [data, code])
-    data.write_text("others")
-    assert len({key, changed, checkpoint_key(settings, [data, code])}) == 3
+    others = {key, checkpoint_key({**settings, "training": {"epochs": 4}}, [data, code])}
+    for file in (code, data):
+        file.write_text("changed")
+        others.add(checkpoint_key(settings, [data, code]))
+    assert len(others) == 4
 
 
-def test_signals_are_heard_only_while_training(tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(tmp_path / "checkpoint", 2))
-    train(Checkpoint(tmp_path / "checkpoint", "a", 10))
-    assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
-
-
-def test_a_request_for_a_checkpoint_alone_forgets_no_request_to_end(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "checkpoint", "a", 10)
+def test_signals(path):
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    checkpoint = Checkpoint(path, "a", 10)
     with checkpoint.listening():
         signal.raise_signal(signal.SIGUSR1)
+        assert checkpoint.due
         checkpoint.save({"x": np.zeros(1)}, {})
         assert not checkpoint.due
+        # A request for a checkpoint does not replace one to end.
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGUSR1)
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
             checkpoint.save({"x": np.zeros(1)}, {})
-        # Ctrl-C twice: at once.
+        # Ctrl-C twice ends at once.
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(number) for number in numbers] == before
 
+
+GMM = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200}
+
+
+@pytest.mark.parametrize("tol", [1e-4, 2e-4, 3e-4, 4e-4])
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
+def test_a_mixture_that_is_killed_after_every_iteration_ends_with_the_same_bits(path, device, tol):
+    """Whether the next iteration is the last depends on the likelihood before the interruption."""
+    random = np.random.default_rng(1)
+    codes = random.normal(size=(800, 4)) @ random.normal(size=(4, 4)) * random.gamma(2, size=(800, 1))
+    options = {**GMM, "tol": tol}
+    expected = gmm.fit(codes, options, seed=0, device=device)
+    found, kills = None, 0
+    while found is None:
+        checkpoint = Killed(path, None)
+        checkpoint.moment = lambda progress, killed=checkpoint: (
+            progress["iterations"] > (killed.begun_with["iterations"] if killed.begun_with else 0)
+        )
+        try:
+            found = gmm.fit(codes, options, seed=0, device=device, checkpoint=checkpoint)
+        except SystemExit:
+            kills += 1
+    assert kills == expected["iterations"] - 1 > 12
+    assert {name: array.tobytes() for name, array in found.items()} == {
+        name: array.tobytes() for name, array in expected.items()
+    }
+
+
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
+def test_a_mixture_that_is_killed_before_its_first_iteration_ends_with_the_same_bits(path, device):
+    """Restored arrays must have the memory layout of k-means' results, or BLAS would round differently."""
+    codes, options = np.random.default_rng(0).normal(size=(400, 8)) ** 3, {**GMM, "components": 10, "max_iter": 3}
+    expected = gmm.fit(codes, options, seed=0, device=device)
+    with pytest.raises(SystemExit):
+        gmm.fit(codes, options, seed=0, device=device, checkpoint=Killed(path, lambda progress: True))
+    assert Checkpoint(path, "a", 10).load()[1]["iterations"] == 0
+    found = gmm.fit(codes, options, seed=0, device=device, checkpoint=Checkpoint(path, "a", minutes=10))
+    for name, array in expected.items():
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+# ---- Snakemake's real trainings
 
 CELL = Path("results/demo/cells/digits/dae/f2-d1-z4-s0")
+WEIGHTS = str(CELL / "weights.safetensors")
 LOG = Path("results/demo/logs/train/digits/dae/f2-d1-z4-s0.log")
 CONFIGS = ("config/demo.yaml", "tiny.yaml", "long.yaml")
 
@@ -312,9 +321,9 @@ CONFIGS = ("config/demo.yaml", "tiny.yaml", "long.yaml")
 def undisturbed(project, tmp_path_factory) -> Path:
     """A project with one trained cell."""
     folder = copy_project(project, tmp_path_factory.mktemp("undisturbed"))
-    train_slowly(folder)
-    (folder / "long.yaml").write_text("training: {epochs: 12}\n")
-    snakemake(folder, str(CELL / "weights.safetensors"), configs=CONFIGS)
+    hold_trainings(folder)
+    (folder / "long.yaml").write_text("training: {epochs: 4}\n")
+    snakemake(folder, WEIGHTS, configs=CONFIGS)
     return folder
 
 
@@ -326,178 +335,94 @@ def folder(undisturbed, tmp_path) -> Path:
     return tmp_path
 
 
-def wait_for(condition, what: str):
-    """Its first true value."""
-    for _ in range(1800):
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited three minutes for {what}")
+def progress(folder: Path) -> dict:
+    """Of the checkpoint; {} without one."""
+    try:
+        with safe_open(folder / CELL / "checkpoint.safetensors", "numpy") as file:
+            return json.loads(file.metadata()["checkpoint"])["progress"]
+    except (OSError, SafetensorError):
+        return {}
 
 
 @contextlib.contextmanager
-def training_run(folder: Path):
-    """A run of Snakemake and its training process, which has begun to compute and gets no further inside the block."""
-    (folder / LOG).unlink(missing_ok=True)
+def held_training(folder: Path, resumed: int = 0):
+    """A run of Snakemake and its training process, which waits after its second batch until the block ends."""
     (folder / "hold").touch()
-    command = [sys.executable, "-m", "snakemake", str(CELL / "weights.safetensors"), "--cores", "1"]
-    command += ["--resources", "gpu=0", "--configfile", *CONFIGS, "--rerun-incomplete"]
-    with (folder / "output.txt").open("w") as output:
-        run = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        wait_for(lambda: (folder / LOG).exists() and "computing on" in (folder / LOG).read_text(), "the training")
-        yield run, next(process for process in descendants(run) if ".train.py" in "".join(process.cmdline()))
+    with started(folder, snakemake_command(WEIGHTS, "--rerun-incomplete", configs=CONFIGS)) as run:
+        wait_until(lambda: progress(folder).get("resumed") == resumed, run)
+        (script,) = (
+            process
+            for process in psutil.Process(run.pid).children(recursive=True)
+            if process.cmdline()[-1].endswith(".train.py")
+        )
+        yield run, script
         (folder / "hold").unlink(missing_ok=True)
-        run.wait(180)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.pid, signal.SIGKILL)
-
-
-def descendants(run: subprocess.Popen) -> list[psutil.Process]:
-    return psutil.Process(run.pid).children(recursive=True)
-
-
-def ask_for_a_checkpoint(folder: Path, script: psutil.Process) -> None:
-    def asked() -> bool:
-        script.send_signal(signal.SIGUSR1)
-        return (folder / CELL / "checkpoint.safetensors").exists()
-
-    wait_for(asked, "the checkpoint")
+        run.wait(300)
 
 
 def assert_ends_as_undisturbed(folder: Path, undisturbed: Path, resumed: int) -> None:
-    snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
-    assert "going on from the checkpoint" in (folder / LOG).read_text()
+    snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
+    assert "resuming from the checkpoint" in (folder / LOG).read_text()
     for name in ("weights.safetensors", "history.parquet"):
         assert (folder / CELL / name).read_bytes() == (undisturbed / CELL / name).read_bytes()
     assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == resumed
-    # The next job has seen that Snakemake has the weights.
+    # The next job removes the checkpoint: then Snakemake has seen that the weights are complete.
     snakemake(folder, str(CELL / "codes.npy"), "--rerun-incomplete", configs=CONFIGS)
     assert not (folder / CELL / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_signals_to_a_real_training_cost_nothing(folder, undisturbed):
-    checkpoint = folder / CELL / "checkpoint.safetensors"
-    with training_run(folder) as (_, script):
-        ask_for_a_checkpoint(folder, script)
+    with held_training(folder) as (run, script):
+        assert progress(folder)["batches"] == 1
+        script.send_signal(signal.SIGUSR1)
+        wait_until(lambda: progress(folder)["batches"] == 2, run)
         assert script.is_running()
         script.send_signal(signal.SIGTERM)
-    assert "interrupted by SIGTERM; the next run goes on from here" in (folder / LOG).read_text()
-    assert not (folder / CELL / "weights.safetensors").exists()
-    with training_run(folder) as (_, script):
-        written = checkpoint.stat().st_mtime_ns
-        wait_for(lambda: "going on from the checkpoint" in (folder / LOG).read_text(), "the training")
+        run.wait(300)
+    assert "interrupted by SIGTERM; the next run resumes from here" in (folder / LOG).read_text()
+    assert not (folder / WEIGHTS).exists() and progress(folder)["batches"] == 3
+    with held_training(folder, resumed=1) as (run, script):
         script.kill()
-    assert checkpoint.stat().st_mtime_ns == written
-    # The killed job's share is lost, and so is its count.
-    assert_ends_as_undisturbed(folder, undisturbed, resumed=1)
+        run.wait(300)
+    assert progress(folder)["batches"] == 4
+    assert_ends_as_undisturbed(folder, undisturbed, resumed=2)
 
 
+@pytest.mark.slow
 def test_ctrl_c_costs_nothing(folder, undisturbed):
     """It reaches Snakemake and its jobs at once."""
-    with training_run(folder) as (run, script):
-        ask_for_a_checkpoint(folder, script)
+    with held_training(folder) as (run, _):
         os.killpg(run.pid, signal.SIGINT)
+        run.wait(300)
     assert run.returncode != 0
-    assert "interrupted by SIGINT; the next run goes on from here" in (folder / LOG).read_text()
+    assert "interrupted by SIGINT; the next run resumes from here" in (folder / LOG).read_text()
     assert_ends_as_undisturbed(folder, undisturbed, resumed=1)
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(folder, undisturbed):
-    """Snakemake alone is killed: it takes the files of its jobs that go on for incomplete."""
-    with training_run(folder) as (run, script):
+    """Only Snakemake is killed. The next run takes the files of the job that it left for incomplete."""
+    with held_training(folder) as (run, script):
         run.kill()
         (folder / "hold").unlink()
-        script.wait(180)
-    assert (folder / CELL / "weights.safetensors").exists()
+        script.wait(300)
+    assert (folder / WEIGHTS).exists()
     snakemake(folder, "--unlock", configs=CONFIGS)
     assert_ends_as_undisturbed(folder, undisturbed, resumed=1)
-    assert "epoch 13, after batch 0" in (folder / LOG).read_text()
+    assert "epoch 5, after batch 0" in (folder / LOG).read_text()
 
 
-def test_a_changed_config_never_goes_on_from_the_old_ones_checkpoint(folder):
-    with training_run(folder) as (_, script):
-        ask_for_a_checkpoint(folder, script)
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", ["config", "code"])
+def test_after_a_change_the_old_checkpoint_is_never_used(folder, changed):
+    with held_training(folder) as (run, script):
         script.send_signal(signal.SIGTERM)
-    (folder / "long.yaml").write_text("training: {epochs: 3}\n")
-    snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
-    assert "is not used: it was made with other settings" in (folder / LOG).read_text()
+        run.wait(300)
+    if changed == "config":
+        (folder / "long.yaml").write_text("training: {epochs: 3}\n")
+    else:
+        append(folder / "workflow/scripts/autoencoders/networks/objective.py", "# changed\n")
+    snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
+    assert "is not used: it was written with other settings" in (folder / LOG).read_text()
     assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == 0
-
-
-def test_changed_training_code_never_goes_on_from_the_old_ones_checkpoint(folder):
-    with training_run(folder) as (_, script):
-        ask_for_a_checkpoint(folder, script)
-        script.send_signal(signal.SIGTERM)
-    append(folder / "workflow/scripts/autoencoders/networks/objective.py", "# changed\n")
-    snakemake(folder, str(CELL / "weights.safetensors"), "--rerun-incomplete", configs=CONFIGS)
-    assert "is not used: it was made with other settings" in (folder / LOG).read_text()
-
-
-GMM = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200}
-
-
-def overlapping_codes() -> np.ndarray:
-    """EM takes over a hundred iterations."""
-    random = np.random.default_rng(1)
-    return random.normal(size=(800, 4)) @ random.normal(size=(4, 4)) * random.gamma(2, size=(800, 1))
-
-
-@pytest.mark.parametrize("tol", [1e-4, 2e-4, 3e-4, 4e-4])
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
-def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path, device, tol):
-    """After each iteration: whether the next is the last depends on the likelihood before the interruption."""
-    codes = overlapping_codes()
-    options = {**GMM, "tol": tol}
-    expected = gmm.fit(codes, options, seed=0, device=device)
-
-    class Killed(Checkpoint):
-        """As soon as it has got further than it was when it began."""
-
-        begun_at = -1
-
-        def load(self):
-            found = super().load()
-            self.begun_at = found[1]["iterations"] if found else 0
-            return found
-
-        def save(self, arrays, progress):
-            super().save(arrays, progress)
-            if progress["iterations"] > self.begun_at:
-                raise SystemExit("as if it had been killed")
-
-    kills = 0
-    while True:
-        try:
-            found = gmm.fit(
-                codes, options, seed=0, device=device, checkpoint=Killed(tmp_path / "checkpoint", "a", minutes=0)
-            )
-            break
-        except SystemExit:
-            kills += 1
-            assert kills <= 100
-    assert kills == expected["iterations"] - 1 > 12
-    for name, array in expected.items():
-        assert found[name].tobytes() == array.tobytes(), name
-
-
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
-def test_a_mixture_that_is_killed_before_its_first_iteration_ends_with_the_same_bits(tmp_path, device):
-    """What comes from the file lies in memory as what k-means started from does, or BLAS would round otherwise."""
-    codes, options = np.random.default_rng(0).normal(size=(400, 8)) ** 3, {**GMM, "components": 10, "max_iter": 3}
-    expected = gmm.fit(codes, options, seed=0, device=device)
-
-    class Killed(Checkpoint):
-        def save(self, arrays, progress):
-            super().save(arrays, progress)
-            assert progress["iterations"] == 0
-            raise SystemExit("as if it had been killed")
-
-    with pytest.raises(SystemExit):
-        gmm.fit(codes, options, seed=0, device=device, checkpoint=Killed(tmp_path / "checkpoint", "a", minutes=0))
-    found = gmm.fit(
-        codes, options, seed=0, device=device, checkpoint=Checkpoint(tmp_path / "checkpoint", "a", minutes=10)
-    )
-    for name, array in expected.items():
-        assert found[name].tobytes() == array.tobytes(), name

@@ -1,4 +1,4 @@
-"""How a job ends: its exit status, its log, and what it tells people of an error."""
+"""How a job ends: its exit status, its log, and its message about an error."""
 
 import os
 import subprocess
@@ -9,79 +9,81 @@ import pytest
 
 from autoencoders.jobs import job
 
+SCRIPTS = Path(job.__file__).parents[2]
 SCRIPT = """
 import atexit
+import logging
 import signal
+import tempfile
 
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.job import job
+from autoencoders.jobs.progress import Progress
 
 class OutOfMemoryError(RuntimeError):
-    '''Named as PyTorch's.'''
+    '''The name of PyTorch's.'''
 
-atexit.register(print, "tidied up")
-with job("{log}"):
+atexit.register(print, "exit function")
+folder = tempfile.TemporaryDirectory(dir="{folder}", prefix="temporary-")
+with job("{folder}/logs/a.log"):
     print("worked", end=" ")
     {work}
 """
+AGAIN = "interrupted; the next run repeats this job, from its last checkpoint"
+
+
+def run(folder: Path, work: str) -> subprocess.CompletedProcess:
+    # With Python's own buffers, wherever this runs.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", SCRIPT.format(folder=folder, work=work)]
+    return subprocess.run(command, cwd=SCRIPTS, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
-    ("work", "status", "message"),
+    ("work", "status", "message", "traceback"),
     [
-        ("pass", 0, ""),
-        ("raise UserError('write something else')", 70, "write something else"),
-        ("raise OutOfMemoryError", 70, "Run fewer jobs at once (--cores, cells_per_gpu)"),
-        ("raise RuntimeError('x')", 70, "this is a fault of the pipeline"),
-        ("raise KeyboardInterrupt", 70, "interrupted; the next run does this job again, from its last checkpoint if"),
-        ("raise KeyboardInterrupt('a checkpoint is kept')", 70, "a checkpoint is kept"),
-        (
-            "signal.raise_signal(signal.SIGTERM)",
-            70,
-            "interrupted; the next run does this job again, from its last checkpoint if",
-        ),
-        ("signal.raise_signal(signal.SIGUSR1)", 0, ""),
+        ("pass", 0, "", False),
+        ("raise UserError('write something else')", 70, "write something else", False),
+        ("raise OutOfMemoryError", 70, "Run fewer jobs at once (--cores, cells_per_gpu)", False),
+        ("raise RuntimeError('x')", 70, "this is a fault of the pipeline", True),
+        ("open('missing.npy')", 70, "missing.npy", True),
+        ("raise KeyboardInterrupt", 70, AGAIN, False),
+        ("raise KeyboardInterrupt('a checkpoint is written')", 70, "a checkpoint is written", False),
+        ("signal.raise_signal(signal.SIGINT)", 70, AGAIN, False),
+        ("signal.raise_signal(signal.SIGTERM)", 70, AGAIN, False),
+        ("signal.raise_signal(signal.SIGUSR1)", 0, "", False),
     ],
 )
-def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message):
-    code = SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)
-    # With Python's own buffers, wherever this runs.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(job.__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message, traceback):
+    done = run(tmp_path, work)
     assert done.returncode == status, done.stderr
-    assert message in done.stderr
-    assert message in (tmp_path / "logs" / "a.log").read_text()
-    # What is still in a buffer, and what libraries do at the end.
-    assert done.stdout == "worked tidied up\n"
+    log = (tmp_path / "logs" / "a.log").read_text()
+    for text in (done.stderr, log):
+        assert message in text and ("Traceback" in text) == traceback
+    # Output that was still in a buffer, and what libraries do on exit.
+    assert done.stdout == "worked exit function\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
-def test_lines_of_progress_are_in_the_log_alone(tmp_path):
+def test_progress_is_only_in_the_log(tmp_path):
     """Hundreds of jobs at once would flood the terminal."""
-    imports = "import logging; from autoencoders.jobs.progress import Progress"
-    work = f"{imports}; Progress('a', 1).line(); logging.info('going on')"
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(log=tmp_path / "logs" / "a.log", work=work)],
-        cwd=Path(job.__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr.endswith("] a: going on\n") and done.stderr.count("\n") == 1
-    assert "a: 0%, 0 images/s, unknown time left" in (tmp_path / "logs" / "a.log").read_text()
+    done = run(tmp_path, "Progress('a', 1).line(); logging.info('more')")
+    assert done.stderr.endswith("] a: more\n") and done.stderr.count("\n") == 1
+    assert "images/s" in (tmp_path / "logs" / "a.log").read_text()
 
 
-def test_a_fault_of_ones_own_kind_is_called_that(tmp_path):
+def test_a_fault_of_ones_own_kind_is_named_with_its_line(tmp_path):
     (tmp_path / "mine.py").write_text("def penalty(step, options):\n    return step / 0\n")
-    work = f"kinds.load('penalties', {str(tmp_path / 'mine.py')!r}).penalty(1, None)"
-    code = SCRIPT.format(log=tmp_path / "a.log", work=f"from autoencoders.jobs import kinds; {work}")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(job.__file__).parents[2], capture_output=True, text=True
-    )
+    done = run(tmp_path, f"kinds.load('penalties', {str(tmp_path / 'mine.py')!r}).penalty(1, None)")
     assert done.returncode == 70
     assert f"this is a fault of {tmp_path / 'mine.py'}, line 2" in done.stderr
     assert "fault of the pipeline" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_on_a_full_disk_does_not_bury_the_message():
+    code = "from autoencoders.jobs.job import *\nwith job('/dev/full'): raise UserError('write something else')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True)
+    assert done.returncode == 70
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith(": write something else\n")

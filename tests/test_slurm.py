@@ -1,8 +1,7 @@
-"""The pipeline on a real SLURM, that of tests/slurm/start: one run through the profile, whose trainings are disturbed
-in every way that clusters know, and which has to end as if nothing had happened.
+"""The pipeline on the real SLURM of tests/slurm/start: one run through the profile, whose trainings are interrupted in
+every way that clusters know, and which must end as if nothing had happened.
 
-No machine of these tests has a GPU that SLURM could be told of: it hands out pretended ones, and networks train on the
-CPU. All else is what a user runs.
+The GPUs that SLURM assigns are pretended, and networks train on the CPU. All else is what a user runs.
 """
 
 import json
@@ -18,8 +17,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import append, copy_project, snakemake, train_slowly
+from running import append, copy_project, hold_trainings, snakemake, started
 from safetensors import safe_open
+
+pytestmark = pytest.mark.slow
 
 CONFIGS = ("config/demo.yaml", "tiny.yaml", "mine.yaml")
 MODELS = ("dae", "vae")
@@ -32,7 +33,7 @@ experiments: { width: [{ dataset: digits, model: [dae, vae], filters: 8 }] }
 training: { epochs: 10 }
 """
 
-# At the end of the copy's device.py. A GPU is this job's alone, which a lock shows that it holds until it ends.
+# At the end of the copy's device.py. A lock, held until the job ends, shows that a GPU belongs to one job at a time.
 DEVICE = """
 
 def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
@@ -58,7 +59,7 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
     return torch.device("cpu")
 """
 
-# The plugin waits ten seconds more each time that it finds no job ended.
+# The plugin waits ten seconds longer each time that no job has ended.
 IMPATIENT = """
 from snakemake.cli import main
 from snakemake_executor_plugin_slurm import Executor
@@ -99,7 +100,7 @@ class Run:
 
     @property
     def output(self) -> str:
-        return (self.folder / "output").read_text()
+        return (self.folder / "output.txt").read_text()
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
         """SLURM's jobs of this run, in the order of their submission."""
@@ -123,7 +124,7 @@ class Run:
         """The latest job that trains a model's cell."""
         return self.trainings()[model][-1]
 
-    def wait(self, condition, what: str, seconds: float = 240) -> None:
+    def wait(self, condition, what: str, seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -132,22 +133,21 @@ class Run:
             time.sleep(0.3)
 
     def start_again(self, number: str, seconds: int) -> None:
-        """Let a job that SLURM has queued again begin in so many seconds; by itself it waits for two minutes."""
-        self.wait(lambda: number in [job["id"] for job in self.jobs("pending")], f"job {number} is queued again")
+        """Let a requeued job start in so many seconds; otherwise it waits for two minutes."""
+        self.wait(lambda: number in [job["id"] for job in self.jobs("pending")], f"job {number} is requeued")
         ask("scontrol", "update", f"JobId={number}", f"StartTime=now+{seconds}")
 
     def wait_for_training(self, model: str, resumed: int) -> None:
-        """Until a model is in the middle of its training, after going on from a checkpoint so many times."""
+        """Until a model has written a checkpoint after resuming so many times: then it waits."""
 
-        def in_the_middle() -> bool:
+        def has_begun() -> bool:
             file = self.folder / CELL.format(model) / "checkpoint.safetensors"
             if not file.exists():
                 return False
             with safe_open(file, "numpy") as checkpoint:
-                progress = json.loads(checkpoint.metadata()["checkpoint"])["progress"]
-            return progress["resumed"] == resumed and (progress["epoch"], progress["batches"]) > (0, 0)
+                return json.loads(checkpoint.metadata()["checkpoint"])["progress"]["resumed"] == resumed
 
-        self.wait(in_the_middle, f"{model} trains after {resumed} interruptions")
+        self.wait(has_begun, f"{model} trains after {resumed} interruptions")
 
 
 def lose_power(node: str) -> None:
@@ -170,7 +170,7 @@ def prepare(project: Path, folder: Path) -> Path:
     copy_project(project, folder)
     package = folder / "workflow" / "scripts" / "autoencoders"
     append(package / "jobs" / "device.py", DEVICE)
-    train_slowly(folder)
+    hold_trainings(folder)
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     text = profile.read_text()
     assert text.count("gpu_model: null") == 1
@@ -187,31 +187,25 @@ def run(cluster, project, tmp_path_factory):
     (folder / "hold").touch()
     command = ["--workflow-profile", "workflow/profiles/slurm", "all_figures"]
     command += ["--slurm-init-seconds-before-status-checks", "1", "--configfile", *CONFIGS]
-    with open(folder / "output", "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT, *command], cwd=folder, stdout=output, stderr=subprocess.STDOUT
-        )
-    run = Run(folder, process)
-    try:
-        disturb(run, project)
-        (folder / "hold").unlink()
-        run.wait(lambda: process.poll() is not None, "all is done", 400)
-        yield run
-    finally:
-        if process.poll() is None:
-            process.kill()
-        for job in run.jobs("pending,running"):
-            ask("scancel", job["id"])
+    with started(folder, [sys.executable, "-c", IMPATIENT, *command]) as process:
+        run = Run(folder, process)
+        try:
+            disturb(run, project)
+            (folder / "hold").unlink()
+            process.wait(900)
+            yield run
+        finally:
+            for job in run.jobs("pending,running"):
+                ask("scancel", job["id"])
 
 
 def disturb(run: Run, project: Path) -> None:
-    """Interrupt the training that begins first twice, and the other, which waits for a GPU, three times."""
+    """Interrupt the training that begins first twice, and the other three times."""
     run.wait(lambda: run.trainings("running"), "a training begins")
-    # SLURM may have begun both, where it was given them before the group of other jobs that it also runs.
     run.first = min(run.trainings("running"), key=lambda model: int(run.training(model)["id"]))
     run.second = next(model for model in MODELS if model != run.first)
     run.wait_for_training(run.first, 0)
-    # A time limit that will have passed: SLURM counts in minutes, and looks every half minute.
+    # The shortest time limit: SLURM counts in minutes, and checks every half minute.
     ask("scontrol", "update", f"JobId={run.training(run.first)['id']}", "TimeLimit=1")
 
     run.wait_for_training(run.second, 0)
@@ -229,7 +223,7 @@ def disturb(run: Run, project: Path) -> None:
     run.wait(lambda: state_of("node1") == "down", "SLURM misses the node")
     ask(str(project / "tests" / "slurm" / "start"))
     for number in both:
-        # First SLURM tells the node to end what ran there, which would end the new job too.
+        # First SLURM lets the node end what ran there, which would end the new job too.
         run.start_again(number, 10)
     run.wait_for_training(run.first, 2)
     run.wait_for_training(run.second, 3)
@@ -246,19 +240,19 @@ def test_the_run_ends_well(run):
         assert not list((run.folder / CELL.format(model)).glob("images/*"))
 
 
-def test_trainings_went_on_from_their_checkpoints(run):
+def test_trainings_resumed_from_their_checkpoints(run):
     resumed = {}
     for model in MODELS:
         cell = json.loads((run.folder / CELL.format(model) / "cell.json").read_text())
         resumed[model] = cell["resumed"]
         log = run.folder / f"results/demo/logs/train/digits/{model}/f8-d1-z4-s0.log"
-        assert "going on from the checkpoint" in log.read_text()
+        assert "resuming from the checkpoint" in log.read_text()
         assert not (run.folder / CELL.format(model) / "checkpoint.safetensors").exists()
     # A time-out and a node; scancel, requeue and a node.
     assert resumed == {run.first: 2, run.second: 3}
 
 
-def test_weights_are_those_of_a_run_without_slurm_that_nothing_disturbed(run, project, tmp_path):
+def test_weights_are_those_of_an_undisturbed_run_without_slurm(run, project, tmp_path):
     folder = prepare(project, tmp_path / "undisturbed")
     files = [f"{CELL.format(model)}/{name}" for model in MODELS for name in ("weights.safetensors", "history.parquet")]
     snakemake(folder, *files, configs=CONFIGS)
@@ -266,7 +260,7 @@ def test_weights_are_those_of_a_run_without_slurm_that_nothing_disturbed(run, pr
         assert (run.folder / file).read_bytes() == (folder / file).read_bytes(), file
 
 
-def test_each_gpu_is_one_jobs_at_a_time_and_both_are_used(run):
+def test_each_gpu_belongs_to_one_job_at_a_time_and_both_are_used(run):
     log = [line.split() for line in (run.folder / "gpus" / "log").read_text().splitlines()]
     # Trainings with their interruptions; a classifier and its references; encode, a mixture, sample and score of each.
     assert len(log) == (2 + 2 + 3) + 3 + 2 * 4
@@ -275,11 +269,11 @@ def test_each_gpu_is_one_jobs_at_a_time_and_both_are_used(run):
     assert "beside" in {company for _, _, company in log}
 
 
-def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
+def test_short_jobs_share_one_submission_that_names_their_cell(run):
     comments = [job["comment"] for job in run.jobs()]
     rules = "encode_fit_prior_latent_statistics_pictures_sample_..."
     tails = [f"rule_digits-{model}-f8-d1-z4-s0_{rules}" for model in MODELS]
-    # Each was submitted twice: what SLURM itself queues again keeps its number.
+    # Each was submitted twice: jobs that SLURM itself requeues keep their number.
     trainings = [f"rule_train_wildcards_digits_{model}_8_1_4_0" for model in ("dae", "dae", "vae", "vae")]
     assert sorted(comments) == sorted(
         [
@@ -293,7 +287,7 @@ def test_short_jobs_share_one_submission_and_tell_of_their_cell(run):
     assert {job["partition"] for job in run.jobs()} == {"cpu", "gpu"}
 
 
-def test_a_job_that_failed_is_given_more_time_and_its_log_is_kept(run):
+def test_a_failed_job_gets_more_time_and_its_log_is_kept(run):
     for model, state in ((run.first, "TIMEOUT"), (run.second, "CANCELLED")):
         first, second = run.trainings()[model]
         assert (first["state"], second["state"]) == (state, "COMPLETED")

@@ -1,6 +1,6 @@
-"""Where an interrupted job goes on: its whole state in one file beside its outputs.
+"""Checkpoints: the whole state of a job in one file beside its outputs, from which an interrupted job resumes.
 
-The file is no output that Snakemake knows of, since it deletes the outputs of a job that fails.
+The file is not declared as an output, since Snakemake deletes the outputs of a job that fails.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """The state of one job: arrays, and ``progress``, a dict of numbers, texts and lists that says where it stands.
+    """The state of one job: arrays, and ``progress``, a dict of numbers, strings and lists.
 
-    A file with another ``key`` is never used; a function that computes it is called where a file is read or written.
-    One is due every so many ``minutes``, and when a signal asks for it.
+    A file with another ``key`` is never used. A function as ``key`` is called when a file is first read or written. A
+    checkpoint is due every so many ``minutes``, and when a signal asks for it.
     """
 
     def __init__(self, path: Path, key: str | Callable[[], str], minutes: float) -> None:
@@ -40,7 +40,7 @@ class Checkpoint:
         return self._key() if callable(self._key) else self._key
 
     def load(self) -> tuple[dict[str, np.ndarray], dict] | None:
-        """The arrays and the progress of the last ``save``; None where there is none, or none that can be used."""
+        """The arrays and the progress of the last ``save``; None if there is no file, or none that can be used."""
         if not self.path.exists():
             return None
         try:
@@ -48,7 +48,7 @@ class Checkpoint:
                 metadata = json.loads(file.metadata()["checkpoint"])
                 if metadata["key"] != self.key:
                     logger.warning(
-                        "%s is not used: it was made with other settings, images, code, PyTorch or kind of device. "
+                        "%s is not used: it was written with other settings, images, code, PyTorch or kind of device. "
                         "This job starts over.",
                         self.path,
                     )
@@ -64,19 +64,19 @@ class Checkpoint:
         return self.asked_by is not None or time.monotonic() - self.written >= self.seconds
 
     def save(self, arrays: Mapping[str, np.ndarray], progress: Mapping) -> None:
-        """Write the state. Raises KeyboardInterrupt where the signal that asked for it ends the job.
+        """Write the state. Raises KeyboardInterrupt if the signal that asked for it ends the job.
 
-        A state that can't be written is no reason to stop: the job may still end before the next interruption.
+        If writing fails, the job continues: it may still end before the next interruption.
         """
-        # One metadata key: safetensors writes several in an order that changes from run to run.
+        # A single metadata key: safetensors writes several in random order.
         metadata = {"checkpoint": json.dumps({"key": self.key, "progress": progress})}
         try:
             with atomic(self.path) as temporary:
                 save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary, metadata)
-            kept = "the next run goes on from here"
+            kept = "the next run resumes from here"
         except (OSError, SafetensorError, UserError) as error:
-            kept = "this state could not be kept"
-            logger.warning("no checkpoint is kept: %s", error)
+            kept = "this state could not be saved"
+            logger.warning("no checkpoint is written: %s", error)
         self.written = time.monotonic()
         asked_by, self.asked_by = self.asked_by, None
         if asked_by in (signal.SIGTERM, signal.SIGINT):
@@ -84,13 +84,13 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, SIGTERM and SIGINT ask for a checkpoint and the job's end, and SIGUSR1 for a checkpoint alone."""
+        """Inside, SIGTERM and SIGINT ask for a checkpoint and then end the job; SIGUSR1 asks only for a checkpoint."""
 
         def ask(number: int, _: object) -> None:
-            # Who asks twice does not want to wait for the step that is under way.
+            # The second Ctrl-C does not wait for the current step.
             if number == self.asked_by == signal.SIGINT:
                 raise KeyboardInterrupt
-            # What ends the job is not forgotten for one who wants a checkpoint alone.
+            # SIGUSR1 does not replace a signal that ends the job.
             if number != signal.SIGUSR1 or self.asked_by is None:
                 self.asked_by = signal.Signals(number)
 
@@ -103,7 +103,7 @@ class Checkpoint:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Call it once the job's outputs are safe. What can't be removed takes room, and does no other harm."""
+    """Call it once the job's outputs are safe. A file that can't be removed only takes room."""
     try:
         path.unlink(missing_ok=True)
         remove_unfinished(path)
@@ -112,12 +112,12 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def training_checkpoint(weights: str | Path) -> Path:
-    """Where that of a cell's training lies: beside the weights."""
+    """The path of the checkpoint of a cell's training: beside the weights."""
     return Path(weights).with_name("checkpoint.safetensors")
 
 
 def checkpoint_key(settings: Mapping, files: Iterable[str | Path]) -> str:
-    """A hash of all that a job's state depends on: plain ``settings``, the contents of ``files``, data and code, and
+    """A hash of everything that a job's state depends on: ``settings``, the contents of ``files`` (data and code), and
     the format of checkpoints.
     """
     contents = sorted(file_sha256(path) for path in files)

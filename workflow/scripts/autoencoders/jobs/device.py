@@ -12,31 +12,31 @@ from pathlib import Path
 
 import torch
 
-from autoencoders.jobs import gpu_slots
+from autoencoders.jobs import gpu_locks, gpu_slots
 from autoencoders.jobs.errors import UserError
 
 logger = logging.getLogger(__name__)
-# NVIDIA's driver says its version here on Linux.
+# NVIDIA's driver reports its version here on Linux.
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
     """The device for a job that was given ``gpu`` slots of GPUs: CUDA, else Apple's MPS; the CPU for 0.
 
-    Where there are several GPUs, waits until one has ``wanted`` of its ``slots`` free, and hides the others from this
-    process: nothing may have used CUDA before. Raises UserError where a GPU was promised and PyTorch sees none (a
-    silent fall-back would take days), or where none can be hidden.
+    On a machine with several GPUs, this waits until one has ``wanted`` of its ``slots`` free, and hides the others from
+    this process, which must not have used CUDA before. Raises UserError if the job was given a GPU and PyTorch sees
+    none (training on the CPU instead would take days), or if the other GPUs can't be hidden.
     """
     if gpu < 1:
         return torch.device("cpu")
-    names = gpu_slots.candidates(os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count)
-    # A single one is taken without a lock: a cluster calls the GPU of each of its jobs "0", whichever that is.
+    names = gpu_locks.candidates(os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count)
+    # A single GPU needs no lock: a cluster calls the GPU of each of its jobs "0", whichever it is.
     if len(names) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"], _ = gpu_slots.claim(names, wanted, slots)
-        # Without the driver's management library, counting the GPUs was a first use of CUDA.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_locks.claim(names, wanted, slots)
+        # Without the driver's management library, counting the GPUs has already used CUDA.
         if torch.cuda.device_count() > 1:
             raise UserError(
-                f"this machine has several GPUs ({', '.join(names)}), and PyTorch can't be held to one of them. Set "
+                f"this machine has several GPUs ({', '.join(names)}), and PyTorch can't be limited to one of them. Set "
                 f"CUDA_VISIBLE_DEVICES={','.join(names)} (or to fewer) in front of the snakemake command."
             )
     if torch.cuda.is_available():
@@ -45,7 +45,7 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
         return torch.device("mps")
     raise UserError(
         f"this job was given a GPU, but PyTorch {torch.__version__} sees none. To compute on the CPU, add "
-        f"`--resources gpu=0` to the snakemake command. If there is a GPU, look at `nvidia-smi` and at "
+        f"`--resources gpu=0` to the snakemake command. If there is a GPU, check `nvidia-smi` and "
         f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r})."
     )
 
@@ -53,17 +53,17 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
 def open_device(gpu: int, threads: int, cells_per_gpu: Mapping[int, int], filters: int | None = None) -> torch.device:
     """Choose the device.
 
-    ``gpu`` and ``threads`` are what Snakemake gave the job, and ``cells_per_gpu`` is the config's. ``filters`` is the
+    ``gpu`` and ``threads`` are what Snakemake gave the job; ``cells_per_gpu`` comes from the config. ``filters`` is the
     width of the cell that is trained; any other job takes one slot.
     """
     slots = gpu_slots.slots_per_gpu(cells_per_gpu)
     wanted = 1 if filters is None else gpu_slots.training_slots(cells_per_gpu, filters)
-    # Snakemake cuts a request down to its limit without a word. The cell takes its slots all the same: they are what
-    # keeps others away from its GPU.
+    # Snakemake silently caps a request at its limit. The cell takes all its slots anyway: they keep other jobs away
+    # from its GPU.
     if 0 < gpu < wanted:
         logger.warning(
             "this cell takes %d of the %d slots that cells_per_gpu gives a GPU, but --resources allows it %d: write "
-            "--resources gpu=%d for one GPU, and as many more for each further one",
+            "--resources gpu=%d for one GPU, and add as many for each further GPU",
             *(wanted, slots, gpu, slots),
         )
     device = choose_device(gpu, wanted, slots)
@@ -79,7 +79,7 @@ def describe(device: torch.device) -> str:
 
 
 def cpu_name() -> str:
-    """The processor's name for people, where the system tells; else its kind."""
+    """The processor's name for people, if the system reports it; else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -89,7 +89,7 @@ def cpu_name() -> str:
 
 
 def software(device: torch.device) -> dict[str, str]:
-    """Versions that no package of Python's tells: of CUDA, which PyTorch was built for, and of the driver."""
+    """Versions that are not in a Python package's metadata: the CUDA that PyTorch was built for, and the driver."""
     versions = {"cuda": torch.version.cuda or "none"}
     if device.type == "cuda":
         try:
@@ -109,10 +109,10 @@ def peak_memory(device: torch.device) -> int:
 
 
 def energy(device: torch.device) -> float | None:
-    """Joules that the GPU has used since its driver was loaded, by all processes on it; None where nobody tells.
+    """Joules that the GPU has used since its driver was loaded, for all processes on it; None where it is unknown.
 
-    NVIDIA's management library comes with the driver and is asked directly: its Python package would be one more
-    dependency for a single number.
+    This calls NVIDIA's management library, which comes with the driver: its Python package would be a dependency for a
+    single number.
     """
     if device.type != "cuda":
         return None
@@ -120,11 +120,11 @@ def energy(device: torch.device) -> float | None:
         library = ctypes.CDLL("libnvidia-ml.so.1")
         handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
         name = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
-        told = (
+        known = (
             library.nvmlInit_v2() == 0
             and library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0
             and library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) == 0
         )
     except (OSError, AttributeError):
         return None
-    return millijoules.value / 1000 if told else None
+    return millijoules.value / 1000 if known else None

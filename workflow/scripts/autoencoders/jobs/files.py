@@ -1,8 +1,8 @@
 """Writing and reading results: every file appears whole or not at all, and none can run code when read.
 
-npz files, weights and checkpoints say which ``FORMAT`` they are in, so that a file of another one is refused, and not
-misread; an npy file is a bare array. Snakemake's own process imports this module, and has no NumPy where each rule has
-an environment of its own.
+npz files, weights and checkpoints contain the number of their ``FORMAT``, so that a file in another format is refused
+instead of misread; an npy file is a bare array. Snakemake's own process imports this module, and has no NumPy if each
+rule has its own environment.
 """
 
 from __future__ import annotations
@@ -26,34 +26,37 @@ from autoencoders.jobs.errors import UserError, no_room, room_needed
 if TYPE_CHECKING:
     import numpy as np
 
-# What is written, and how. It is a param of every rule that stores arrays or weights: with another number all of them
-# are made again. tests/test_formats.py fails where the bytes change and this does not. A file without a number is from
-# before there was one, and in format 1.
+# The format of stored arrays and weights. It is a param of every rule that stores them: another number reruns these
+# rules. tests/test_formats.py fails if the bytes change and this number does not. Files without a number are in
+# format 1.
 FORMAT = 1
 
-# What NumPy raises on files that are damaged, or hold pickles.
+# What NumPy raises for files that are damaged or hold pickles.
 DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, RuntimeError)
+
+# What to do about a damaged file.
+AGAIN = "Delete it, and the next run creates it again."
 
 
 def of_the_disk(error: BaseException) -> bool:
-    """Whether reading failed for the disk's or the network's sake, which says nothing of the file."""
+    """Whether the disk or the network failed, and not the file."""
     return getattr(error, "errno", None) in (errno.EIO, errno.ESTALE)
 
 
 def unfinished(path: Path) -> str:
-    """What the names of temporary files for ``path`` begin with."""
+    """The prefix of temporary files for ``path``."""
     return f".writing-{path.name}."
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what jobs that were killed while they wrote ``path`` have left of it."""
+    """Remove temporary files of jobs that were killed while they wrote ``path``."""
     for leftover in path.parent.glob(f"{glob.escape(unfinished(path))}*"):
         leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def explained(path: str | Path) -> Iterator[None]:
-    """For the writing of ``path``: UserError where the disk is full, or the folder can't be written to."""
+    """Raise UserError if ``path`` can't be written because the disk is full or the folder is read-only."""
     try:
         yield
     except Exception as error:
@@ -68,9 +71,10 @@ def explained(path: str | Path) -> Iterator[None]:
 
 
 def require_writable(folder: str | Path) -> float:
-    """The time by the clock of the disk (seconds since the epoch), where a file can be made in ``folder``.
+    """Check that files can be created in ``folder``, which need not exist yet, and return the time of the disk's clock
+    (seconds since the epoch).
 
-    It need not be there yet. Raises UserError where no file can be made.
+    Raises UserError if no file can be created.
     """
     folder = Path(folder)
     with explained(folder):
@@ -82,10 +86,10 @@ def require_writable(folder: str | Path) -> float:
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an exception.
+    """A temporary path beside ``path`` that replaces it when the block ends without an exception.
 
-    The temporary name keeps the suffix, which savers such as matplotlib's read the format from. Raises UserError where
-    the disk is full or the folder can't be written to.
+    The temporary name keeps the suffix, from which matplotlib and others take the format. Raises UserError if the disk
+    is full or the folder can't be written to.
     """
     path = Path(path)
     with explained(path):
@@ -103,7 +107,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 raise
             with open(temporary, "rb+") as written:
                 os.fsync(written.fileno())
-            # mkstemp makes files that only their owner can read; results are shared like any other file.
+            # mkstemp creates files that only their owner can read; results get the usual permissions.
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
@@ -112,14 +116,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
             if temporary.exists():
                 raise
             raise UserError(
-                f"{path} is being written by another job as well, such as one that a killed run has left behind."
+                f"{path} is being written by another job too, perhaps one that a killed run has left behind."
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def _append_some_bytes(path: Path) -> None:
-    """Ask the disk why a write failed: NumPy only tells how much of an array it has written."""
+    """Provoke the error of the disk again: NumPy only reports how much of an array it has written."""
     with open(path, "ab", buffering=0) as file:
         file.write(bytes(1 << 16))
 
@@ -130,11 +134,11 @@ def file_sha256(path: str | Path) -> str:
 
 
 def require_format(path: str | Path, found: object) -> None:
-    """Raises UserError for a file of another format than this version reads."""
+    """Raise UserError unless ``found`` is the format that this version reads."""
     if found != FORMAT:
         raise UserError(
             f"{path} is in format {found}, and this version reads {FORMAT}: another version of this workflow wrote it. "
-            "Delete it, and it is made again."
+            f"{AGAIN}"
         )
 
 
@@ -147,7 +151,7 @@ def read_json(path: str | Path) -> dict:
     try:
         return json.loads(Path(path).read_text())
     except ValueError as error:
-        raise UserError(f"{path} is not readable JSON ({error}). Delete it, and it is made again.") from error
+        raise UserError(f"{path} is not readable JSON ({error}). {AGAIN}") from error
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
@@ -158,7 +162,7 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises UserError for what is no array of numbers or texts by a name that is free."""
+    """Raises UserError for a reserved name, and for anything but arrays of numbers or strings."""
     import numpy as np
 
     plain = {}
@@ -169,7 +173,11 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         except (TypeError, ValueError, RuntimeError):
             right = False
         if not right or name in ("format", "file", "allow_pickle"):
-            why = "its name is taken" if right else f"it is a {type(array).__name__}, and no array of numbers or texts"
+            why = (
+                "the name is reserved"
+                if right
+                else f"it is a {type(array).__name__}, not an array of numbers or strings"
+            )
             raise UserError(f"{path} can't hold {name!r}: {why}.")
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **plain)
@@ -181,17 +189,17 @@ def read_npy(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except DAMAGED as error:
-        raise UserError(f"{path} is not a readable npy file ({error}). Delete it, and it is made again.") from error
+        raise UserError(f"{path} is not a readable npy file ({error}). {AGAIN}") from error
 
 
 def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of ``write_npz``, or those of ``names`` that it has: others stay on disk.
+    """The arrays of ``write_npz``: all of them, or only those in ``names``.
 
-    Raises UserError for a file that is damaged, or in another format.
+    Raises UserError for a file that is damaged or in another format.
     """
     import numpy as np
 
-    # Opened here: a damaged file may be an OSError of zipfile's, as a missing one is.
+    # Opened here to tell a missing file from a damaged one, for which zipfile may raise OSError too.
     with open(path, "rb") as file:
         try:
             with np.load(file, allow_pickle=False) as arrays:
@@ -200,11 +208,11 @@ def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str
         except (*DAMAGED, TypeError, OSError) as error:
             if of_the_disk(error):
                 raise
-            raise UserError(f"{path} is not a readable npz file ({error}). Delete it, and it is made again.") from error
+            raise UserError(f"{path} is not a readable npz file ({error}). {AGAIN}") from error
 
 
 def read_seconds(path: Path) -> float:
-    """Wall seconds of the job that wrote a benchmark file; NaN where it is missing or can't be read."""
+    """Wall seconds of the job that wrote a benchmark file; NaN if it is missing or can't be read."""
     try:
         header, values = (line.split("\t") for line in path.read_text().splitlines())
         return float(dict(zip(header, values, strict=True))["s"])

@@ -1,7 +1,7 @@
-"""What every rule's script does before and after its work: logging, and errors that people can read."""
+"""What every rule's script does around its work: logging, and readable errors."""
 
-import atexit
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogFile(logging.FileHandler):
-    """On a full disk it is silent: its errors are on the terminal too, where a traceback for each would bury them."""
+    """Ignores a full disk: the terminal has the same messages, and a traceback for each would bury them."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not no_room(sys.exception()):
@@ -26,42 +26,41 @@ class LogFile(logging.FileHandler):
 
 
 def job_name(log_file: Path) -> str:
-    """A job's name by its log: its path below logs/, such as train/cifar10/dae/f32-d1-z64-s0."""
+    """A job's name from its log: the path below logs/, such as train/cifar10/dae/f32-d1-z64-s0."""
     _, _, name = f"/{log_file.with_suffix('').as_posix()}".partition("/logs/")
     return name or log_file.stem
 
 
 @contextlib.contextmanager
 def job(log_file: str | Path) -> Iterator[None]:
-    """Log to the rule's ``log_file`` and, but for lines of progress, to the terminal; end with a readable message on an
-    error.
+    """Log to the rule's ``log_file`` and to the terminal, and end the process with a readable message on an error.
 
-    Lines on the terminal begin with the job's name, since several jobs may share it.
+    Lines on the terminal begin with the job's name, since several jobs may share it. Progress is only in the file.
     """
     log_file = Path(log_file)
     name = job_name(log_file)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))
-    # Where many jobs run at once these would flood it: Snakemake's main process tells how far they are.
+    # Many jobs at once would flood the terminal: Snakemake's main process reports progress there.
     terminal.addFilter(lambda record: record.name != "autoencoders.jobs.progress")
     file = LogFile(log_file, mode="w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file], force=True)
-    # Libraries' chatter stays out of the logs; their warnings belong there.
+    # Only libraries' warnings belong in the logs.
     for library in ("matplotlib", "PIL", "fontTools"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    # What a cluster sends at the end of a job's time ends it as Ctrl-C does, so that half-written files are removed.
+    # A cluster sends SIGTERM at the end of a job's time. As after Ctrl-C, half-written files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # It asks for a checkpoint: a job that has none goes on.
+    # SIGUSR1 asks for a checkpoint; a job without one ignores it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         yield
     except UserError as error:
         logger.error("%s", error)
     except KeyboardInterrupt as error:
-        again = "interrupted; the next run does this job again, from its last checkpoint if it has one"
+        again = "interrupted; the next run repeats this job, from its last checkpoint if it has one"
         logger.error("%s", str(error) or again)
     except Exception as error:
         if no_room(error):
@@ -82,7 +81,7 @@ def job(log_file: str | Path) -> Iterator[None]:
 
 
 def whose_fault(error: BaseException) -> str:
-    """Of a kind from elsewhere (`jobs.kinds`) where the error comes from one, with its line."""
+    """Whose fault an unexpected error is: a file of the user's own kind (`jobs.kinds`), with its line, or ours."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if frame.f_globals.get("__name__", "").startswith(OWN_MODULE):
             return f"this is a fault of {frame.f_code.co_filename}, line {line}"
@@ -90,11 +89,7 @@ def whose_fault(error: BaseException) -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once. Taking PyTorch's modules apart first would take half a second, all files are closed, and
-    a traceback would hide the message.
-    """
-    # What libraries do at the end, such as removing temporary folders, and the closing of the log.
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """End the process without a traceback, which would hide the message."""
+    # Python's last collection would search all of PyTorch's objects for cycles, which takes about a second.
+    gc.freeze()
+    sys.exit(code)

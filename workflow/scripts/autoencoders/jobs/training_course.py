@@ -1,4 +1,4 @@
-"""A training's course from job to job: where it stands, its progress, its checkpoint, and what it takes."""
+"""A training from job to job: its position, its progress, its checkpoint, and the time and energy it uses."""
 
 import contextlib
 import logging
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Position:
-    """Where a training stands: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``status`` is "ok" or
-    "diverged", and ``history`` has an entry an epoch.
+    """The position of a training: ``batches`` batches of epoch ``epoch`` (from 0) are done; ``status`` is "ok" or
+    "diverged", and ``history`` has an entry for each epoch.
 
-    ``seconds`` and ``energy_joules`` (the whole device's, None where it is not known) are those of all jobs that
-    brought it there, ``resumed`` is how many went on from a checkpoint, and ``trained_on`` what they ran on.
+    ``seconds`` and ``energy_joules`` (of the whole device, None if unknown) are sums over all jobs of this training,
+    ``resumed`` is how many of them resumed from a checkpoint, and ``trained_on`` lists the devices that they ran on.
     """
 
     epoch: int = 0
@@ -35,11 +35,11 @@ class Position:
 
 
 class Course:
-    """A training that goes on where an earlier job got to: ``position`` is there, and moves on with it.
+    """A training that resumes from ``checkpoint`` if there is one; ``position`` advances with it.
 
-    ``tensors`` are all that changes from step to step but for the ``generator``; they are filled from the
-    ``checkpoint`` if that has anything. ``bounds`` are the (start, stop) of an epoch's batches, of ``epochs`` epochs,
-    and ``loss`` tells the sum over the epoch's images so far.
+    ``tensors`` and ``generator`` hold all state that changes from step to step; both are restored from the checkpoint.
+    ``bounds`` are the (start, stop) of the batches of each of the ``epochs`` epochs. ``loss`` returns the sum of the
+    loss over the epoch's images so far.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Course:
         trained_on = dict.fromkeys([*self.position.trained_on, describe(self.device) + threads])
         self.position.trained_on = list(trained_on)
         if len(trained_on) > 1:
-            logger.warning("trained on %s in turn: the last digits are those of none alone", " and ".join(trained_on))
+            logger.warning("trained on %s in turn: the last digits may match neither", " and ".join(trained_on))
         seen = self.position.epoch * bounds[-1][1] + self._images_of_epoch()
         self.progress = Progress("training", total=bounds[-1][1] * epochs, done=seen)
         self.joules_before = energy(self.device)
@@ -74,7 +74,7 @@ class Course:
         self.generator.set_state(torch.tensor(arrays["generator"]))
         position = Position(**progress)
         position.resumed += 1
-        logger.info("going on from the checkpoint: epoch %d, after batch %d", position.epoch + 1, position.batches)
+        logger.info("resuming from the checkpoint: epoch %d, after batch %d", position.epoch + 1, position.batches)
         return position
 
     def _images_of_epoch(self) -> int:
@@ -82,20 +82,20 @@ class Course:
         return self.bounds[self.position.batches - 1][1] if self.position.batches else 0
 
     def end_batch(self) -> None:
-        """Tell how far it is, and keep a checkpoint, where these are due."""
+        """Report progress and write a checkpoint when these are due."""
         before = self._images_of_epoch()
         self.position.batches += 1
         self.progress.advance(self._images_of_epoch() - before)
         if self.progress.due:
-            self._tell(self.position.epoch + 1, self.loss() / self._images_of_epoch())
-        # A signal is answered when the GPU has done all that it has been given, which is at most so much.
+            self._report(self.position.epoch + 1, self.loss() / self._images_of_epoch())
+        # A checkpoint waits for all work queued on the GPU: this limits the queue.
         if self.device.type == "cuda" and self.position.batches % 100 == 0:
             torch.cuda.synchronize(self.device)
         if self.checkpoint is not None and self.checkpoint.due:
             self.save()
 
     def end_epoch(self, losses: dict[str, float], diverged: str) -> None:
-        """``losses`` go into the history; ``diverged`` says of what the training ends here, or is ""."""
+        """Add ``losses`` to the history. ``diverged`` is why the training ends here, or ""."""
         self.position.history.append(losses)
         self.position.epoch, self.position.batches = self.position.epoch + 1, 0
         if diverged:
@@ -103,16 +103,16 @@ class Course:
             logger.warning("epoch %d: %s; this cell ends as diverged", self.position.epoch, diverged)
 
     def end(self) -> Position:
-        """Where the training stands in the end, which the checkpoint has too: Snakemake may not see this job end."""
+        """The final position. The checkpoint keeps it too: Snakemake may be killed before it sees this job end."""
         position = self.position
         if position.status == "ok":
-            self._tell(position.epoch, position.history[-1]["loss"])
+            self._report(position.epoch, position.history[-1]["loss"])
         if self.checkpoint is not None:
             self.save()
         self._measure()
         return position
 
-    def _tell(self, epoch: int, loss: float) -> None:
+    def _report(self, epoch: int, loss: float) -> None:
         self.progress.line(f"epoch {epoch}/{self.epochs}, loss {loss:.4f}")
 
     def _measure(self) -> None:
@@ -127,5 +127,5 @@ class Course:
 
 
 def listening(checkpoint: Checkpoint | None) -> contextlib.AbstractContextManager:
-    """Inside, signals are answered by the checkpoint, if there is one."""
+    """Inside, the checkpoint handles signals, if there is one."""
     return contextlib.nullcontext() if checkpoint is None else checkpoint.listening()

@@ -1,0 +1,188 @@
+"""The environments of envs/, really created, and the digits chain in them.
+
+Snakemake runs from an environment that holds nothing else. `conda` is environments/stand_in.py; Python is this
+machine's, and packages come from PyPI. This does not show what conda-forge would give, or whether CUDA works. It uses
+7 GB in a temporary folder, most of it for PyTorch and CUDA, which the environments share.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from environments import rules, stand_in
+from running import copy_project, planned
+
+pytestmark = pytest.mark.slow
+
+ROOM_GB = 9
+HERE = Path(stand_in.__file__).parent
+# Rules that need a network to run. The packages of their scripts are imported in their environments instead.
+DOWNLOADS = {"download_dataset", "download_extractor"}
+CONFIG = ["--configfile", "config/demo.yaml", "tiny.yaml", "one_cell.yaml"]
+# Packages of Snakemake's own, which scripts see behind their environment's: joblib, NumPy, pandas and PyTorch use them
+# if they find them, and do without otherwise.
+TOLERATED = {"charset_normalizer", "jinja2", "psutil", "tabulate"}
+# What some environments lack, which must be among what is tested: (environment, import name).
+STRANGERS = {("report.yaml", "torch"), ("network.yaml", "seaborn"), ("prior.yaml", "pytorch_fid")}
+
+# Questions to an environment's Python; arguments and answers are JSON. Which packages a job would find and where, given
+# the paths of Snakemake, which it searches last:
+FOUND = """
+import importlib.util, json, sys
+sys.path += json.loads(sys.argv[1])
+specs = {name: importlib.util.find_spec(name) for name in json.loads(sys.argv[2])}
+print(json.dumps({name: spec.origin for name, spec in specs.items() if spec}))
+"""
+INSTALLED = """
+import importlib.metadata, json
+print(json.dumps({found.name: found.version for found in importlib.metadata.distributions()}))
+"""
+SEARCH_PATHS = "import json, sys; print(json.dumps([path for path in sys.path if path]))"
+
+
+def execute(*command: object, **options: object) -> str:
+    """The output of a command, which is shown if it fails."""
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(list(map(str, command)), **output, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-10000:]}"
+    return done.stdout
+
+
+def ask(python: Path, question: str, *arguments: object):
+    """What code prints as JSON in an environment, without the user's own settings and packages."""
+    return json.loads(execute(python, "-I", "-c", question, *map(json.dumps, arguments)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """The chain in ``project``, a copy: Snakemake's search paths, each environment's folder by the name of its file,
+    the planned rules, and a record of every job's script by rule.
+    """
+
+    project: Path
+    runner: Path
+    search_paths: list[str]
+    prefixes: dict[str, Path]
+    planned: set[str]
+    jobs: dict[str, list[dict]]
+
+    def prefix(self, rule: str) -> Path:
+        return self.prefixes[rules.environments_of_rules(self.project)[rule]]
+
+    def found(self, prefix: Path, names: set[str]) -> dict[str, str]:
+        return ask(prefix / "bin" / "python", FOUND, self.search_paths, sorted(names))
+
+
+def put_recorders(project: Path) -> dict[str, Path]:
+    """Make every environment of a run record its jobs' modules; returns their folders by the names of their files."""
+    names = {file.read_text(): file.name for file in (project / "envs").glob("*.yaml")}
+    prefixes = {}
+    # Snakemake puts a copy of its file beside each.
+    for file in (project / ".snakemake" / "conda").glob("*.yaml"):
+        prefix = prefixes[names[file.read_text()]] = file.with_suffix("")
+        (site,) = prefix.glob("lib/python3.*/site-packages")
+        shutil.copy2(HERE / "recorder.py", site / "sitecustomize.py")
+    return prefixes
+
+
+@pytest.fixture(scope="module")
+def run(project) -> Iterator[Run]:
+    with tempfile.TemporaryDirectory(prefix="environments-") as folder:
+        yield run_chain(Path(folder).resolve(), project)
+
+
+def run_chain(root: Path, project: Path) -> Run:
+    """Create all that is needed below ``root``, which is empty, and run the chain there as a user would."""
+    from uv import find_uv_bin
+
+    free = shutil.disk_usage(root).free / 1e9
+    if free < ROOM_GB:
+        pytest.fail(f"{ROOM_GB} GB are needed in {root.parent}, and {free:.1f} are free: set TMPDIR to a larger folder")
+    runner = root / "runner" / "bin" / "python"
+    (pin,) = (pin for pin in rules.pins(project) if pin.startswith("snakemake=="))
+    execute(sys.executable, "-m", "venv", "--without-pip", root / "runner")
+    execute(find_uv_bin(), "pip", "install", "--quiet", "--cache-dir", root / "wheels", "--python", runner, pin)
+    (root / "project").mkdir()
+    copy = copy_project(project, root / "project")
+    shutil.copy2(HERE / "one_cell.yaml", copy)
+    records = root / "records"
+    records.mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "PYTHON", "VIRTUAL_ENV"))}
+    env |= {
+        "PATH": os.pathsep.join([str(stand_in.write_base(root)), str(runner.parent), env["PATH"]]),
+        # Packages of the user's own would come before an environment's, with the real conda too.
+        "PYTHONNOUSERSITE": "1",
+        "XDG_CACHE_HOME": str(root / "cache"),
+        "RECORD_MODULES_IN": str(records),
+    }
+    snakemake = ["snakemake", "--cores", "2", "--resources", "gpu=0", "--sdm", "conda"]
+    plan = planned(execute(*snakemake, "--dry-run", *CONFIG, cwd=copy, env=env))
+    execute(*snakemake, "--conda-create-envs-only", "--conda-cleanup-pkgs", "cache", *CONFIG, cwd=copy, env=env)
+    prefixes = put_recorders(copy)
+    execute(*snakemake, *CONFIG, cwd=copy, env=env)
+    jobs = defaultdict(list)
+    for file in sorted(records.glob("*.json")):
+        job = json.loads(file.read_text())
+        jobs[job["rule"]].append(job)
+    return Run(copy, runner, ask(runner, SEARCH_PATHS), prefixes, set(plan), dict(jobs))
+
+
+def test_every_script_ran_in_its_own_environment(run, project):
+    assert set(run.prefixes) == set(rules.environments(project))
+    scripts = set(rules.environments_of_rules(project))
+    assert run.planned & scripts == set(run.jobs) == scripts - DOWNLOADS
+    for rule, jobs in run.jobs.items():
+        for job in jobs:
+            assert job["prefix"] == str(run.prefix(rule)), rule
+            assert Path(job["executable"]).parent == run.prefix(rule) / "bin", rule
+
+
+def test_a_scripts_packages_come_from_its_environment(run, project):
+    """Also those that it imports in functions that this config does not call, and those of rules that did not run."""
+    for rule in rules.environments_of_rules(project):
+        needed = rules.third_party_imports(rules.script_of(project, rule))
+        found = run.found(run.prefix(rule), needed)
+        assert needed == set(found), f"{rule} lacks {needed - set(found)}"
+        for modules in (found, *(job["modules"] for job in run.jobs.get(rule, []))):
+            for name in needed & set(modules):
+                assert Path(modules[name]).is_relative_to(run.prefix(rule)), f"{rule}: {name} is {modules[name]}"
+        if rule in DOWNLOADS:
+            execute(run.prefix(rule) / "bin" / "python", "-I", "-c", f"import {', '.join(sorted(needed))}")
+
+
+def test_nothing_else_comes_from_snakemakes_environment(run, project):
+    """Otherwise, what a script finds would depend on where Snakemake was started from."""
+    for rule, jobs in run.jobs.items():
+        # The standard library of a venv is that of its Python.
+        version = (run.prefix(rule) / "pyvenv.cfg").read_text().split("home = ")[1].split("\n")[0]
+        homes = (run.prefix(rule), run.project / "workflow", Path(version).resolve().parent)
+        for job in jobs:
+            outside = {name for name, file in job["modules"].items() if not any(map(Path(file).is_relative_to, homes))}
+            packages = {name.split(".")[0] for name in outside}
+            assert {name for name in packages if not name.startswith("snakemake")} <= TOLERATED, rule
+            # The search is not in vain: Snakemake's own modules are there.
+            assert "snakemake.iocontainers" in outside, rule
+    names = {rules.import_name(pin) for env in rules.environments(project).values() for pin in rules.pip_pins(env)}
+    assert set(ask(run.runner, FOUND, [], sorted(names))) <= TOLERATED
+
+
+def test_each_environment_has_the_pinned_versions_and_no_package_that_only_another_names(run, project):
+    pinned = {name: rules.pip_pins(env) for name, env in rules.environments(project).items()}
+    strangers = set()
+    for name, pins in pinned.items():
+        installed = ask(run.prefixes[name] / "bin" / "python", INSTALLED)
+        assert {pin: installed.get(pin.split("==")[0]) for pin in pins} == {pin: pin.split("==")[1] for pin in pins}
+        # Others may be there because a pinned package needs them, as scikit-learn needs scipy.
+        absent = {pin for pin in set.union(*pinned.values()) - pins if pin.split("==")[0] not in installed}
+        names = {rules.import_name(pin) for pin in absent} - TOLERATED
+        assert not run.found(run.prefixes[name], names), name
+        strangers |= {(name, package) for package in names}
+    assert strangers >= STRANGERS
