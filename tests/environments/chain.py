@@ -39,7 +39,7 @@ STRANGERS = {
 }
 # Packages of Snakemake's own, which scripts see behind their environment's: joblib, NumPy and PyTorch use them where
 # they find them, and do without else.
-TOLERATED = {"charset_normalizer", "psutil", "tabulate"}
+TOLERATED = {"charset_normalizer", "jinja2", "psutil", "tabulate"}
 
 # Questions to an environment's Python; arguments and answers are JSON. Which packages a job would find and where, given
 # the paths of Snakemake, which it searches last:

@@ -19,6 +19,7 @@ PACKAGES = (
     "pyarrow",
     "seaborn",
     "matplotlib",
+    "jinja2",
     "tabulate",
 )
 
