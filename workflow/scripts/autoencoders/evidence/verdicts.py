@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from autoencoders.evidence.claim_values import CITED_MODELS, GROUP, published_values, select
-from autoencoders.evidence.claims import CLAIMS, MIN_SIZES, Claim, Finding, conjunction
+from autoencoders.evidence.claims import CLAIMS, Claim
 from autoencoders.evidence.display_names import dataset_label, distance_label
+from autoencoders.evidence.findings import MIN_SIZES, Finding, conjunction
 from autoencoders.evidence.paper_values import DATASETS, comparable
 from autoencoders.evidence.score_pages import what_was_compared
 from autoencoders.evidence.table_files import NO_VALUE, Section
@@ -47,26 +48,26 @@ def claims_table(our: pd.DataFrame, published: pd.DataFrame, comparison_latent: 
 
 
 def judge(values: pd.DataFrame, dataset: str, comparison_latent: int, evidence: str) -> Iterator[dict[str, str]]:
-    """The rows of all claims that the paper makes about this dataset, or could make about a user's own."""
-    for identifier, made in CLAIMS.items():
-        if made.datasets is None or dataset in made.datasets or dataset not in DATASETS:
-            findings = evaluate(made, values, comparison_latent, evidence)
+    """The rows of all claims about this dataset. All claims are tried on a user's own dataset."""
+    for identifier, claim in CLAIMS.items():
+        if claim.datasets is None or dataset in claim.datasets or dataset not in DATASETS:
+            findings = evaluate(claim, values, comparison_latent, evidence)
             yield {
                 "claim": identifier,
-                "statement": made.statement,
-                "source": made.source,
+                "statement": claim.statement,
+                "source": claim.source,
                 "verdict": VERDICTS[conjunction(finding.holds for finding in findings)],
                 "numbers": "; ".join(f"{finding.subject}: {finding.numbers}" for finding in findings) or NO_VALUE,
             }
 
 
-def evaluate(made: Claim, values: pd.DataFrame, comparison_latent: int, evidence: str) -> list[Finding]:
-    """The findings of a claim, those that break it first."""
-    if made.reads == "optima" and evidence == "this run":
+def evaluate(claim: Claim, values: pd.DataFrame, comparison_latent: int, evidence: str) -> list[Finding]:
+    """The findings of a claim, those that contradict it first."""
+    if claim.reads == "optima" and evidence == "this run":
         sizes = values.groupby(CURVE)["value"].transform("count")
         values = values.assign(value=values["value"].where(sizes >= MIN_SIZES))
-    findings = made.findings(values, comparison_latent)
-    if made.reads == "curves" and evidence == "published":
+    findings = claim.findings(values, comparison_latent)
+    if claim.reads == "curves" and evidence == "published":
         findings = (finding._replace(holds=None) for finding in findings)
     return sorted(findings, key=lambda finding: finding.holds is not False)
 
