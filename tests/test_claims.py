@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from autoencoders.evidence.claim_values import best, curve, our_values, published_values, select, sensitivity
-from autoencoders.evidence.claims import CLAIMS, claim, conjunction
+from autoencoders.evidence.claims import CLAIMS
+from autoencoders.evidence.findings import conjunction
 from autoencoders.evidence.paper_values import KEYS, read_published
 from autoencoders.evidence.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
 
@@ -447,14 +448,6 @@ def test_curves_are_sorted_and_finite():
     assert sensitivity(pd.Series([12.0, 10.0, 15.0])) == pytest.approx(0.5)
 
 
-def test_a_claim_has_a_name_of_its_own():
-    def dae_below_vae(values, comparison_latent):
-        yield from ()
-
-    with pytest.raises(ValueError, match="dae_below_vae"):
-        claim("Again.", source="nowhere")(dae_below_vae)
-
-
 def test_statements_say_what_the_paper_does_not():
     hypotheses = {name: made for name, made in CLAIMS.items() if made.statement.startswith("Hypothesis")}
     assert [name.split("_")[0] for name in hypotheses] == ["codes", "codes", "interpolation", "interpolation"]
@@ -700,7 +693,7 @@ def test_cited_results_stand_beside_comparable_ones_alone(published, keys, expec
     table = judged(published, bn, own)
     row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")].iloc[0]
     assert row["verdict"] == expected
-    assert row["numbers"] == ("N(0,I), 128 filters: 90.00 > 85.26" if expected == HOLDS else "–")
+    assert row["numbers"] == ("N(0,I), 128 filters, EAE: 90.00 > 85.26" if expected == HOLDS else "–")
 
 
 def test_a_diverged_run_measures_nothing_but_its_divergence(published):

@@ -27,7 +27,7 @@ HERE = Path(stand_in.__file__).parent
 # Rules that need a network to run. The packages of their scripts are imported in their environments instead.
 DOWNLOADS = {"download_dataset", "download_extractor"}
 CONFIG = ["--configfile", "config/demo.yaml", "tiny.yaml", "one_cell.yaml"]
-# Packages of Snakemake's own, which scripts see behind their environment's: joblib, NumPy, pandas and PyTorch use them
+# Packages of Snakemake's own, which scripts see behind their environment's: joblib, NumPy and PyTorch use them
 # if they find them, and do without otherwise.
 TOLERATED = {"charset_normalizer", "jinja2", "psutil", "tabulate"}
 # What some environments lack, which must be among what is tested: (environment, import name).

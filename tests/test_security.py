@@ -459,7 +459,7 @@ def test_no_text_becomes_a_tag_of_a_table_in_the_report():
     assert page.tags <= known | {"script"}
     # The page's own, which sorts its tables.
     assert page.scripts == 1
-    assert {name for name, _ in page.attributes} <= {"lang", "charset", "style"}
+    assert {name for name, _ in page.attributes} <= {"lang", "charset", "class", "id", "type"}
 
 
 def test_no_text_becomes_a_command_of_latex():

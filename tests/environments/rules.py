@@ -11,7 +11,7 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.tracked_modules import imported_modules
 
 # Where a package is imported by another name than it is installed by.
-IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid"}
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid", "Jinja2": "jinja2"}
 
 
 # The groups of kinds whose functions a rule calls. (download_extractor reads an address of a kind, and no more.)

@@ -1,4 +1,4 @@
-"""Every claim of the paper, judged by this run's numbers and by the published ones (rule claims)."""
+"""Judge every claim of the paper by this run's values and by the published ones (rule claims)."""
 
 from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.paper_values import read_published

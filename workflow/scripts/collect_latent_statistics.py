@@ -1,4 +1,4 @@
-"""How Gaussian the codes of all cells are, in one table (rule collect_latent_statistics)."""
+"""Collect how Gaussian the codes of all cells are in one table (rule collect_latent_statistics)."""
 
 import pandas as pd
 

@@ -1,7 +1,6 @@
-"""Put the scores of all cells into one long table, with the paper's values beside them (rule collect_scores).
+"""Collect the scores of all cells in one long table, with the paper's values beside them (rule collect_scores).
 
-One row a cell, extractor, comparison and measure. A published value is merged where the extractor is inception, the
-dataset is the paper's, and the paper has a value for that very cell and comparison.
+The columns are explained in `evidence.score_tables` and `evidence.paper_values.merge_published`.
 """
 
 from autoencoders.config.grid import running

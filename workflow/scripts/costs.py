@@ -1,6 +1,6 @@
-"""What every cell cost: seconds, speed, memory, energy (rule costs).
+"""The cost of every cell: seconds, speed, memory, energy (rule costs).
 
-Benchmark files are read where they are, and are no inputs: deleting them must compute nothing again.
+Benchmark files are read but are not inputs of the rule: deleting them must rerun nothing.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         records = {Path(path).parent: read_json(path) for path in snakemake.input.cells}
         datasets = snakemake.config["datasets"]
-        # Whether each is fitted on a GPU.
+        # Whether each prior is fitted on a GPU.
         priors = {
             name: kinds.needs(kinds.load("priors", entry["kind"]), "GPU", False)
             for name, entry in running(snakemake.config, "priors").items()
         }
         seconds = []
         for folder, record in records.items():
-            # Not from the config: a workflow that uses this one as a module may put a prefix before all results.
+            # Not from the config: a workflow that uses this one as a module may add a prefix to all results.
             cells = folder.parents[2]
             cell = folder.relative_to(cells).as_posix()
             extractors = datasets[record["cell"]["dataset"]]["extractors"]

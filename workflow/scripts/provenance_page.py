@@ -1,4 +1,4 @@
-"""Code, machines, packages and config on one page, for the report (rule provenance_page)."""
+"""Show code, machines, packages and config on one page of the report (rule provenance_page)."""
 
 from autoencoders.evidence.provenance_page import provenance_sections
 from autoencoders.evidence.table_files import to_html

@@ -1,4 +1,4 @@
-"""Table 1 of the paper: the experiments, written from the config (rule table1)."""
+"""Table 1 of the paper: the experiments of the config (rule table1)."""
 
 from autoencoders.config.grid import experiment_cells
 from autoencoders.evidence.cell_tables import table1, table1_sections

@@ -1,4 +1,4 @@
-"""What the scores say of the paper: its values beside ours, tables, claims and verdicts.
+"""What the scores say about the paper: its values beside ours, tables, claims and verdicts.
 
-What computes the scores knows nothing of them.
+The modules that compute scores do not depend on it.
 """

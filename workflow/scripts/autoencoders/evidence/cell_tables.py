@@ -1,4 +1,4 @@
-"""Tables of cells: the list of experiments (Table 1), how large and how costly networks are, how Gaussian codes are."""
+"""Tables of cells: experiments (Table 1), parameter counts, costs, and how Gaussian the codes are."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,28 +24,28 @@ MEASURED = [
     "peak_memory_bytes",
     "energy_joules",
 ]
-# What the table of costs says of training itself.
+# The columns of the costs about training itself.
 IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
 # The rules that compute a cell.
 JOBS = ("train", "encode", "fit_prior", "sample", "score")
-# Those that hold a GPU, apart from the fits of those priors that take one.
+# Those that hold a GPU. Some priors are fitted on one too.
 GPU_JOBS = ("train", "encode", "sample", "score")
-# What the paper's section 5 estimates to be needed, for data of a lower effective dimension.
+# The parameters that the paper's section 5 estimates, for data of a lower effective dimension.
 PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}
-# The latent statistics: a column, its header for people, and what it says.
+# The latent statistics: a column, its header and its meaning.
 LATENT_COLUMNS = {
-    "codes": ("Codes", "how many, one a training image"),
+    "codes": ("Codes", "their number, one for each training image"),
     "rank": (
         "Rank",
-        "in how many directions the codes vary: fewer than the latent units where some are unused, with layer "
-        "normalisation (one less), or with too few images",
+        "the number of directions in which the codes vary: fewer than the latent units if some are unused, with layer "
+        "normalisation (one fewer), or with too few images",
     ),
     "mardia_skewness_ratio": (
         "Skewness ratio",
-        "Mardia's multivariate skewness, of at most 5,000 of the codes, over what as many Gaussian ones are expected "
-        "to have: 1 for a Gaussian",
+        "Mardia's multivariate skewness of at most 5,000 codes, divided by its expectation for as many Gaussian codes: "
+        "1 for a Gaussian",
     ),
-    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis, of the same codes; above 1 with heavier tails"),
+    "mardia_kurtosis_ratio": ("Kurtosis ratio", "the same for kurtosis; above 1 for heavier tails"),
     "mean_abs_skewness": ("Mean abs. skewness", "mean over the latent units, 0 for a Gaussian"),
     "mean_excess_kurtosis": ("Mean excess kurtosis", "mean over the latent units, 0 for a Gaussian"),
     "mvg_log_likelihood": (
@@ -55,17 +55,18 @@ LATENT_COLUMNS = {
     "gmm_log_likelihood": ("GMM log-likelihood", "the same under the mixture"),
     "log_likelihood_gap": (
         "Gap",
-        "GMM minus MVG, in nats a code: what one Gaussian misses; below 0 where the mixture fits test codes worse",
+        "GMM minus MVG, in nats per code: what one Gaussian misses; below 0 if the mixture fits test codes worse",
     ),
 }
 
 
 def table1(experiments: Mapping[str, Sequence[Mapping]]) -> pd.DataFrame:
-    """One row an experiment, dataset, filters and depth, in the order of ``experiments``: lists of cells by name.
+    """One row for each experiment, dataset, filters and depth. ``experiments``: lists of cells by name, whose order is
+    kept.
 
-    Columns: models and latent (sizes) as comma-separated text, seeds, cells (how many) and first: how many of them no
-    earlier row has, since a cell that several experiments share is trained once. Models of one row have the same
-    latent sizes and number of seeds; others stand in a row of their own.
+    Columns: models and latent (sizes) as comma-separated text, seeds, cells (how many) and first: how many of these are
+    in no earlier row, since a cell that several experiments share is trained once. Models with other latent sizes or
+    another number of seeds get a separate row.
     """
     named = [{"experiment": experiment, **cell} for experiment, cells in experiments.items() for cell in cells]
     cells = pd.DataFrame(named, columns=["experiment", *CELL]).drop_duplicates()
@@ -90,8 +91,8 @@ def join_models(models: pd.Series) -> str:
 def table1_sections(table: pd.DataFrame) -> Iterator[Section]:
     """``table`` of ``table1``."""
     text = (
-        f"{table['cells'].sum()} cells are named; {table['first'].sum()} distinct networks are trained: a cell that "
-        "several experiments share is trained once, and counts as new in the first row that has it."
+        f"{table['cells'].sum()} cells, {table['first'].sum()} distinct networks: a cell that several experiments "
+        "share is trained once, and counts as new in its first row."
     )
     rows = {
         "Experiment": table["experiment"],
@@ -108,12 +109,12 @@ def table1_sections(table: pd.DataFrame) -> Iterator[Section]:
 
 
 def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
-    """The contents of cell.json files (rule train) as a table, sorted, one row a cell.
+    """The contents of cell.json files (rule train) as a sorted table, one row per cell.
 
     Columns: the cell's keys, status, device, size (pixels), training_images, encoder_parameters, decoder_parameters,
     seconds (of the training loop), images_per_second, precision (of training: "bf16", "tf32" or "fp32"),
-    peak_memory_bytes, energy_joules (NaN where not measured), and tflop_per_second (10¹² floating point operations of
-    training a second, as `networks.flop_count` counts them).
+    peak_memory_bytes, energy_joules (NaN if not measured) and tflop_per_second (10¹² floating point operations of
+    training per second, counted by `networks.flop_count`).
     """
     rows = []
     for record in records:
@@ -132,7 +133,7 @@ def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
 
 
 def parameters_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """Every cell's size against that from which Bubeck and Sellke (2021) expect smooth interpolation (section 5).
+    """Every cell's size and the bound of Bubeck and Sellke (2021) for smooth interpolation (section 5).
 
     ``cells`` is a table of ``cell_records``. Columns: the cell's keys, encoder_parameters, decoder_parameters,
     parameters (both), training_images (n), dimensions (d, the values of an image), bound (n·d parameters) and
@@ -152,9 +153,9 @@ def parameters_table(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int]) -> Iterator[Section]:
-    """``table`` of ``parameters_table``: every recipe at its latent size nearest to the dataset's comparison latent.
+    """``table`` of ``parameters_table``: every recipe at its latent size nearest to the comparison latent size.
 
-    Of two that are as near it is the smaller one. Models with equal counts share a row.
+    Models with equal counts share a row.
     """
     counts = ["encoder_parameters", "decoder_parameters", "parameters", "parameters_over_bound"]
     for (dataset, images, dimensions), cells in table.groupby(["dataset", "training_images", "dimensions"]):
@@ -178,11 +179,8 @@ def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int
 
 
 def at_nearest_latent(cells: pd.DataFrame, comparison_latent: int) -> pd.Series:
-    """Which rows of a dataset have the latent size, of those of their recipe, that is nearest to this one.
-
-    Of two that are as near it is the smaller one.
-    """
-    # Half a unit more for those above.
+    """Which rows of a dataset have their recipe's latent size nearest to this one; the smaller of two equally near."""
+    # Adding half a unit to larger sizes breaks ties.
     distance = (cells["latent"] - comparison_latent).abs() + 0.5 * (cells["latent"] > comparison_latent)
     return distance == distance.groupby([cells[name] for name in RECIPE]).transform("min")
 
@@ -191,12 +189,12 @@ def bound_text(dataset: str, images: int, dimensions: int) -> str:
     text = (
         f"Parameters at the latent size nearest to the comparison latent size. With n = {images} "
         f"training images of d = {dimensions} values, n·d = {count_text(images * dimensions)} is, up to a constant, "
-        "the number of parameters that a network needs for a smooth (Lipschitz) interpolation of its training images "
-        "(Bubeck and Sellke 2021; section 5 of the paper)."
+        "the number of parameters that a network needs to interpolate its training images smoothly (Lipschitz; Bubeck "
+        "and Sellke 2021; section 5 of the paper)."
     )
     if dataset in PAPERS_ESTIMATE:
         text += (
-            f" With the lower effective dimension of real images, the paper estimates {PAPERS_ESTIMATE[dataset]} for "
+            f" For the lower effective dimension of real images, the paper estimates {PAPERS_ESTIMATE[dataset]} for "
             f"{dataset_label(dataset)}."
         )
     return text
@@ -212,11 +210,11 @@ def job_seconds(
     benchmarks: Path, cell: str, priors: Mapping[str, bool], extractors: Collection[str], earlier: float
 ) -> dict[str, float]:
     """Wall seconds of every rule's jobs for one cell, from Snakemake's benchmark files: train_seconds and so on, and
-    gpu_seconds of those that hold a GPU.
+    gpu_seconds, the sum over jobs that hold a GPU.
 
-    ``cell`` is the cell's folder below <results>/cells, ``priors`` say of each whether it is fitted on a GPU,
-    ``extractors`` are the dataset's, and ``earlier`` the seconds of training up to the checkpoint that the last job
-    went on from, which alone has a benchmark. NaN where a file is missing or can't be read: benchmarks may be deleted.
+    ``cell`` is the cell's folder below <results>/cells; ``priors`` says which are fitted on a GPU; ``extractors`` are
+    the dataset's; ``earlier`` is the training time in seconds up to the checkpoint from which the last job resumed,
+    since only that job has a benchmark. NaN if a file is missing or unreadable: benchmarks may be deleted.
     """
 
     def taken(rule: str, name: str = "") -> float:
@@ -236,17 +234,17 @@ def job_seconds(
 
 
 def known_sum(values: pd.Series) -> float:
-    """NaN where any value is missing, or all are: a partial sum would look like a low cost."""
+    """NaN if any value is missing or there is none: a partial sum would look like a low cost."""
     return values.sum(min_count=max(len(values), 1))
 
 
 def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame:
-    """What every cell cost. ``cells`` is a table of ``cell_records``, ``seconds`` has a dict a cell: its keys and its
-    ``job_seconds``.
+    """The cost of every cell. ``cells`` is a table of ``cell_records``; ``seconds`` has one dict per cell: its keys and
+    its ``job_seconds``.
 
-    Columns: the cell's keys, device, precision, images_per_second, tflop_per_second, peak_memory_bytes and
-    energy_joules (all in training), <rule>_seconds, gpu_seconds (of the jobs that hold a GPU; NaN on a CPU) and
-    job_seconds (of all; NaN where one is).
+    Columns: the cell's keys; device, precision, images_per_second, tflop_per_second, peak_memory_bytes and
+    energy_joules of training; <rule>_seconds; gpu_seconds (of jobs that hold a GPU; NaN on a CPU) and job_seconds (of
+    all jobs; NaN if one is missing).
     """
     columns = [f"{rule}_seconds" for rule in JOBS]
     measured = [*columns, "gpu_seconds"]
@@ -258,12 +256,12 @@ def costs_table(cells: pd.DataFrame, seconds: Iterable[Mapping]) -> pd.DataFrame
 
 
 def on_cpu(table: pd.DataFrame) -> pd.Series:
-    """By the name that ``jobs.device.describe`` gives to a device."""
+    """Judged by the device name of ``jobs.device.describe``."""
     return table["device"].str.contains(r"CPU\)?$")
 
 
 def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``costs_table``: a row a recipe and one for all of a dataset's cells."""
+    """``table`` of ``costs_table``: one row per recipe, and one for all of a dataset's cells."""
     for dataset, cells in table.groupby("dataset"):
         groups = sorted(cells.groupby(RECIPE), key=lambda group: (model_order(group[0][0]), group[0][1:]))
         rows = [
@@ -273,19 +271,18 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
         rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
         shown = pd.DataFrame(rows)
         text = (
-            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job, its start "
-            "included, perhaps beside others; images/s and TFLOP/s: of its loop alone (floating point operations of "
-            "training, forward and backward, of convolutions and dense layers, in millions of millions a second); all "
-            "three are means over the cells; hours: wall time of the jobs train, encode, fit_prior, sample and score, "
-            "all cells together; GPU hours: of those that hold a GPU or a slot of one; peak memory: the highest, in "
-            "training, of the GPU or else of the process; energy: of the device in training. No sum where a part of it "
-            "is not known."
+            f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job including its "
+            "start, possibly beside other jobs. Images/s and TFLOP/s: of the training loop only (10¹² floating point "
+            "operations per second, forward and backward, of convolutions and dense layers). These three are means "
+            "over cells. Hours: total wall time of the jobs train, encode, fit_prior, sample and score. GPU hours: of "
+            "the jobs that hold a GPU or a slot of one. Peak memory: the maximum during training, of the GPU or else "
+            "of the process. Energy: of the device during training. A sum with an unknown part is left out."
         )
         yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
 
 
 def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
-    """The cost of some cells together, for people."""
+    """The total cost of some cells, as text."""
     values = {
         "Training, s": cells["train_seconds"].mean(skipna=False),
         "Hours": known_sum(cells["job_seconds"]) / 3600,
@@ -305,10 +302,10 @@ def number_text(value: float) -> str:
 
 
 def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
-    """The latent statistics for people, a section a dataset and a row a cell.
+    """The latent statistics for people: a section per dataset and a row per cell.
 
-    ``statistics`` has the cell's keys, status ("ok" or "diverged") and the columns ``LATENT_COLUMNS`` (NaN where the
-    cell diverged).
+    ``statistics`` has the cell's keys, status ("ok" or "diverged") and the columns ``LATENT_COLUMNS`` (NaN if the cell
+    diverged).
     """
     explained = [f"{header}: {meaning}." for header, meaning in LATENT_COLUMNS.values()]
     for dataset, cells in statistics.groupby("dataset"):
@@ -329,7 +326,7 @@ def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
 
 
 def statistic_text(value: float, status: str, whole: bool) -> str:
-    """Counts as they are, anything else with four significant digits."""
+    """Counts in full, anything else with four significant digits."""
     if status == DIVERGED:
         return DIVERGED
     return NO_VALUE if pd.isna(value) else str(int(value)) if whole else significant(value)

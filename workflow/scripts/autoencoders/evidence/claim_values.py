@@ -1,9 +1,9 @@
-"""What the paper's claims are judged by: our values and the published ones, in one form.
+"""The values that the paper's claims are judged by: ours and the published ones, in one form.
 
-Values are a long table, one row a cell without its seed and a quantity (the Fréchet distance of a comparison, which it
-has the name of, or one of ``LATENT_STATISTICS``): model, filters, depth, latent, quantity, value (float64, NaN where
-nothing finished) and diverged (Int64: how many seeds did; missing where the paper does not say). Results that the paper
-cites have models such as "eae (cited)", so that none is taken for a model trained here.
+Values are a long table with one row for each cell (over all seeds) and quantity. A quantity is the Fréchet distance of
+a comparison, by the comparison's name, or one of ``LATENT_STATISTICS``. Columns: model, filters, depth, latent,
+quantity, value (float64, NaN if no seed finished) and diverged (Int64: how many seeds; missing if the paper does not
+say). Results that the paper cites have model names such as "eae (cited)", never those of models trained here.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ DAE, VAE = "dae", "vae"
 
 
 def cited(model: str) -> str:
-    """The name in values of a model that the paper cites."""
+    """The name, in values, of a model that the paper cites."""
     return f"{model} (cited)"
 
 
@@ -31,10 +31,10 @@ CITED_MODELS = [cited(model) for model in CITED]
 
 
 def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.DataFrame:
-    """The means over the seeds that are "ok", with columns dataset, setting and extractor before those of values, and
-    seeds, how many these are, behind them.
+    """Values as means over the seeds that are "ok", with the columns dataset, setting and extractor before, and seeds,
+    the number of these seeds, after them.
 
-    ``scores`` is a table of ``evidence.score_tables.collect_scores``, ``latent_statistics`` has one row a cell. Its
+    ``scores`` is a table of ``evidence.score_tables.collect_scores``; ``latent_statistics`` has one row per cell. Its
     ``LATENT_STATISTICS`` become further quantities under every extractor that the cell is scored with.
     """
     scored = of_measure(scores).astype({"depth": str}).rename(columns={"comparison": "quantity"})
@@ -54,10 +54,10 @@ def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.Data
 
 
 def published_values(published: pd.DataFrame) -> pd.DataFrame:
-    """The values of ``read_published``, the paper's and those it cites, with the column dataset before the others."""
+    """The values of ``read_published``, including those the paper cites, with the column dataset before the others."""
     values = one_a_cell(published).rename(columns={"fid": "value", "comparison": "quantity"})
     values["model"] = [cited(model) if model in CITED else model for model in values["model"]]
-    # Whether other seeds diverged, and which cells did, is not printed.
+    # The paper does not print which cells or seeds diverged.
     values["diverged"] = pd.array([pd.NA] * len(values), "Int64")
     keys = [*KEYS[:-1], "quantity"]
     return values[[*keys, "value", "diverged"]].reset_index(drop=True)
@@ -78,18 +78,18 @@ def value(values: pd.DataFrame, **keys: object) -> float:
 
 
 def curve(values: pd.DataFrame, model: str, filters: int, depth: str, quantity: str) -> pd.Series:
-    """The finite values over the latent sizes, in ascending order of these."""
+    """The finite values by latent size, ascending."""
     found = select(values, model=model, filters=filters, depth=depth, quantity=quantity).dropna(subset="value")
     return found.set_index("latent")["value"].sort_index()
 
 
 def aligned(*curves: pd.Series) -> pd.DataFrame:
-    """The curves as columns 0, 1, ... over the latent sizes that all of them have."""
+    """The curves as columns 0, 1, ..., at the latent sizes that all of them have."""
     return pd.concat(curves, axis=1, join="inner", keys=range(len(curves)))
 
 
 def best(over_latents: pd.Series) -> tuple[float, float]:
-    """The latent size with the lowest value (the smaller one of equals) and that value; NaN twice without any."""
+    """The latent size with the lowest value (the smallest such size) and that value; NaN and NaN for an empty curve."""
     if over_latents.empty:
         return float("nan"), float("nan")
     return int(over_latents.idxmin()), float(over_latents.min())
@@ -101,12 +101,12 @@ def sensitivity(over_latents: pd.Series) -> float:
 
 
 def trained(values: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the networks that were trained for these values; the others are cited."""
+    """The rows of networks that were trained for these values, without the cited ones."""
     return values[~values["model"].isin(CITED_MODELS)]
 
 
 def priors(values: pd.DataFrame, quantities: Iterable[str] = FITTED) -> list[str]:
-    """Those of ``quantities``, by default the fitted priors, that values have which are not cited."""
+    """Those of ``quantities``, by default the fitted priors, for which there are values that are not cited."""
     measured = set(trained(values)["quantity"])
     return [quantity for quantity in quantities if quantity in measured]
 
@@ -123,7 +123,7 @@ def widths(values: pd.DataFrame, *models: str) -> list[int]:
 
 
 def deeper(values: pd.DataFrame) -> list[tuple[int, str]]:
-    """The pairs of filters and depth of the DAEs that are deeper than another DAE of as many filters, of depth 1."""
+    """The pairs of filters and depth of DAEs for which there is also a DAE of depth 1 with as many filters."""
     return [
         (filters, depth) for filters, depth in networks(values, DAE) if depth != "1" and filters in widths(values, DAE)
     ]

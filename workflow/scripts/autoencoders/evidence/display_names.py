@@ -1,4 +1,4 @@
-"""Names for people: of models, comparisons, datasets and distances."""
+"""Display names of models, comparisons, datasets and distances."""
 
 import re
 
@@ -15,7 +15,7 @@ DATASETS = {"cifar10": "CIFAR-10", "celeba": "CelebA"}
 
 
 def model_label(model: str) -> str:
-    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1; a name of the user's own as it is."""
+    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1; a user's own name unchanged."""
     return re.sub(r"\b(dae|vae|wae|rae|eae|gmm|bn|sn|ln)\b", lambda match: match[0].upper(), model)
 
 
@@ -39,6 +39,6 @@ def model_order(model: str) -> tuple:
 
 
 def comparison_order(comparison: str) -> tuple:
-    """Sort key: the columns of the paper's Table 2, then the user's own priors by name."""
+    """Sort key: the columns of the paper's Table 2, then a user's own priors by name."""
     known = list(COMPARISONS)
     return (known.index(comparison), "") if comparison in known else (len(known), comparison)

@@ -1,19 +1,19 @@
-"""The values that the paper prints, and where ours may stand beside them."""
+"""The values printed in the paper, and which of ours may be compared with them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-# What a published value is about; it says nothing about any other cell or comparison.
+# What identifies a published value. It is compared with no other cell or comparison.
 KEYS = ["dataset", "model", "filters", "depth", "latent", "comparison"]
 DATASETS = ("cifar10", "celeba")
-# The side in pixels that they are resized to, and that is cropped before.
+# (size, crop): the side in pixels after resizing, and that of the crop before it.
 PREPARED = {"cifar10": (32, None), "celeba": (64, 140)}
-# The images that the paper trained on, and those that each of its scores was computed on.
+# The number of images that the paper trained on, and that each of its scores was computed on.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
 SCORED_IMAGES = 10_000
-# How it trained (section 3), and the priors that it fitted; the config's own keys.
+# Its training (section 3) and its priors, as config options.
 TRAINING = {
     "epochs": 100,
     "batch_size": 128,
@@ -29,11 +29,10 @@ PRIORS = {
     "mvg": {"kind": "mvg"},
     "gmm": {"kind": "gmm", "components": 10, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000},
 }
-# Models that the paper did not train: it repeats what their authors report.
+# Models that the paper did not train; it repeats published results.
 CITED = ("wae", "rae", "eae", "gmm-dae")
 
-
-# What its models are, in the config's keys, beside what the paper leaves open.
+# The paper's models as config options, without the options that the paper leaves open.
 RECIPE = {"variational": False, "beta": 0, "latent_norm": "none", "noise": 0, "frozen_latent": False, "penalties": {}}
 RECIPES = {
     "dae": RECIPE,
@@ -49,7 +48,7 @@ RECIPES = {
 
 
 def read_published(path: str | Path) -> pd.DataFrame:
-    """config/published_fid.csv: a row a value, with columns source, KEYS, fid, confidence and note."""
+    """config/published_fid.csv: one row per value, with columns source, KEYS, fid, confidence and note."""
     return pd.read_csv(path, dtype={"depth": str}).rename(columns={"metric": "comparison"})
 
 
@@ -64,17 +63,17 @@ def setting(
     reference: int,
     scored: int,
 ) -> str:
-    """ "paper" for a score on the paper's dataset, prepared and trained on as there, with its models and priors under
-    their names and as many images; else "own".
+    """ "paper" if a score was computed as in the paper: the same dataset, preparation, training, model, priors and
+    numbers of images. Else "own".
 
-    ``options`` are at least those of ``RECIPE``, ``prepared`` is (size, crop), ``training`` and ``priors`` are the
-    config's; ``trained_on``, ``reference`` and ``scored`` (0 for a cell that diverged) count images. A Fréchet distance
-    depends on all of these, and a reduced run must not look like the paper's.
+    ``options`` contain those of ``RECIPE``; ``prepared`` is (size, crop); ``training`` and ``priors`` are from the
+    config; ``trained_on``, ``reference`` and ``scored`` (0 if the cell diverged) are numbers of images. A Fréchet
+    distance depends on all of these, and a reduced run must not look like the paper's.
     """
     same = (
         (prepared, trained_on) == (PREPARED.get(dataset), TRAINING_IMAGES.get(dataset))
         and training == TRAINING
-        # Models and priors of other names are nobody's but the run's own.
+        # Models and priors with other names are the user's own: there is nothing to compare them with.
         and RECIPES.get(model, {}).items() <= options.items()
         and all(paper.items() <= priors.get(name, paper).items() for name, paper in PRIORS.items())
     )
@@ -84,7 +83,7 @@ def setting(
 def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Mapping]) -> pd.DataFrame:
     """The scores of one cell (`scores.cell_scores`) with the column setting before extractor.
 
-    ``record`` is the cell's cell.json, ``priors`` are those of the config that run.
+    ``record`` is the cell's cell.json; ``priors`` are the config's priors that are run.
     """
     judged = setting(
         record["cell"]["dataset"],
@@ -103,20 +102,22 @@ def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Map
 
 
 def comparable(scores: pd.DataFrame) -> pd.Series:
-    """Which rows may be compared with the paper: FIDs proper, in its setting."""
+    """Which rows may be compared with the paper: actual FIDs in the paper's setting."""
     return (scores["extractor"] == "inception") & (scores["setting"] == "paper")
 
 
 def one_a_cell(published: pd.DataFrame) -> pd.DataFrame:
-    """One value a cell and comparison. Some stand in Table 2 and in Table 3: Table 2 goes first."""
+    """One value per cell and comparison. Where Table 2 and Table 3 both have one, Table 2's is kept."""
     by_source = published.sort_values("source", key=lambda source: source != "Table 2", kind="stable")
     return by_source.drop_duplicates(KEYS)
 
 
 def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """``scores`` with columns published (FID), difference (ours minus it), published_source and published_confidence,
-    missing where the paper has no value for that very cell and comparison, and where the row is not ``comparable`` or
-    is of another measure than the Fréchet distance.
+    """``scores`` with the columns published (FID), difference (ours minus published), published_source and
+    published_confidence.
+
+    They are missing where the paper has no value for exactly this cell and comparison, where the row is not
+    ``comparable``, and for measures other than the Fréchet distance.
     """
     values = one_a_cell(published).rename(
         columns={"fid": "published", "source": "published_source", "confidence": "published_confidence"}

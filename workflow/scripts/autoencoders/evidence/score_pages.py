@@ -1,4 +1,4 @@
-"""The tables of scores for people: the texts of ``evidence.score_tables``, a section a dataset and extractor."""
+"""The tables of ``evidence.score_tables`` for people, with a section for each dataset and extractor."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,30 +8,30 @@ from autoencoders.evidence.display_names import COMPARISONS, comparison_label, d
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 
-EMPTY = "No cell belongs in this table: it shows depth 1, and Table 2 each dataset's comparison_latent alone."
-# The columns that say which section a row is in, and those that are folded into others.
+EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
+# The columns that a section's heading gives, and those that are merged into others.
 NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
 FOLDED = ("_sd", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **COMPARISONS}
 
 
 def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``evidence.score_tables.table2``, which was made of ``scores``."""
-    legend = "Depth 1, at the dataset's comparison latent size. Bold: the lowest mean of ours for each width."
+    """``table`` of ``evidence.score_tables.table2``, computed from ``scores``."""
+    legend = "Depth 1, at the dataset's comparison latent size. Bold: our lowest mean for each width."
     return score_sections(table, scores, lowest(table), legend)
 
 
 def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``evidence.score_tables.table3``, which was made of ``scores``."""
+    """``table`` of ``evidence.score_tables.table3``, computed from ``scores``."""
     legend = (
-        "Depth 1 only. Of the latent sizes that ran, the one with the lowest mean, chosen by the score in the first "
-        "column, which alone has ± where there are seeds. Bold: the best model for each width and prior."
+        "Depth 1 only. Each row shows the latent size with the lowest mean score (first score column) of those that "
+        "ran. Only that score has its ± over seeds. Bold: the best model for each width and prior."
     )
     return score_sections(table, scores, lowest_of_table3(table), legend)
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
-    """All scores, ``merge_published`` included: a row a cell, a column a comparison, and sections of every measure."""
+    """All scores with ``merge_published``: a row per cell, a column per comparison, and sections for every measure."""
     for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
         table = by_cell(of_measure(scores, measure))
         yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)
@@ -40,7 +40,7 @@ def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
 def score_sections(
     table: pd.DataFrame, scores: pd.DataFrame, bold: pd.DataFrame, legend: str = "", measure: str = "frechet"
 ) -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape, ``legend`` says what it marks and what the rows are."""
+    """``bold`` is a mask of ``table``'s shape; ``legend`` explains it and the rows."""
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
@@ -62,7 +62,7 @@ def score_sections(
 
 
 def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
-    """What the numbers are."""
+    """What the numbers mean."""
     what = "FID (pytorch-fid's Inception); lower is better"
     if measure != "frechet":
         what = f"The measure {measure} in {extractor} features"
@@ -71,15 +71,15 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     against = ""
     if "train_recon_vs_train" in rows:
         label = comparison_label("train_recon_vs_train")
-        against = f" {label} is against the training images, every other column against the test images."
+        against = f" {label} compares with the training images, every other column with the test images."
     spread = rows.filter(regex="_sd$").notna().any(axis=None)
-    means = " Means over the seeds, ± their standard deviation (of a sample)." if spread else ""
-    midpoints = f" {comparison_label('interpolation')}: decoded from halfway between the codes of two test images."
+    means = " Means over seeds ± their sample standard deviation." if spread else ""
+    midpoints = f" {comparison_label('interpolation')}: images decoded halfway between the codes of two test images."
     return f"{what}.{means}{against}{midpoints if 'interpolation' in rows else ''}"
 
 
 def what_was_compared(scores: pd.DataFrame) -> str:
-    """How many images, on which a Fréchet distance depends, and how good the classifier is whose features they have."""
+    """The numbers of images, on which a Fréchet distance depends, and the accuracy of the classifier for features."""
     finished = scores[scores["status"] == "ok"]
     if finished.empty:
         return ""
@@ -96,9 +96,10 @@ def what_was_compared(scores: pd.DataFrame) -> str:
     accuracy, chance = finished[["extractor_accuracy", "extractor_chance"]].min()
     if pd.isna(accuracy):
         return text
-    text += f" The classifier is right on {accuracy:.1%} of the test images "
-    text += f"(always naming the commonest class: {chance:.1%})."
-    return text if not accuracy <= chance else f"{text} That is no better than guessing: these scores rank nothing."
+    text += (
+        f" The classifier's test accuracy is {accuracy:.1%} (always guessing the most frequent class: {chance:.1%})."
+    )
+    return text if not accuracy <= chance else f"{text} It is no better than guessing: these scores rank nothing."
 
 
 def number_range(numbers: pd.Series) -> str:
@@ -110,17 +111,17 @@ def explanation_of_published(rows: pd.DataFrame) -> str:
     if not rows.filter(regex="_published$").notna().any(axis=None):
         return ""
     what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
-    return f'Columns "paper": the {what}; with a ? where it is doubtful, and (ours minus it).'
+    return f'Columns "paper": the {what}, with a ? if it is doubtful, and (ours minus the paper\'s).'
 
 
 def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:
-    """The rows as texts under headers for people, published values in columns of their own beside ours."""
+    """The rows as text under headers for people, with published values in separate columns beside ours."""
     headers = {**HEADERS, "frechet_distance": "FID" if extractor == "inception" else "FD"}
     shown = {}
     for name in rows.columns.drop(NOT_SHOWN, errors="ignore"):
         if name.endswith(FOLDED) or (name == "status" and (rows[name] == "ok").all()):
             continue
-        # A prior of the user's own keeps its name as it is.
+        # A user's own prior keeps its name.
         header = headers.get(name, name if pd.api.types.is_float_dtype(rows[name]) else name.capitalize())
         texts = column_texts(rows, name)
         shown[header] = [f"**{text}**" if mark else text for text, mark in zip(texts, bold[name], strict=True)]
@@ -142,7 +143,7 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
 
 
 def value_text(value: float, status: str, spread: float) -> str:
-    """82.49, or 82.49 ± 1.23 where there are several seeds."""
+    """82.49, or 82.49 ± 1.23 if there are several seeds."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
     text = significant(value)
@@ -151,13 +152,13 @@ def value_text(value: float, status: str, spread: float) -> str:
 
 
 def published_text(row: Mapping, name: str) -> str:
-    """What the paper has for that value: 82.49 (+1.23), 98.00? (-0.40) where it is doubtful, 80.80 without ours."""
+    """The paper's value: 82.49 (+1.23), 98.00? (-0.40) if it is doubtful, 80.80 if there is none of ours."""
     value = row[f"{name}_published"]
     if pd.isna(value):
         return NO_VALUE
     if name == "latent":
         return str(value)
-    # The paper prints two decimals at most: a third would claim more than it does.
+    # The paper prints at most two decimals.
     text = min(significant(value), f"{value:.2f}", key=len)
     doubt = "?" * (row[f"{name}_confidence"] != "high")
     difference = row[f"{name}_difference"]

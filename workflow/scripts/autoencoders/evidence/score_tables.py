@@ -1,10 +1,10 @@
-"""The tables of scores: all of them in one, Table 2 and Table 3 of the paper.
+"""The tables of scores: all scores, and Tables 2 and 3 of the paper.
 
-Scores are one long table, a row a cell, extractor, comparison and measure: dataset, model, filters, depth, latent,
-seed, setting ("paper" or "own", see ``paper_values.setting``), extractor, extractor_accuracy, extractor_chance,
-comparison, measure, value and error (NaN unless status is "ok"; the error of many measures is not known), images,
-reference_images, status ("ok" or "diverged"), and after ``merge_published`` published, difference, published_source and
-published_confidence. Tables 2 and 3, figures and claims are of the measure "frechet".
+Scores are one long table with a row for each cell, extractor, comparison and measure. Columns: dataset, model, filters,
+depth, latent, seed, setting ("paper" or "own", see ``paper_values.setting``), extractor, extractor_accuracy,
+extractor_chance, comparison, measure, value and error (NaN unless status is "ok"; many measures have no error), images,
+reference_images and status ("ok" or "diverged"). ``merge_published`` adds published, difference, published_source and
+published_confidence. Tables 2 and 3, figures and claims use the measure "frechet" only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,24 +21,23 @@ from autoencoders.jobs.parquet_tables import read_parquet
 
 CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor", "filters"]
-# It is in the table of all scores; the paper's tables have nothing of the kind.
+# Only in the table of all scores: the paper's tables have no such column.
 NOT_IN_PAPER = "interpolation"
 
 
 def read_scores(path: str | Path, priors: Mapping[str, Mapping]) -> pd.DataFrame:
-    """The scores in a cell's folder, with its setting by the cell.json there; ``priors`` are those of
-    the config that run."""
+    """The scores in a cell's folder, with the setting by its cell.json. ``priors``: the config's that are run."""
     scores = read_parquet(path)
     if "measure" not in scores:
         raise UserError(
-            f"{path} has the columns of version 0.9, which scores have no longer. Have all scores made again by your "
-            "command with --forcerun reference: nothing is trained, encoded or fitted for it."
+            f"{path} has the columns of version 0.9, which are no longer supported. Add --forcerun reference to your "
+            "command to compute all scores again. Nothing is trained, encoded or fitted for this."
         )
     return with_setting(scores, read_json(Path(path).parents[1] / "cell.json"), priors)
 
 
 def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all cells' score tables in one long table, sorted."""
+    """All cells' score tables as one long table, sorted."""
     scores = pd.concat(frames, ignore_index=True).astype({"depth": str})
     return scores.sort_values(
         [*CELL, "extractor", "comparison", "measure"],
@@ -52,12 +51,12 @@ def of_measure(scores: pd.DataFrame, measure: str = "frechet") -> pd.DataFrame:
 
 
 def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Mapping[str, int]) -> pd.DataFrame:
-    """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, means over seeds.
+    """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, as means over seeds.
 
-    One row a dataset, extractor, filters and model, with columns latent, source ("ours" or "cited"), a column a
-    comparison, seeds (how many did not diverge) and status ("ok", "partly diverged" or "diverged"), and with several
-    seeds <comparison>_sd. Where any row is ``comparable`` with the paper: <comparison>_published,
-    <comparison>_difference (ours minus it) and <comparison>_confidence too, and the rows that the paper cites.
+    One row for each dataset, extractor, filters and model. Columns: latent, source ("ours" or "cited"), one for each
+    comparison, seeds (how many did not diverge), status ("ok", "partly diverged" or "diverged") and, with several
+    seeds, <comparison>_sd. If any row is ``comparable`` with the paper, also <comparison>_published,
+    <comparison>_difference (ours minus published) and <comparison>_confidence, and the rows that the paper cites.
     """
     scores = of_measure(scores)
     at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
@@ -65,17 +64,17 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
     table = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
     table.insert(table.columns.get_loc("latent") + 1, "source", "ours")
     cited = cited_rows(table, published)
-    # Int64: a cited row has no number of seeds. An empty table would change the types of the others' columns.
+    # Int64: a cited row has no number of seeds. Concatenating an empty table would change the columns' types.
     table = pd.concat([table.astype({"seeds": "Int64"}), cited], ignore_index=True) if len(cited) else table
     return sort_table(table)
 
 
 def by_comparison(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
-    """One row for each value of the columns ``index``, one column a comparison: the mean over the seeds that are "ok".
+    """One row for each value of the columns ``index``, one column per comparison: the mean over seeds that are "ok".
 
-    Then seeds and status; where any row has several of these seeds, <comparison>_sd, the standard deviation over them
-    (of a sample, with n - 1); where any row is ``comparable``, <comparison>_published, <comparison>_difference (that
-    mean minus the published value) and <comparison>_confidence. ``scores`` are of one measure.
+    Further columns: seeds and status. If any row has several such seeds, <comparison>_sd, their sample standard
+    deviation (n - 1). If any row is ``comparable``, <comparison>_published, <comparison>_difference (the mean minus the
+    published value) and <comparison>_confidence. ``scores`` contain one measure.
     """
     if scores.empty:
         return pd.DataFrame(columns=[*index, "seeds", "status"])
@@ -102,16 +101,16 @@ def describe_status(ok: pd.Series) -> str:
 
 
 def comparison_columns(table: pd.DataFrame) -> list[str]:
-    """The comparisons of a table of ``by_comparison``: the columns between those that identify a row and seeds."""
+    """The comparisons of a table of ``by_comparison``: the columns before seeds that do not identify a row."""
     identity = {*CELL, "setting", "extractor", "source"}
     columns = list(table.columns[: table.columns.get_loc("seeds")])
     return [name for name in columns if name not in identity]
 
 
 def cited_rows(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """The results of others that the paper's Table 2 repeats, for those datasets of ``table`` that are comparable.
+    """The results of others that the paper's Table 2 cites, for those datasets of ``table`` that are comparable.
 
-    Their values stand in the columns <comparison>_published: none of them is ours.
+    Their values are in the columns <comparison>_published, since none of them is ours.
     """
     comparisons = comparison_columns(table)
     datasets = table.loc[comparable(table), "dataset"].unique()
@@ -150,13 +149,13 @@ def sort_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Table 3 of the paper: the best latent size of every width, model and prior at depth 1, found in our grid.
+    """Table 3 of the paper: the best latent size in our grid of every width, model and prior at depth 1.
 
-    One row a dataset, extractor, filters, model and prior: latent (Int64) with the lowest mean over the seeds that
-    are "ok" (the smaller one of equals), that frechet_distance, every comparison at the same latent, seeds there,
-    status, "diverged" where no cell has a value, and with several seeds frechet_distance_sd. Where any row is
-    ``comparable`` with the paper: frechet_distance_published, the lowest value in the paper's Table 3,
-    frechet_distance_difference (ours minus it), frechet_distance_confidence and latent_published.
+    One row for each dataset, extractor, filters, model and prior: latent (Int64), the size with the lowest mean over
+    seeds that are "ok" (the smallest such size); that frechet_distance; every comparison and seeds at this size;
+    status, "diverged" if no cell has a value; and, with several seeds, frechet_distance_sd. If any row is
+    ``comparable`` with the paper, also frechet_distance_published, the lowest value in the paper's Table 3,
+    frechet_distance_difference (ours minus published), frechet_distance_confidence and latent_published.
     """
     scores = of_measure(scores)
     chosen = (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
@@ -185,7 +184,7 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """``table`` of ``table3`` with the lowest value that the paper's Table 3 has for the same row."""
+    """``table`` of ``table3`` with the lowest value in the paper's Table 3 for the same row."""
     keys = ["dataset", "filters", "model", "prior"]
     best = published[published["source"] == "Table 3"].rename(columns={"comparison": "prior"})
     best = best.sort_values(["fid", "latent"]).drop_duplicates(keys)[[*keys, "latent", "fid", "confidence"]]
@@ -200,10 +199,10 @@ def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 
 
 def lowest(table: pd.DataFrame, columns: list[str] | None = None, within: list[str] = GROUP) -> pd.DataFrame:
-    """A mask of the table's shape: the lowest value of each of ``columns`` among the rows that agree in ``within``.
+    """A mask of the table's shape: the lowest value of each of ``columns`` among rows with the same ``within``.
 
-    By default for Table 2: every comparison, for each dataset, extractor and width. Rows that the paper cites have no
-    value of ours, so none of them is marked.
+    The defaults suit Table 2: every comparison, for each dataset, extractor and width. Cited rows are never marked,
+    since they have no value of ours.
     """
     columns = comparison_columns(table) if columns is None else columns
     mask = pd.DataFrame(False, index=table.index, columns=table.columns)
@@ -219,6 +218,6 @@ def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cell(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores of one measure for people: a row a cell and a column a comparison."""
+    """Scores of one measure for people: a row per cell and a column per comparison."""
     index = ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"]
     return by_comparison(scores, index).drop(columns="seeds")

@@ -1,7 +1,7 @@
 """Tables as files: parquet and CSV for machines, and Markdown, HTML and LaTeX for people.
 
-What people read is a list of sections, made by the module that computes the table; nothing here knows what a table is
-about.
+A table for people is a list of sections, made by the module that computes the table. Nothing here depends on what the
+table is about.
 """
 
 import html
@@ -12,27 +12,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from pandas.io.formats.style import Styler
 
 from autoencoders.jobs.files import atomic
 from autoencoders.jobs.parquet_tables import write_parquet
 
 NO_VALUE = "–"
 DIVERGED = "diverged"
-# 82.49, 82.49 ± 1.23, 98.00? (-0.40), 3.0 M: what stands right-aligned.
+# 82.49, 82.49 ± 1.23, 98.00? (-0.40), 3.0 M: right-aligned.
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?( ± [\d.]+)?\??( [A-Za-z]+)?( \([-+][\d.]+\))?")
-LATEX_PACKAGES = ("booktabs", "graphicx", "longtable", "pdflscape")
-# Rows that fit on a page, and characters that fit into a column beside others.
-LONG_TABLE, LONG_TEXT = 40, 40
-# Of numbers alone: a config's pattern of files has asterisks too.
+# Numbers only: file patterns in a config have asterisks too.
 BOLD = re.compile(r"\*\*(-?[\d.]+( ± [\d.]+)?)\*\*")
+LATEX_PACKAGES = ("booktabs", "graphicx", "xltabular", "pdflscape")
+LATEX_ESCAPES = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\ensuremath{<}", ">": r"\ensuremath{>}"}
+)
+# The rows that fit on a page, and the length from which a text is wrapped.
+PAGE_ROWS, LONG_TEXT = 40, 40
 
 
 class Section(NamedTuple):
-    """One table for people: its heading, lines of text that say what it shows, and its rows.
+    """One table for people: its heading, lines of text that explain it, and its rows.
 
-    ``rows`` holds texts alone, its column names are the headers; a number ``**x**`` is bold. Without a row, the text
-    says why.
+    ``rows`` holds text only, under the headers to show; a number written ``**x**`` is bold. If there are no rows, the
+    text says why.
     """
 
     heading: str
@@ -55,100 +60,108 @@ def write_table(table: pd.DataFrame, title: str, paths: Mapping[str, str | Path]
             temporary.write_text(text, encoding="utf-8")
 
 
-def to_markdown(title: str, sections: Iterable[Section]) -> str:
-    parts = [f"# {title}"]
-    for section in sections:
-        parts += [f"## {section.heading}", *section.text.splitlines(), render_rows(section.rows, "pipe")]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def to_html(title: str, sections: Iterable[Section]) -> str:
-    """A page of its own, whose tables can be sorted."""
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    for section in sections:
-        parts.append(f"<h2>{html.escape(section.heading)}</h2>")
-        parts += [f"<p>{html.escape(line)}</p>" for line in section.text.splitlines()]
-        parts.append(BOLD.sub(r"<b>\1</b>", render_rows(section.rows, "html")))
-    return page(title, "\n".join(filter(None, parts)))
-
-
-def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
-    """For a document's ``\\input``: a table a section, with the labels tab:<name>-<heading>."""
-    packages = "".join(rf"\usepackage{{{package}}}" for package in LATEX_PACKAGES)
-    parts = [f"% {title}", f"% In the preamble: {packages}"]
-    for heading, text, rows in sections:
-        caption = escape_latex(" ".join([f"{heading}.", *text.splitlines()]))
-        slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
-        title_lines = rf"\caption{{{caption}}}\label{{tab:{name}-{slug}}}"
-        widths = {column: rows[column].map(len).max() for column in rows}
-        share = paragraph_share(widths)
-        if rows.empty:
-            parts += ["", caption]
-        elif max(widths.values()) > LONG_TEXT or (len(rows) > LONG_TABLE and share > 0):
-            parts += ["", long_table(latex_rows(rows), widths, share, title_lines)]
-        else:
-            # Shrinks what is wider than the text, and nothing else. A page breaks between boxes alone.
-            box = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-            for start in range(0, len(rows), LONG_TABLE):
-                body = latex_rows(rows[start : start + LONG_TABLE])
-                parts += ["", r"\begin{table}[htbp]", r"\centering", title_lines, box, body + "}", r"\end{table}"]
-                title_lines = rf"\caption{{{escape_latex(heading)} (continued).}}"
-    return "\n".join(parts) + "\n"
-
-
-def latex_rows(rows: pd.DataFrame) -> str:
-    return BOLD.sub(r"\\textbf{\1}", render_rows(rows, "latex_booktabs"))
-
-
-def paragraph_share(widths: Mapping[str, int]) -> float:
-    """The part of a landscape line that each column of long texts may take; below 0 where the others do not fit.
-
-    ``widths``: the characters of the longest text under each header.
-    """
-    fixed = sum(max(width, len(header)) for header, width in widths.items() if width <= LONG_TEXT)
-    # Parts of the line, measured in an article: a character of \footnotesize, and the space around a column.
-    left = 0.97 - 0.0075 * fixed - 0.021 * len(widths)
-    return left / max(sum(width > LONG_TEXT for width in widths.values()), 1)
-
-
-def long_table(body: str, widths: Mapping[str, int], share: float, title_lines: str) -> str:
-    """A tabular as a longtable in landscape, which breaks over pages and wraps long texts (``paragraph_share``)."""
-    columns = re.search(r"\\begin{tabular}{(\w+)}", body)[1]
-    paragraph = f"p{{{share:.3f}\\linewidth}}"
-    columns = "".join(
-        paragraph if width > LONG_TEXT else align for align, width in zip(columns, widths.values(), strict=True)
-    )
-    body = re.sub(r"\\begin{tabular}{\w+}\n|\\end{tabular}", "", body).rstrip()
-    head, rows = body.split(r"\midrule", 1)
-    parts = [
-        r"\begin{landscape}\footnotesize",
-        rf"\begin{{longtable}}{{{columns}}}",
-        title_lines + r"\\",
-        head.rstrip() + r" \midrule \endhead",
-        rows.strip(),
-        r"\end{longtable}\end{landscape}",
-    ]
-    return "\n".join(parts)
-
-
-def render_rows(rows: pd.DataFrame, form: str) -> str:
-    """The rows in one of tabulate's formats, escaped as it asks for, numbers on the right; "" without a row."""
-    if rows.empty:
-        return ""
-    align = ["right" if all(map(is_number, rows[name])) else "left" for name in rows]
-    return tabulate(rows.to_numpy().tolist(), list(rows), tablefmt=form, disable_numparse=True, colalign=align)
+def alignment(rows: pd.DataFrame) -> list[str]:
+    """Of each column: "right" if it holds numbers, else "left"."""
+    return ["right" if all(map(is_number, rows[name])) else "left" for name in rows]
 
 
 def is_number(text: str) -> bool:
     return text in (NO_VALUE, DIVERGED) or NUMBER.fullmatch(text.replace("**", "")) is not None
 
 
-def escape_latex(text: str) -> str:
-    return "".join(LATEX_ESCAPE_RULES.get(character, character) for character in text)
+def to_markdown(title: str, sections: Iterable[Section]) -> str:
+    parts = [f"# {title}"]
+    for heading, text, rows in sections:
+        parts += [f"## {heading}", *text.splitlines()]
+        if not rows.empty:
+            escaped = rows.rename(columns=escape_markdown).map(escape_markdown)
+            parts.append(escaped.to_markdown(index=False, disable_numparse=True, colalign=alignment(rows)))
+    return "\n\n".join(parts) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def to_html(title: str, sections: Iterable[Section]) -> str:
+    """A complete page; a click on a header sorts the table."""
+    title, parts = html.escape(title), []
+    for number, (heading, text, rows) in enumerate(sections):
+        parts.append(f"<h2>{html.escape(heading)}</h2>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in text.splitlines()]
+        if not rows.empty:
+            parts.append(html_table(rows, number))
+    return (
+        f"<!doctype html>\n<html lang='en-GB'>\n<meta charset='utf-8'>\n<title>{title}</title>\n"
+        + f"<style>{STYLE}</style>\n"
+        + "\n".join([f"<h1>{title}</h1>", *parts])
+        + f"\n<script>{SCRIPT}</script>\n</html>\n"
+    )
+
+
+def html_table(rows: pd.DataFrame, number: int) -> str:
+    """``number`` distinguishes the tables of a page."""
+    texts = rows.map(html_text).rename(columns=html.escape).reset_index(drop=True)
+    sides = zip(texts, alignment(rows), strict=True)
+    right = {name: [{"selector": "", "props": "text-align: right"}] for name, side in sides if side == "right"}
+    return Styler(texts, uuid=str(number), cell_ids=False).hide(axis="index").set_table_styles(right).to_html()
+
+
+def html_text(text: str) -> str:
+    return BOLD.sub(r"<b>\1</b>", html.escape(text))
+
+
+def to_latex(title: str, sections: Iterable[Section], name: str) -> str:
+    """For a document's ``\\input``: one table for each section, labelled tab:<name>-<heading>."""
+    packages = "".join(rf"\usepackage{{{package}}}" for package in LATEX_PACKAGES)
+    parts = [f"% {title}", f"% In the preamble: {packages}"]
+    for heading, text, rows in sections:
+        label = f"tab:{name}-" + re.sub(r"\W+", "-", heading.lower()).strip("-")
+        heading, text = (part.translate(LATEX_ESCAPES) for part in (heading, " ".join(text.splitlines())))
+        if rows.empty:
+            parts += ["", f"{heading}. {text}"]
+        elif (rows.map(len) > LONG_TEXT).any(axis=None):
+            parts += ["", wrapped_table(rows, heading, text, label)]
+        else:
+            caption = rf"\caption{{{heading}. {text}}}\label{{{label}}}"
+            for start in range(0, len(rows), PAGE_ROWS):
+                parts += ["", floating_table(rows[start : start + PAGE_ROWS], caption)]
+                caption = rf"\caption{{{heading} (continued).}}"
+    return "\n".join(parts) + "\n"
+
+
+def floating_table(rows: pd.DataFrame, caption: str) -> str:
+    """One page of a table, shrunk to the line if it is wider."""
+    box = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    columns = "".join(side[0] for side in alignment(rows))
+    parts = [r"\begin{table}[htbp]", r"\centering", caption, box, latex_rows(rows, columns) + "}", r"\end{table}"]
+    return "\n".join(parts)
+
+
+def wrapped_table(rows: pd.DataFrame, heading: str, text: str, label: str) -> str:
+    """A landscape table that breaks over pages and wraps long texts."""
+    columns = "".join(
+        "X" if rows[name].map(len).max() > LONG_TEXT else side[0]
+        for name, side in zip(rows, alignment(rows), strict=True)
+    )
+    table = latex_rows(rows, columns, longtable=True, caption=heading, label=label)
+    # An xltabular is a longtable whose X columns share the rest of the line.
+    table = table.replace(r"\begin{longtable}{", r"\begin{xltabular}{\linewidth}{")
+    table = table.replace(r"\end{longtable}", r"\end{xltabular}")
+    return "\n".join([r"\begin{landscape}\footnotesize\noindent", text, table + r"\end{landscape}"])
+
+
+def latex_rows(rows: pd.DataFrame, columns: str, **options: object) -> str:
+    rows = rows.map(latex_text).rename(columns=latex_text)
+    return rows.to_latex(index=False, escape=False, column_format=columns, **options).strip()
+
+
+def latex_text(text: str) -> str:
+    return BOLD.sub(r"\\textbf{\1}", text.translate(LATEX_ESCAPES))
 
 
 def significant(value: float, digits: int = 4) -> str:
-    """``value`` with so many significant digits, never in powers of ten: 8.07 as 8.070, 12346 as 12350."""
+    """``value`` with this many significant digits, never as a power of ten: 8.07 as 8.070, 12346 as 12350."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     rounded = float(f"{value:.{digits}g}")
@@ -156,7 +169,7 @@ def significant(value: float, digits: int = 4) -> str:
     return f"{rounded:.{min(max(decimals, 0), digits)}f}"
 
 
-# Headers stay in sight when the page is scrolled, and so do the first column and the texts in wide tables.
+# Headers, the first column and the page's texts stay in view when a large table is scrolled.
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -172,7 +185,7 @@ th, td { max-width: 34em; padding: 0.25em 0.6em; text-align: left; vertical-alig
 th { position: sticky; top: 0; z-index: 1; vertical-align: bottom; border-bottom: 2px solid #424a53; }
 th:first-child, td:first-child { position: sticky; left: 0; }
 th:first-child { z-index: 2; }
-td[style*=right], .short { white-space: nowrap; }
+.short { white-space: nowrap; }
 .hint { color: #59636e; }
 tbody tr:hover td { background: #f3f5f8; }
 button { padding: 0; border: 0; background: none; font: inherit; color: inherit; text-align: inherit; cursor: pointer; }
@@ -189,8 +202,7 @@ button:hover, button:focus-visible { text-decoration: underline; }
   .hint { display: none; }
 }
 """
-# Numbers stand on the right, as autoencoders.evidence.table_files puts them; what is no value comes last in either
-# direction.
+# Right-aligned columns hold numbers. Missing values come last in both directions.
 SCRIPT = """
 "use strict";
 const noValue = new Set(["–", "diverged"]);
@@ -213,7 +225,7 @@ function makeSortable(table) {
     header.scope = "col";
     button.addEventListener("click", () => {
       const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-      const numbers = header.style.textAlign === "right";
+      const numbers = getComputedStyle(header).textAlign === "right";
       const rows = [...body.rows].map((row) => [row.cells[column].textContent.trim(), row]);
       rows.sort(([a], [b]) => compare(a, b, numbers, direction));
       body.append(...rows.map(([, row]) => row));
@@ -225,7 +237,7 @@ function makeSortable(table) {
 
 const tables = document.querySelectorAll("table");
 tables.forEach(makeSortable);
-// A model's name is not to break at its hyphen.
+// Don't break a model's name at its hyphen.
 for (const cell of document.querySelectorAll("td")) cell.classList.toggle("short", cell.textContent.length < 20);
 if (tables.length) {
   const hint = document.createElement("p");
@@ -234,12 +246,3 @@ if (tables.length) {
   document.querySelector("h1").after(hint);
 }
 """
-
-
-def page(title: str, body: str) -> str:
-    """A whole page. ``title`` is text; ``body`` is HTML, whose tables have a head and a body."""
-    return (
-        "<!doctype html>\n<html lang='en-GB'>\n"
-        f"<meta charset='utf-8'>\n<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n"
-        f"{body}\n<script>{SCRIPT}</script>\n</html>\n"
-    )

@@ -1,4 +1,4 @@
-"""Tables as parquet: every file appears whole or not at all."""
+"""Tables as parquet, written atomically."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from autoencoders.jobs.files import atomic, of_the_disk
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
-    """Without its index."""
+    """Write ``table`` without its index."""
     with atomic(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 
 def read_parquet(path: str | Path) -> pd.DataFrame:
-    """The table of ``write_parquet``. Raises UserError for a file that does not hold one."""
-    # Opened here: a damaged file is an OSError of pyarrow's, as a missing one is.
+    """Read a table of ``write_parquet``. Raises UserError if the file is damaged."""
+    # Opened first: pyarrow raises OSError for a damaged file as well as for a missing one.
     with open(path, "rb") as file:
         try:
             return pd.read_parquet(file)

@@ -1,4 +1,4 @@
-"""Which code and which packages made a result."""
+"""The version of the code and of the packages that computed a result."""
 
 import importlib.metadata
 import platform
@@ -19,12 +19,13 @@ PACKAGES = (
     "pyarrow",
     "seaborn",
     "matplotlib",
+    "jinja2",
     "tabulate",
 )
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of Python and of those of the pipeline's packages that this environment has."""
+    """The versions of Python and of the pipeline's packages in this environment."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -35,8 +36,9 @@ def package_versions() -> dict[str, str]:
 
 
 def code_version() -> str:
-    """The commit of this checkout, with "-dirty" for changed files; "unknown" outside a git checkout, also where a copy
-    lies in somebody else's, whose commits do not hold this code.
+    """The commit of this checkout, with "-dirty" if files were changed.
+
+    "unknown" outside a git checkout, and for a copy inside another project's checkout, whose commits lack this code.
     """
     file = Path(__file__)
     try:
