@@ -25,7 +25,7 @@ def envs(project) -> dict[str, dict]:
 
 def test_every_pin_is_an_exact_version(pins):
     for pin in pins:
-        assert re.fullmatch(r"[A-Za-z0-9.-]+==[0-9][0-9.]*", pin), pin
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9.]*", pin), pin
         Requirement(pin)
     names = [pin.split("==")[0] for pin in pins]
     assert len(names) == len(set(names))

@@ -66,13 +66,13 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
         return {split: open_split(split) for split in ("train", "test")}
     except RuntimeError as error:
         raise UserError(
-            f"{name} in {folder} is incomplete or damaged ({error}). Delete {folder}.json and run again: what is "
-            "missing or damaged is downloaded and unpacked anew."
+            f"{name} in {folder} is incomplete or damaged ({error}). Delete {folder}.json and run again: missing or "
+            "damaged files are downloaded and unpacked again."
         ) from error
 
 
 def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[str, str]:
-    """torchvision's own download, which compares MD5 sums with the official ones; tried up to ``attempts`` times."""
+    """torchvision's own download, which checks the official MD5 sums; tried up to ``attempts`` times."""
     from gdown.exceptions import DownloadError
     from torchvision import datasets
 
@@ -97,7 +97,7 @@ def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[st
     else:
         batches = [file for file, _ in official.train_list + official.test_list]
         files = [folder / official.filename, *(folder / official.base_folder / file for file in batches)]
-    # Whoever puts the files there by hand may have unpacked the archive and deleted it.
+    # A user who put the files there by hand may have unpacked the archive and deleted it.
     return {file.relative_to(folder).as_posix(): file_sha256(file) for file in files if file.exists()}
 
 
@@ -106,9 +106,9 @@ def _download_advice(official: type, folder: Path, error: Exception) -> str:
         names = ", ".join(file for _, _, file in official.file_list)
         return (
             f"CelebA could not be downloaded ({error}). Its official archive lies on a Google Drive whose quota is "
-            f"often used up. Either use the copy on the Hugging Face Hub: write\n"
+            f"often exceeded. Either use the copy on the Hugging Face Hub: write\n"
             f"  datasets: {{celeba: {{source: parquet}}}}\n"
-            f"in the config, which names that copy under `parquet`. Or put the official files into "
+            f"in your config, which already has the copy's address. Or put the official files into "
             f"{folder / official.base_folder} by hand: {names}."
         )
     return (
@@ -118,22 +118,21 @@ def _download_advice(official: type, folder: Path, error: Exception) -> str:
 
 
 def _finish_celeba(folder: Path, md5: str) -> None:
-    """Unpack again what an interrupted unpacking left out: torchvision only looks whether the folder is there.
+    """Unpack the images again where an interrupted run has left some out: torchvision only checks for their folder.
 
-    Where it is, torchvision has not compared the archive's ``md5`` with the official one.
+    Where the folder is there, torchvision has not compared the archive's ``md5`` with the official one either.
     """
-    from torchvision.datasets.utils import check_integrity
+    from torchvision.datasets.utils import check_integrity, extract_archive
 
-    archive = folder / "img_align_celeba.zip"
+    archive, images = folder / "img_align_celeba.zip", folder / "img_align_celeba"
     if not archive.exists():
         return
     if not check_integrity(archive, md5):
         raise UserError(
             f"{archive} is not the official archive: its MD5 sum is not {md5}. Delete it to use the images as they lie "
-            f"in {folder / 'img_align_celeba'}, or delete both and run again, to have them downloaded."
+            f"in {images}, or delete both and run again, to download them."
         )
-    with zipfile.ZipFile(archive) as images:
-        sizes = {item.name: item.stat().st_size for item in os.scandir(folder / "img_align_celeba")}
-        for image in images.infolist():
-            if not image.is_dir() and sizes.get(Path(image.filename).name) != image.file_size:
-                images.extract(image, folder)
+    with zipfile.ZipFile(archive) as packed:
+        expected = {Path(item.filename).name: item.file_size for item in packed.infolist() if not item.is_dir()}
+    if not expected.items() <= {item.name: item.stat().st_size for item in os.scandir(images)}.items():
+        extract_archive(str(archive), str(folder))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import explained
 
 if TYPE_CHECKING:
     import torch
@@ -49,19 +51,28 @@ def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Te
 
 
 def inception_network(path: str | Path, block: int) -> torch.nn.Module:
-    """pytorch-fid's network up to a block, with the weights of a file."""
-    from unittest import mock
+    """pytorch-fid's network up to a block, with the weights of a file.
 
+    pytorch-fid takes no file: it downloads its own weights, or finds them in the folder of torch.hub, and unpickles
+    these without restraint. So a temporary folder takes that place, with a copy of the tensors that `read_weights` has
+    found. pytorch-fid loads them strictly: every key must fit.
+    """
+    import torch
     from pytorch_fid.inception import InceptionV3
 
-    weights = read_weights(path)
-    # pytorch-fid fetches its weights from its own address and takes no file, so for this one call its fetching
-    # function hands over ours. It loads them strictly: every key has to fit.
-    try:
-        with mock.patch("pytorch_fid.inception.load_state_dict_from_url", lambda *_, **__: weights):
+    weights, before = read_weights(path), torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "checkpoints", URL.rsplit("/", 1)[1])
+        copy.parent.mkdir()
+        with explained(copy):
+            torch.save(weights, copy)
+        torch.hub.set_dir(folder)
+        try:
             return InceptionV3([block])
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise not_inception(path, textwrap.shorten(str(error), 200)) from error
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise not_inception(path, textwrap.shorten(str(error), 200)) from error
+        finally:
+            torch.hub.set_dir(before)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
