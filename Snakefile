@@ -1,5 +1,5 @@
-# Variational autoencoders without the variation: the stages are in workflow/rules, one file each, in the order
-# of the data's way through them. This file says only what can be asked for.
+# Variational autoencoders without the variation. The stages are in workflow/rules, one file each, in the order in which
+# data passes through them.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -32,10 +32,10 @@ report: "workflow/report/workflow.rst"
 
 
 onstart:
-    # Snakemake 9.27's limit of submissions looks for jobs once more a second for every job that has ended, until that
-    # takes a whole core. Local jobs need no such limit, and SLURM's are submitted two at a time anyway, unless somebody
-    # has set another than the default.
-    # No interface of Snakemake's, so that another version may have none.
+    # Snakemake 9.27's default limit of 100 jobs a second schedules once more a second for every job that has ended, which
+    # takes a whole core in the end. A longer timespan (--max-jobs-per-timespan 100000/1m) helps, but then Snakemake waits
+    # for that long before it exits. Local jobs need no limit, and SLURM submits two jobs at a time anyway. A limit that
+    # the user sets is kept. The attribute is not documented, so another version of Snakemake may not have it.
     limit = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None

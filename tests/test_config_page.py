@@ -1,4 +1,4 @@
-"""config/README.md, the schema, the kinds and config.yaml say the same of every key, and the page's examples work."""
+"""config/README.md, the schema, the kinds and config.yaml agree on every key, and the page's examples work."""
 
 import copy
 import re
@@ -12,8 +12,7 @@ import yaml
 from autoencoders.config import settings
 from autoencoders.jobs import kinds
 
-# The page's sections, and the part of the schema that each is about. A dataset and the extractors have a section for
-# each of their kinds there.
+# The page's sections, and the part of the schema that each describes.
 SECTIONS = {
     "Top level": None,
     "datasets": "dataset",
@@ -25,16 +24,16 @@ SECTIONS = {
     "extractors": "extractors",
     "scoring": "scoring",
 }
-# Those whose entries have the options of their kind, by the group of the kinds.
+# Sections whose entries have the options of their kinds.
 WITH_KINDS = ("priors", "measures")
 REQUIRED = "required"
-# Keys whose own section has the rest; their rows are at the top level.
+# Keys with a section of their own, beside their row at the top level.
 WITH_SECTION = {"training", "extractors", "scoring", "model_defaults"}
 
 
 @pytest.fixture(scope="module")
 def page(project) -> dict[str, dict[str, tuple[str, str]]]:
-    """Section -> key -> (default, explanation), as the page's tables have them."""
+    """Section -> key -> (default, explanation), from the page's tables."""
     found = {}
     for part in re.split(r"^## ", (project / "config" / "README.md").read_text(), flags=re.MULTILINE)[1:]:
         heading, body = part.split("\n", 1)
@@ -50,7 +49,7 @@ def page(project) -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def leaves(schema: dict, definition: dict, prefix: str = "") -> dict[str, dict]:
-    """Dotted key -> its part of the schema, with "required" where it is; of a mapping with known keys, those."""
+    """Dotted key -> its part of the schema, with "required"; a mapping with known keys is replaced by these."""
     found = {}
     for key, part in definition["properties"].items():
         reference = schema["$defs"].get(part.get("$ref", "").rpartition("/")[2], {})
@@ -63,7 +62,7 @@ def leaves(schema: dict, definition: dict, prefix: str = "") -> dict[str, dict]:
 
 
 def options_of_kinds(group: str) -> dict[str, dict]:
-    """KIND.OPTION -> its part of the schema, of the kinds that come along."""
+    """KIND.OPTION -> its part of the schema, for the built-in kinds."""
     return {
         f"{kind}.{name}": {**part, REQUIRED: "default" not in part}
         for kind in kinds.names(group)
@@ -89,38 +88,31 @@ def test_every_key_has_a_row_with_its_default(page, heading):
             assert type(yaml.safe_load(default)) is type(part["default"]), key
         else:
             assert default == "" and "left out" in text, key
-        for value in choices(part):
+        for value in part.get("enum") or part.get("items", {}).get("enum") or []:
             assert str(value) in text, f"{key}: {value}"
 
 
-def choices(part: dict) -> list:
-    return part.get("enum") or part.get("items", {}).get("enum") or []
-
-
-def test_the_sections_of_kinds_are_those_of_their_files(page):
-    """Of sources and extractors; the schema's file itself names none."""
-    assert {"folder.train", "parquet.image", "sklearn.name", "torchvision.name"} <= set(options_of_kinds("sources"))
+def test_the_page_has_a_row_for_every_option_of_a_kind_and_no_other_tables(page):
     assert set(options_of_kinds("sources")) <= set(page["datasets"])
     assert set(page["extractors"]) == set(options_of_kinds("extractors"))
-    assert {"gmm.components", "gmm.max_iter"} <= set(options_of_kinds("priors"))
+    assert {heading for heading, rows in page.items() if rows} == set(SECTIONS)
 
 
-def test_the_row_of_penalties_says_what_an_entry_has(page):
-    """They have no section of their own."""
+def test_the_row_of_penalties_names_the_keys_of_an_entry(page):
     _, text = page["models and model_defaults"]["penalties"]
     for key in [*settings.read_schema()["$defs"]["penalty"]["properties"], *options_of_kinds("penalties")]:
         assert f"{key}:" in text, key
 
 
 def blocks(project, language: str) -> list[str]:
-    """The page's examples in a language."""
+    """The page's code blocks in a language."""
     text = (project / "config" / "README.md").read_text()
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def examples(project, tmp_path, monkeypatch) -> dict:
-    """The resolved config of the page's examples of kinds, whose files lie where they say."""
+    """The resolved config of the page's examples of kinds, with their files."""
     monkeypatch.chdir(tmp_path)
     for block in blocks(project, "python"):
         path = tmp_path / re.match(r"# (\S+\.py)\n", block)[1]
@@ -135,7 +127,7 @@ def examples(project, tmp_path, monkeypatch) -> dict:
 
 
 def own(entries: dict) -> dict:
-    """The one entry whose kind is a file."""
+    """The entry whose kind is a file."""
     (entry,) = [entry for entry in entries.values() if kinds.is_file(entry["kind"])]
     return entry
 
@@ -157,16 +149,7 @@ def test_the_pages_examples_of_kinds_work(examples):
     assert float(measure(features, features, entry, prepared={}, random=random)) == pytest.approx(0, abs=1e-3)
 
 
-def test_the_page_has_no_other_tables_of_keys(page):
-    assert {heading for heading, rows in page.items() if rows} == set(SECTIONS)
-
-
-def test_config_yaml_writes_the_defaults(project):
-    """Its comments say that keys left out have the schema's defaults; those that it writes have them too."""
+def test_config_yaml_repeats_the_defaults_of_the_schema(project):
     config = yaml.safe_load((project / "config" / "config.yaml").read_text())
-    bare = copy.deepcopy(config)
-    for section in ("model_defaults", "training", "priors", "measures", "extractors", "scoring"):
-        del bare[section]
-    for key in ("seeds", "run_on", "run_priors", "run_measures", "cells_per_gpu", "checkpoint_minutes"):
-        del bare[key]
+    bare = {key: copy.deepcopy(config[key]) for key in ("datasets", "models", "experiments", "run")}
     assert settings.resolve(bare) == settings.resolve(config)

@@ -1,4 +1,4 @@
-"""The workflow as a module of another one: the outer Snakefile of the README, with a config of its own."""
+"""The workflow as a module of another one: the outer Snakefile of the documentation, with a config of its own."""
 
 import re
 import subprocess
@@ -9,6 +9,8 @@ import pytest
 import yaml
 from running import copy_project, laid_over
 
+pytestmark = pytest.mark.slow
+
 MINE = {
     "pathvars": {"results": "results/mine"},
     "run": ["mine"],
@@ -18,11 +20,13 @@ MINE = {
 
 @pytest.fixture
 def outer(project, tmp_path):
-    """A folder with the README's Snakefile, a clone of the workflow in vae/, and a config laid over the paper's."""
+    """A folder with the documented Snakefile, a clone of the workflow in vae/, and a config laid over the paper's."""
     (tmp_path / "vae").mkdir()
     copy_project(project, tmp_path / "vae")
-    block = re.search(r"^```python\n(.*?)^```", (project / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
-    (tmp_path / "Snakefile").write_text(block[1])
+    pages = [project / "README.md", project / "workflow" / "README.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    (block,) = (block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "module vae" in block)
+    (tmp_path / "Snakefile").write_text(block)
     parts = [yaml.safe_load((tmp_path / name).read_text()) for name in ("vae/config/demo.yaml", "vae/tiny.yaml")]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(laid_over(*parts, MINE)))
     return tmp_path
@@ -40,7 +44,7 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("prefix", ["", "sub/"])
 def test_the_outer_workflow_computes_from_this_ones_tables(outer, prefix):
-    """Also where all that this one makes has a prefix, which moves results and nothing else."""
+    """A prefix of the module moves results and nothing else."""
     snakefile = outer / "Snakefile"
     text = snakefile.read_text().replace("results/mine/", f"{prefix}results/mine/")
     if prefix:
@@ -60,21 +64,18 @@ def test_the_outer_workflow_computes_from_this_ones_tables(outer, prefix):
     assert "Nothing to be done" in run(outer, *targets).stdout
 
 
-def test_the_outer_config_is_checked_as_any_other(outer):
+def test_the_outer_config_is_checked_and_an_address_is_refused(outer):
     mine = outer / "mine.yaml"
-    mine.write_text(mine.read_text() + "epochs: 3\n")
+    before = mine.read_text()
+    mine.write_text(before + "epochs: 3\n")
     done = run(outer, "--dry-run")
-    assert done.returncode == 1
-    assert "the config can't be used" in done.stdout and "epochs" in done.stdout
-
-
-def test_an_address_instead_of_a_clone_is_refused(outer):
-    """What Snakemake fetches from elsewhere is single files, without the package that scripts import."""
+    assert done.returncode == 1 and "the config can't be used" in done.stdout and "epochs" in done.stdout
+    mine.write_text(before)
+    # Snakemake fetches single files from an address, without the package that scripts import.
     git = ["git", "-C", str(outer), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "-q"], ["add", "vae"], ["commit", "-qm", "vae"], ["branch", "-M", "main"]):
         subprocess.run([*git, *command], check=True)
     snakefile = outer / "Snakefile"
     snakefile.write_text(snakefile.read_text().replace('"vae/Snakefile"', f'"git+file://{outer}/vae/Snakefile@main"'))
     done = run(outer, "--dry-run")
-    assert done.returncode == 1
-    assert "this workflow runs from a clone" in done.stdout
+    assert done.returncode == 1 and "this workflow runs from a clone" in done.stdout

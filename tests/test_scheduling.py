@@ -1,10 +1,12 @@
-"""What the Snakefile does to Snakemake's scheduler before the first job."""
+"""The order and the rate in which Snakemake starts jobs."""
 
 import subprocess
 import sys
 
 import pytest
 from running import copy_project, snakemake
+
+pytestmark = pytest.mark.slow
 
 WATCHED = """
 from snakemake.cli import main
@@ -22,7 +24,7 @@ main()
 
 
 @pytest.mark.parametrize(("arguments", "limit"), [([], "None"), (["--max-jobs-per-timespan", "50/1s"], "50")])
-def test_local_runs_have_no_rate_limiter_unless_one_is_asked_for(project, tmp_path, arguments, limit):
+def test_runs_have_no_rate_limiter_unless_one_is_requested(project, tmp_path, arguments, limit):
     folder = copy_project(project, tmp_path)
     (folder / "workflow" / "scripts" / "prepare_dataset.py").write_text(
         "for path in snakemake.output:\n    open(path, 'w').close()\n"
@@ -44,11 +46,11 @@ with open("order", "a") as file:
 
 
 def test_a_trained_cell_is_scored_before_another_one_trains(project, tmp_path):
-    """Every script is replaced by one that writes down when it was run."""
+    """With scripts that only record when they run."""
     folder = copy_project(project, tmp_path)
     for script in (folder / "workflow" / "scripts").glob("*.py"):
         script.write_text(STUB)
-    # Each takes both cores, so that they run one by one.
+    # Each job takes both cores.
     snakemake(folder, "all_scores", "--quiet", "--config", "threads=2")
     order = [rule for rule in (folder / "order").read_text().split() if rule in ("train", "sample", "score")]
     assert order == ["train", "sample", "score"] * 2

@@ -1,4 +1,4 @@
-"""Two tiers: which modules a script's results depend on, and that nothing which alters a result is left out."""
+"""Two tiers of modules: those that scripts' results depend on are tracked, and jobs/ cannot change a result."""
 
 import ast
 import subprocess
@@ -18,105 +18,83 @@ def names(files) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("lines", "found"),
     [
-        "from autoencoders.networks.weights import load_weights",
-        "from autoencoders.networks import weights",
-        "import autoencoders.networks.weights",
-        "import autoencoders.networks.weights as w",
-        "def late():\n    from autoencoders.networks.weights import load_weights",
+        ("from autoencoders.networks.weights import load_weights", {"networks/weights.py"}),
+        ("from autoencoders.networks import weights", {"networks/weights.py"}),
+        ("import autoencoders.networks.weights as w", {"networks/weights.py"}),
+        ("def late():\n    from autoencoders.networks.weights import load_weights", {"networks/weights.py"}),
+        ("import os\nimport numpy.files", set()),
+        ("if TYPE_CHECKING:\n    from autoencoders.networks.weights import load_weights", set()),
     ],
 )
-def test_every_form_of_import_is_seen(tmp_path, line):
+def test_every_form_of_import_is_found(tmp_path, lines, found):
     script = tmp_path / "script.py"
-    script.write_text(f"import os\nimport numpy.files\n{line}\n")
-    assert names(direct_imports(script)) == {"networks/weights.py"}
+    script.write_text(f"{lines}\n")
+    assert names(direct_imports(script)) == found
+    followed = {"networks/weights.py", "networks/network.py"} if found else set()
+    assert names(imported_modules(script)) == followed
+    if found:
+        assert names(imported_modules(script, untracked=True)) == followed | {"jobs/errors.py", "jobs/files.py"}
 
 
-def test_imports_of_imports_count_but_for_those_that_alter_no_result(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("from autoencoders.networks.weights import load_weights\n")
-    assert names(imported_modules(script)) == {"networks/weights.py", "networks/network.py"}
-    everything = names(imported_modules(script, untracked=True))
-    assert everything == {"networks/weights.py", "networks/network.py", "jobs/errors.py", "jobs/files.py"}
+def test_what_is_found_includes_what_python_imports(project):
+    """Run a script in a fresh process, and compare with its sys.modules."""
+    script = project / "workflow" / "scripts" / "train.py"
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(script.parent)!r}); runpy.run_path({str(script)!r});"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('autoencoders.')), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = {line for line in done.stdout.split() if not line.endswith("__init__.py")}
+    assert found and found <= {str(file) for file in imported_modules(script, untracked=True)}
 
 
-def test_what_only_type_checkers_read_does_not_count(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("if TYPE_CHECKING:\n    from autoencoders.networks.weights import load_weights\n")
-    assert not direct_imports(script)
-
-
-def test_what_is_found_is_what_python_imports(project):
-    """Independent of the parser: import each script in a fresh process and look at sys.modules."""
-    scripts = project / "workflow" / "scripts"
-    # Modules that a function imports when it is called are inputs too, and may be missing here.
-    for name in ("train", "score", "figure", "prepare_dataset", "fit_prior"):
-        code = (
-            f"import runpy, sys; sys.path.insert(0, {str(scripts)!r}); runpy.run_path({str(scripts / name)!r} + '.py');"
-            "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('autoencoders.')), sep='\\n')"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found = {line for line in done.stdout.split() if not line.endswith("__init__.py")}
-        assert found <= {str(file) for file in imported_modules(scripts / f"{name}.py", untracked=True)}, name
-
-
-def test_what_alters_no_result_imports_nothing_that_does():
-    for file in (PACKAGE / "jobs").glob("*.py"):
-        assert all(module.parent.name == "jobs" for module in direct_imports(file)), file
+def test_folders_import_no_later_folder_and_jobs_none():
+    """So what cannot change a result depends on nothing that can, and only evidence/ and figures/ know the paper."""
+    order = {name: index for index, name in enumerate(FOLDERS)}
+    for file in PACKAGE.rglob("*.py"):
+        for module in direct_imports(file):
+            importer, imported = (path.relative_to(PACKAGE).parts[0] for path in (file, module))
+            assert imported == "jobs" or (importer != "jobs" and order[imported] <= order[importer]), (file, module)
 
 
 def test_there_is_no_circle_of_imports():
-    done, open_now = set(), []
+    done, path = set(), []
 
     def visit(file):
-        assert file not in open_now, [*open_now, file]
+        assert file not in path, [*path, file]
         if file not in done:
-            open_now.append(file)
+            path.append(file)
             for module in direct_imports(file):
                 visit(module)
-            done.add(open_now.pop())
+            done.add(path.pop())
 
     for file in PACKAGE.rglob("*.py"):
         visit(file)
 
 
-def test_only_evidence_knows_the_paper():
-    """Folders stand in the order of the data's way, and none imports a later one."""
-    order = {name: index for index, name in enumerate(FOLDERS)}
-    for name in FOLDERS:
-        for file in (PACKAGE / name).rglob("*.py"):
-            for module in direct_imports(file):
-                folder = module.relative_to(PACKAGE).parts[0]
-                assert folder == "jobs" or order[folder] <= order[name], (file, module)
-
-
-def test_only_scripts_and_rules_know_snakemake():
+def test_only_scripts_and_rules_know_snakemake_and_packages_hold_no_code():
+    """An edit of an __init__.py reruns nothing."""
     for file in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
             assert not (isinstance(node, ast.Name) and node.id == "snakemake"), file
             if isinstance(node, ast.Import | ast.ImportFrom):
-                named = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-                assert not any(name.split(".")[0] == "snakemake" for name in named), file
-
-
-def test_packages_themselves_hold_nothing_that_a_result_depends_on():
-    """They are no inputs of any rule: an edit to them reruns nothing."""
-    for file in PACKAGE.rglob("__init__.py"):
-        docstring, *statements = ast.parse(file.read_text()).body
-        assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
-        allowed = ["import gc", "gc.set_threshold"] if file.parent == PACKAGE else []
-        assert [ast.unparse(statement).split("(")[0] for statement in statements] == allowed
+                imported = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not any(name.split(".")[0] == "snakemake" for name in imported), file
+        if file.name == "__init__.py":
+            allowed = ["import gc", "gc.set_threshold"] if file.parent == PACKAGE else []
+            assert [ast.unparse(statement).split("(")[0] for statement in tree.body[1:]] == allowed, file
 
 
 def test_the_table_of_reruns_names_every_module_and_the_rules_that_use_it(project):
-    """By imports; tests/rerun_table.py asks Snakemake itself."""
-    scripts = sorted((project / "workflow" / "scripts").glob("*.py"))
+    """By imports; tests/test_reruns.py asks Snakemake."""
     users = {}
-    for script in scripts:
+    for script in (project / "workflow" / "scripts").glob("*.py"):
         for module in names(imported_modules(script)):
             users.setdefault(module, set()).add(script.stem)
-    # Kinds, and what they import, are inputs of the rules that use them.
+    # Kinds and what they import are inputs of the rules that use them.
     rules_of_kinds = {
         "sources": {"download_dataset", "prepare_dataset"},
         "penalties": {"train"},
@@ -132,12 +110,11 @@ def test_the_table_of_reruns_names_every_module_and_the_rules_that_use_it(projec
             for used in names([file, *imported_modules(file)]):
                 users.setdefault(used, set()).update(rules | makers)
     table = rerun_table(project)
-    modules = names(PACKAGE.rglob("*.py"))
-    assert set(table) == modules
-    for module in modules:
+    assert set(table) == names(PACKAGE.rglob("*.py"))
+    for module, rules in table.items():
         if module.startswith("jobs/"):
-            assert not table[module]
+            assert not rules, module
         elif module.startswith("scores/extractors/"):
-            assert users.get(module, set()) <= table[module], module
+            assert users.get(module, set()) <= rules, module
         else:
-            assert table[module] == users.get(module, set()), module
+            assert rules == users.get(module, set()), module

@@ -15,7 +15,7 @@ DEFAULTS = {"variational": False, "widening": "first", "decoder_channels": None,
 
 
 def counted(network: dict, frozen_latent: bool, images: int) -> int:
-    """What PyTorch counts in one step of training."""
+    """PyTorch's count for one step of training."""
     model = Autoencoder(NetworkOptions(**{**network, "depth": parse_depth(network["depth"])}), seed=0)
     for dense in model.encoder.dense_layers():
         dense.requires_grad_(not frozen_latent)
@@ -30,15 +30,11 @@ def counted(network: dict, frozen_latent: bool, images: int) -> int:
     "options",
     [
         {"size": 32, "depth": "1"},
-        {"size": 64, "depth": "1"},
-        {"size": 32, "depth": "3"},
         {"size": 64, "depth": "3"},
-        {"size": 32, "depth": "3321"},
         {"size": 32, "depth": "3321", "widening": "last"},
         {"size": 64, "depth": "2", "decoder_channels": 1024},
         {"size": 32, "depth": "3", "decoder_repeats": True},
         {"size": 64, "depth": "3321", "decoder_repeats": True, "widening": "last", "decoder_channels": 40},
-        {"size": 32, "depth": "1", "variational": True},
         {"size": 64, "depth": "3321", "variational": True},
     ],
     ids=str,
@@ -51,8 +47,8 @@ def test_operations_are_those_that_pytorch_counts(options, frozen_latent):
 
 def test_one_layer_by_hand():
     network = {**DEFAULTS, "size": 32, "filters": 1, "depth": "1", "latent": 1}
-    # Another latent unit: dense layers from 8 channels of 2 × 2 and to 8 of 8 × 8, a product and a sum a weight, three
-    # times; where the first is frozen, it has no gradient of weights.
+    # Another latent unit adds weights from 8 channels of 2 x 2 and to 8 of 8 x 8: a product and a sum each, three
+    # times; a frozen layer has no gradient of its weights.
     more = {**network, "latent": 2}
     assert training_flops(more, False) - training_flops(network, False) == 3 * 2 * (32 + 512)
     assert training_flops(more, True) - training_flops(network, True) == 2 * 2 * 32 + 3 * 2 * 512
@@ -61,11 +57,9 @@ def test_one_layer_by_hand():
 def test_the_papers_grid_takes_20_9_exaflop(project):
     config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
     images = {"cifar10": 50_000, "celeba": 162_770}
-    cells = cells_of(config)
     operations = 0
-    for cell in cells:
+    for cell in cells_of(config):
         model = config["models"][cell["model"]]
         network = {**model, **cell, "size": config["datasets"][cell["dataset"]]["size"]}
         operations += training_flops(network, model["frozen_latent"]) * images[cell["dataset"]]
-    assert len(cells) == 346
     assert round(operations * config["training"]["epochs"] / 1e18, 1) == 20.9

@@ -1,4 +1,4 @@
-# What several rules' files share: the checked config, and the functions that rules name.
+# Shared by the rules' files: the validated config, and the functions that rules refer to.
 import functools
 import hashlib
 import json
@@ -12,9 +12,9 @@ from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 if not SCRIPTS.is_dir():
-    # Scripts import a package that lies beside them, which Snakemake does not fetch from elsewhere.
+    # Scripts import the package beside them, which Snakemake would not fetch from an address.
     raise WorkflowError(
-        "this workflow runs from a clone: clone it, and name its Snakefile's path instead of an address"
+        "this workflow runs from a clone: clone it, and write the path of its Snakefile instead of an address"
     )
 sys.path.insert(0, str(SCRIPTS))
 
@@ -28,7 +28,7 @@ from autoencoders.jobs.files import FORMAT
 from autoencoders.networks import flop_count
 
 try:
-    # Files are opened by the main process alone, not by each job's.
+    # Only the main process opens config files and images, not each job.
     if workflow.is_main_process:
         settings.refuse(settings.repeated_keys(workflow.configfiles))
     config.update(settings.resolve(config))
@@ -46,21 +46,21 @@ CONSTRAINTS = {
 
 # The folder of one cell, below <results>/cells.
 CELL = "{dataset}/{model}/f{filters}-d{depth}-z{latent}-s{seed}"
-# The same with its constraints: Snakemake applies `wildcard_constraints` before it expands pathvars.
+# The same with constraints, since Snakemake applies `wildcard_constraints` before it expands pathvars.
 CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[match[1]]}}}", CELL)
 CELLS = grid.cells(config)
 PRIORS = grid.running(config, "priors")
 MEASURES = grid.running(config, "measures")
-# Those that prepare something of a reference; the others need its features alone.
+# Measures that prepare something from a reference; others need its features only.
 PREPARING = {
     name: entry for name, entry in MEASURES.items() if hasattr(kinds.load("measures", entry["kind"]), "prepare")
 }
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
-# The splits that something is compared with; test always is.
+# The splits that image sets are compared with; always including test.
 REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
-# The experiment of every figure of scores.
+# The experiment of each figure of scores.
 FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
 
 
@@ -81,12 +81,11 @@ wildcard_constraints:
 
 
 def modules(script, kinds_of=None):
-    """The modules that a rule's results depend on, as inputs of the rule: an edit reruns what depends on it.
+    """The modules that a rule's results depend on, as inputs of the rule, so that an edit reruns the rule.
 
-    They are those that its script imports, and where ``kinds_of`` is given, a function of wildcards to the pairs
-    (group, kind) that its jobs use, these kinds and what they import. Relative to the working directory, so that a
-    project that is moved as a whole is not computed again; local, so that the prefix of a workflow that uses this one as
-    a module does not move them.
+    These are the modules that its script imports. ``kinds_of`` maps wildcards to pairs (group, kind): the kinds that a
+    job uses, which are inputs together with their imports. Paths are relative to the working directory, so that moving
+    the whole project reruns nothing, and local, so that the prefix of an outer workflow does not apply to them.
     """
     file = SCRIPTS / f"{script}.py"
     if kinds_of is None:
@@ -103,17 +102,17 @@ def tracked_files(script, *used):
 
 
 def digest(settings):
-    """Stands for many settings among the params of a rule: Snakemake prints these whole where they have changed."""
+    """A hash: Snakemake prints changed params in full."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def for_cells(pattern, cells=CELLS):
-    """The paths that ``pattern`` stands for, one for every cell, by default of the experiments that run."""
+    """The path ``pattern`` for each cell; by default, for each cell of the experiments that run."""
     return [pattern.replace("<cell>", CELL.format(**cell)) for cell in cells]
 
 
 def for_dataset(pattern):
-    """An input function: the paths that ``pattern`` stands for, one for every cell that runs on the dataset."""
+    """An input function: the path ``pattern`` for each cell that runs on the dataset."""
 
     def found(wildcards):
         cells = [cell for cell in CELLS if cell["dataset"] == wildcards.dataset]
@@ -125,13 +124,13 @@ def for_dataset(pattern):
 
 
 def cell_identity(wildcards):
-    """The cell's wildcards as table columns, numbers as numbers."""
+    """The cell's wildcards as table columns, with numbers as int."""
     numbers = ("filters", "latent", "seed")
     return {key: int(value) if key in numbers else value for key, value in wildcards.items() if key in grid.CELL_KEYS}
 
 
 def source_of(wildcards):
-    """The kind of a dataset's source, its module, and what the config says of it."""
+    """The kind of a dataset's source, its module, and its options."""
     dataset = config["datasets"][wildcards.dataset]
     return dataset["source"], kinds.load("sources", dataset["source"]), dataset[dataset["source"]]
 
@@ -141,13 +140,13 @@ def source_kind(wildcards):
 
 
 def source_options(wildcards):
-    """What the config says of a dataset's source, but for options that are as before they existed."""
+    """The options of a dataset's source, without those with the value of before they existed."""
     kind, source, options = source_of(wildcards)
     return {kind: kinds.without_new(options, kinds.options(source))}
 
 
 def dataset_options(wildcards):
-    """What the preparation of a dataset depends on: not the cells or extractors that use it."""
+    """The options that the preparation of a dataset depends on."""
     _, source, options = source_of(wildcards)
     dataset = config["datasets"][wildcards.dataset]
     used = ["source", "limit", "crop", "size"]
@@ -157,7 +156,7 @@ def dataset_options(wildcards):
 
 
 def options_of(definition, options):
-    """Options of a part of the config's schema, but for those that are as before they existed."""
+    """Options of a part of the config's schema, without those with the value of before they existed."""
     return kinds.without_new(options, settings.read_schema()["$defs"][definition]["properties"])
 
 
@@ -166,15 +165,15 @@ def network_options(wildcards):
 
 
 def training_slots(wildcards):
-    """How many slots of a GPU a cell's training takes: a resource, and no param, so that it retrains nothing."""
+    """The number of GPU slots of a cell's training: a resource, not a param, so that changing it retrains nothing."""
     return gpu_slots.training_slots(config["cells_per_gpu"], int(wildcards.filters))
 
 
 def training_images(wildcards):
-    """How many images the dataset trains on, or about that before it is prepared."""
+    """The number of training images of the dataset; an estimate before it is prepared."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
     dataset = config["datasets"][wildcards.dataset]
-    # Of another source of the same images, too: copies from elsewhere have as many as the official archive.
+    # Another source of the dataset may know: copies have as many images as the official archive.
     named = sorted(
         (kind for kind in kinds.names("sources") if kind in dataset), key=lambda kind: kind != dataset["source"]
     )
@@ -184,9 +183,9 @@ def training_images(wildcards):
 
 
 def minutes(amount):
-    """The resource ``runtime`` of a rule: so many minutes, and twice as many after the first attempt.
+    """The resource ``runtime`` of a rule: this many minutes, and twice as many after the first attempt.
 
-    Not more with each: a training goes on from its checkpoint, and a partition's limit would soon be passed.
+    It does not grow with each attempt: training resumes from its checkpoint, and partitions limit the time of jobs.
     """
 
     def asked(wildcards, attempt):
@@ -196,17 +195,17 @@ def minutes(amount):
 
 
 def megabytes(process, images=0, codes=0, more=None):
-    """The resource ``mem_mb`` of a rule, twice as much after the first attempt.
+    """The resource ``mem_mb`` of a rule, doubled after the first attempt.
 
-    That is ``process`` for the programs themselves, and so many times the size of the dataset's images, and of the
-    cell's codes in float64; and ``more``, a function of wildcards.
+    This is the sum of ``process`` for the programs, ``images`` times the size of the dataset's images, ``codes`` times
+    the size of the cell's codes in float64, and ``more``, a function of wildcards.
     """
 
     def asked(wildcards, attempt):
         total = process
         if images or codes:
             count, size = training_images(wildcards), config["datasets"][wildcards.dataset]["size"]
-            # A third of the images are for testing, or fewer.
+            # At most a third of the images are test images.
             total += images * 1.5 * resources.image_megabytes(count, size)
         if codes:
             total += codes * resources.code_megabytes(count, int(wildcards.latent))
@@ -218,7 +217,7 @@ def megabytes(process, images=0, codes=0, more=None):
 
 
 def training_flops(wildcards):
-    """Floating point operations of training a cell, for an image; a penalty says how many times as long it makes it."""
+    """Floating point operations per image of training a cell; each penalty multiplies them by its COST."""
     network = grid.network_options(config, dict(wildcards.items()))
     flops = flop_count.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
     for _, kind in penalty_kinds(wildcards):
@@ -232,18 +231,18 @@ def training_minutes(wildcards):
 
 
 def objective_options(wildcards):
-    """What is minimised, but for options that are as before they existed."""
+    """The options of the training objective, without those with the value of before they existed."""
     options = grid.objective_options(config, wildcards.model)
     return options_of("model", options | {"penalties": entry_options("penalties", options["penalties"])})
 
 
 def penalty_kinds(wildcards):
-    """The kinds of a model's penalties, that of a variational one's own term included."""
+    """The kinds of a model's penalties, including the KL divergence of a variational model."""
     return [("penalties", kind) for kind in grid.penalty_kinds(config, wildcards.model)]
 
 
 def entry_options(group, entries):
-    """Priors, measures or penalties of the config, but for options that are as before they existed."""
+    """Priors, measures or penalties of the config, without options with the value of before they existed."""
     return {
         name: kinds.without_new(entry, kinds.options(kinds.load(group, entry["kind"])))
         for name, entry in entries.items()
@@ -251,7 +250,7 @@ def entry_options(group, entries):
 
 
 def recorded_jobs(dag):
-    """What a run is about, in the words of jobs.run_records: the jobs of its plan that leave files."""
+    """The jobs of a run that write files, as `jobs.run_records` records them."""
     from autoencoders.jobs.run_records import Job
 
     results, jobs = Path(config["pathvars"]["results"]), []
@@ -275,7 +274,7 @@ def recorded_jobs(dag):
 LIKELIHOOD_PRIORS = grid.likelihood_priors(config)
 
 
-# Files from elsewhere that priors, measures or penalties are of.
+# Users' own files of priors, measures and penalties.
 OWN_KINDS = local(sorted({os.path.relpath(kinds.find(group, kind)) for group, kind in grid.own_kinds(config)}))
 
 
@@ -297,12 +296,12 @@ def sampled_kinds(wildcards):
 
 
 def prior_slots(wildcards):
-    """How many slots of a GPU the fit of a prior takes."""
+    """The number of GPU slots that fitting a prior takes."""
     return 1 if kinds.needs(prior_module(wildcards), "GPU", False) else 0
 
 
 def prior_operations(wildcards, images=None):
-    """Floating point operations of fitting a prior to the codes of so many images, by default the dataset's."""
+    """Floating point operations of fitting a prior to the codes of ``images`` images, by default of the dataset."""
     count = kinds.needs(prior_module(wildcards), "operations", lambda *_: 0)
     images = training_images(wildcards) if images is None else images
     return count(config["priors"][wildcards.prior], images, int(wildcards.latent))
@@ -313,7 +312,7 @@ def prior_minutes(wildcards):
 
 
 def prior_megabytes(wildcards):
-    """What a prior's kind says that its fit needs, else six times the codes in float64."""
+    """The memory that a prior's kind says its fit needs; by default six times the codes in float64."""
     sizes = training_images(wildcards), int(wildcards.latent)
     need = kinds.needs(prior_module(wildcards), "megabytes", lambda *_: 6 * resources.code_megabytes(*sizes))
     return need(config["priors"][wildcards.prior], *sizes)
@@ -324,7 +323,7 @@ def extractor_module(wildcards):
 
 
 def extractor_weights(wildcards):
-    """The file that holds an extractor's network: trained on the dataset, a file of the user's, or downloaded."""
+    """The file of an extractor's network: trained on the dataset, the user's own, or downloaded."""
     extractor = extractor_module(wildcards)
     if hasattr(extractor, "train"):
         return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.safetensors"
@@ -335,7 +334,7 @@ def extractor_weights(wildcards):
 
 
 def extractor_record(wildcards):
-    """What a network that was trained on the dataset is worth; nothing for another extractor."""
+    """The record of an extractor's training on the dataset; nothing for extractors that are not trained."""
     trained = hasattr(extractor_module(wildcards), "train")
     return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.json" if trained else []
 
@@ -359,7 +358,7 @@ def scoring_kinds(wildcards):
 
 
 def preparing_kinds(wildcards):
-    """The extractor, and the measures that prepare something of a reference."""
+    """The extractor, and the measures that prepare something from a reference."""
     return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in PREPARING.values())]
 
 
@@ -368,7 +367,7 @@ def scoring_minutes(wildcards):
 
 
 def dataset_files(wildcards):
-    """The files that a dataset is prepared from: a download's manifest, and local files."""
+    """The files from which a dataset is prepared: the manifest of its download, and local files."""
     _, source, options = source_of(wildcards)
     files = [f"<resources>/datasets/{wildcards.dataset}.json"] if is_remote(wildcards) else []
     if hasattr(source, "files"):
@@ -382,12 +381,12 @@ def is_remote(wildcards):
 
 
 def dataset_source(wildcards):
-    """Where a dataset comes from, and nothing else: a new crop downloads nothing again."""
+    """The source of a dataset and nothing else, so that a new crop downloads nothing again."""
     return {"source": source_of(wildcards)[0]} | source_options(wildcards)
 
 
 def fingerprints(wildcards):
-    """What shows that the images of a dataset have changed, where no input does."""
+    """Fingerprints that change with the images of a dataset, which are no inputs."""
     return first_look.fingerprints(config["datasets"][wildcards.dataset])
 
 
@@ -397,7 +396,7 @@ SCORES = [
     for extractor in config["datasets"][cell["dataset"]]["extractors"]
 ]
 PUBLISHED = local(os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv"))
-# The report's menu sorts these by name, and shows a category without subcategories at once.
+# The report's menu sorts categories by name.
 CATEGORIES = {
     "claims": "1. Claims",
     "figures": "2. Figures",
@@ -410,12 +409,12 @@ CATEGORIES = {
 
 
 def cells_of(experiment):
-    """The cells of one experiment, where it runs; none where it does not."""
+    """The cells of an experiment; none if it does not run."""
     return grid.experiment_cells(config, experiment) if experiment in config["run"] else []
 
 
 def figure_cells(wildcards):
-    """The cells that a figure shows, and no others."""
+    """The cells that a figure shows."""
     experiment = FIGURES[wildcards.figure]
     found = [
         cell
@@ -423,7 +422,7 @@ def figure_cells(wildcards):
         if wildcards.extractor in config["datasets"][cell["dataset"]]["extractors"]
     ]
     if not found:
-        raise WorkflowError(f"no dataset of the experiment {experiment} has the extractor {wildcards.extractor}")
+        raise WorkflowError(f"no dataset of the experiment {experiment} uses the extractor {wildcards.extractor}")
     return found
 
 
@@ -436,7 +435,7 @@ def figure_records(wildcards):
 
 
 def score_figures():
-    """Every figure of scores as "{figure}-{extractor}": the extractors are those of its cells' datasets."""
+    """Every figure of scores as "{figure}-{extractor}", for the extractors of its cells' datasets."""
     found = []
     for figure, experiment in sorted(FIGURES.items()):
         datasets = {cell["dataset"] for cell in cells_of(experiment)}
@@ -446,7 +445,7 @@ def score_figures():
 
 
 def scatter_cells(dataset):
-    """The cells whose codes one scatter plot shows: one seed's, in the order of the grid."""
+    """The cells of a scatter plot: those of the first seed, in the order of the grid."""
     cells = cells_of(grid.SCATTER)
     return [cell for cell in cells if cell["dataset"] == dataset and cell["seed"] == config["seeds"][0]]
 
@@ -459,7 +458,7 @@ def scatter_codes(wildcards):
 
 
 def scatter_models(wildcards):
-    """A label and whether it is a VAE, for every cell of a scatter plot; the label says what differs."""
+    """For each cell of a scatter plot, a label that names what differs, and whether it is a VAE."""
     cells = scatter_cells(wildcards.dataset)
     named = [key for key in ("filters", "depth") if len({cell[key] for cell in cells}) > 1]
     found = []
@@ -471,7 +470,7 @@ def scatter_models(wildcards):
 
 
 def scatter_title(wildcards):
-    """The paper's number where the paper has the figure."""
+    """The title of a scatter plot, with its number in the paper."""
     number = {"cifar10": "Figure A.1: ", "celeba": "Figure A.2: "}.get(wildcards.dataset, "")
     return f"{number}codes of {display_names.dataset_label(wildcards.dataset)}"
 
@@ -497,7 +496,7 @@ FIGURE_TITLES = {
 
 
 def figure_title(name):
-    """The title of a figure on the contact sheet; that of one of scores says whose features they are in."""
+    """The title of a figure on the contact sheet; for scores, it includes the extractor."""
     if name in FIGURE_TITLES:
         return FIGURE_TITLES[name]
     figure, _, extractor = name.rpartition("-")
@@ -507,8 +506,8 @@ def figure_title(name):
 COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
 
 
-# Labels of the report's pictures, one each: of several, Snakemake 9.27 may make a switch, and its page stays empty where a
-# picture has no counterpart. A search shows one result for all that have the same label under the same header.
+# Labels of the report's pictures. Each picture has one: Snakemake 9.27 may turn several into a switch, and shows an empty
+# page for a picture without a counterpart. A search shows pictures of the same label and header as one result.
 
 
 def score_figure_label(wildcards):
@@ -532,7 +531,7 @@ def reconstructions_label(wildcards):
 
 
 def cell_title(wildcards):
-    """A cell of a dataset. The report sorts it as text: numbers are filled up with spaces as wide as a digit."""
+    """A cell's label. The report sorts labels as text, so numbers are padded with spaces of a digit's width."""
     filters, latent = (number.rjust(3, "\u2007") for number in (wildcards.filters, wildcards.latent))
     model = display_names.model_label(wildcards.model)
     return f"{model}: {filters} filters, depth {wildcards.depth}, {latent} latent, seed {wildcards.seed}"
@@ -543,7 +542,7 @@ def report_subcategory(wildcards):
 
 
 def table_files(name, label, category="tables"):
-    """A table's output files, by their formats; the HTML page is the report's."""
+    """A table's output files by format; the report shows the HTML page."""
     files = {suffix: f"<results>/tables/{name}.{suffix}" for suffix in ("parquet", "csv", "md", "tex")}
     page = report(
         f"<results>/tables/{name}.html",

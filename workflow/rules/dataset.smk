@@ -1,4 +1,4 @@
-# Stage 1: images from their source to uint8 arrays, one file a split.
+# Stage 1: images from their source as uint8 arrays, one file per split.
 
 
 localrules:
@@ -14,7 +14,7 @@ rule all_datasets:
 
 
 rule download_dataset:
-    """Download a dataset, and check it where it has an official checksum."""
+    """Download a dataset, and verify its official checksum if it has one."""
     input:
         modules=modules("download_dataset", source_kind),
     output:

@@ -10,7 +10,7 @@ rule all_codes:
 
 
 rule encode:
-    """The codes of a cell's training and test images."""
+    """Encode a cell's training and test images."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",

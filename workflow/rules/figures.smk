@@ -13,7 +13,7 @@ rule all_figures:
 
 
 rule preview_dataset:
-    """A few of a dataset's prepared images as a picture."""
+    """Draw a few of a dataset's prepared images."""
     input:
         test="<results>/datasets/{dataset}/test.npz",
         modules=modules("preview_dataset"),
@@ -40,7 +40,7 @@ rule preview_dataset:
 
 
 rule figure:
-    """One of the paper's figures of scores, or one alike for another experiment."""
+    """Draw one of the paper's figures of scores, or a similar one for another experiment."""
     input:
         scores=figure_scores,
         cells=figure_records,
@@ -70,7 +70,7 @@ rule figure:
 
 
 rule scatter:
-    """The codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
+    """Draw the codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
     input:
         codes=scatter_codes,
         modules=modules("scatter"),
@@ -102,7 +102,7 @@ rule scatter:
 
 
 rule latent_figure:
-    """The measures of how Gaussian codes are, against width and depth."""
+    """Draw how Gaussian codes are against width and depth."""
     input:
         statistics="<results>/tables/latent.parquet",
         modules=modules("latent_figure"),
@@ -132,7 +132,7 @@ rule latent_figure:
 
 
 rule learning_curves:
-    """The losses of every epoch of a dataset's cells, as curves."""
+    """Draw the learning curves of a dataset's cells."""
     input:
         cells=for_dataset("<results>/cells/<cell>/cell.json"),
         histories=for_dataset("<results>/cells/<cell>/history.parquet"),
@@ -157,13 +157,13 @@ rule learning_curves:
     params:
         comparison_latent=lambda wildcards: COMPARISON_LATENT[wildcards.dataset],
     message:
-        "drawing how training went on {wildcards.dataset}"
+        "drawing the learning curves of {wildcards.dataset}"
     script:
         "../scripts/learning_curves.py"
 
 
 rule contact_sheet:
-    """All figures on one page."""
+    """Draw all figures on one page."""
     input:
         figures=expand("<results>/figures/{figure}.png", figure=FIGURE_FILES),
         modules=modules("contact_sheet"),
@@ -187,13 +187,13 @@ rule contact_sheet:
     params:
         titles=[figure_title(name) for name in FIGURE_FILES],
     message:
-        "putting all figures on one page"
+        "drawing all figures on one page"
     script:
         "../scripts/contact_sheet.py"
 
 
 rule pictures:
-    """A cell's reconstructions and samples as pictures for people."""
+    """Draw a cell's reconstructions and samples."""
     input:
         gallery="<results>/cells/<cell>/gallery.npz",
         modules=modules("pictures"),

@@ -1,4 +1,4 @@
-# Stage 4: priors, fitted on the codes, and how Gaussian the codes are.
+# Stage 4: priors fitted to the codes, and how Gaussian the codes are.
 
 
 rule all_priors:
@@ -46,7 +46,7 @@ rule fit_prior:
 
 
 rule latent_statistics:
-    """How Gaussian a cell's codes are."""
+    """Measure how Gaussian a cell's codes are."""
     input:
         train="<results>/cells/<cell>/codes.npy",
         test="<results>/cells/<cell>/test_codes.npy",

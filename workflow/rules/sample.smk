@@ -1,7 +1,7 @@
 # Stage 5: the image sets that are scored: reconstructions, decoded midpoints, and decoded samples of every prior.
 #
-# They are the bulk of all bytes and made in seconds, so that each is deleted once nothing needs it any more
-# (`--notemp` keeps them). A gallery of a few of each stays, so that nothing has to be sampled again to be drawn.
+# They are large and computed in seconds, so each is deleted after its last use (`--notemp` keeps them). A gallery with
+# a few images of each is kept, so that drawing needs no new samples.
 
 
 rule all_samples:
@@ -9,7 +9,7 @@ rule all_samples:
     input:
         expand(for_cells("<results>/cells/<cell>/images/{name}.npy"), name=IMAGE_SETS),
     message:
-        "every cell's image sets are made"
+        "every cell's image sets are complete"
 
 
 rule sample:

@@ -1,4 +1,4 @@
-# Stage 6: scores, what is measured between a cell's image sets and the dataset's images.
+# Stage 6: scores, which compare a cell's image sets with the dataset's images.
 
 
 localrules:
@@ -6,7 +6,7 @@ localrules:
 
 
 EXTRACTORS = {name: kinds.load("extractors", name) for name in config["extractors"]}
-# The files that are downloaded for extractors, and the extractors that are trained on a dataset.
+# Extractors' weights to download, and extractors that are trained on a dataset.
 DOWNLOADS = {name: os.path.basename(module.URL) for name, module in EXTRACTORS.items() if hasattr(module, "URL")}
 TRAINED = [name for name, module in EXTRACTORS.items() if hasattr(module, "train")]
 
@@ -20,7 +20,7 @@ rule all_scores:
 
 
 rule download_extractor:
-    """Download an extractor's weights, and check them."""
+    """Download an extractor's weights, and verify their checksum."""
     input:
         modules=modules("download_extractor", extractor_kind),
     output:
@@ -44,7 +44,7 @@ rule download_extractor:
 
 
 rule train_extractor:
-    """Train the network whose features a dataset is scored in, where an extractor asks for that."""
+    """Train an extractor's network on a dataset."""
     input:
         train="<results>/datasets/{dataset}/train.npz",
         test="<results>/datasets/{dataset}/test.npz",
@@ -71,13 +71,13 @@ rule train_extractor:
         seed=lookup(within=config, dpath="scoring/seed"),
         format=FORMAT,
     message:
-        "training the {wildcards.extractor} whose features {wildcards.dataset} is scored in"
+        "training the extractor {wildcards.extractor} on {wildcards.dataset}"
     script:
         "../scripts/train_extractor.py"
 
 
 rule reference:
-    """A dataset's images in an extractor's features, and what measures need of them."""
+    """Compute an extractor's features of a dataset's images, and what measures prepare from them."""
     input:
         images="<results>/datasets/{dataset}/{split}.npz",
         extractor=extractor_weights,
@@ -102,13 +102,13 @@ rule reference:
         measures=entry_options("measures", PREPARING),
         format=FORMAT,
     message:
-        "computing the features of {wildcards.dataset}'s {wildcards.split} images by {wildcards.extractor}"
+        "computing {wildcards.extractor} features of {wildcards.dataset}'s {wildcards.split} images"
     script:
         "../scripts/reference.py"
 
 
 rule score:
-    """What is measured between a cell's images and the dataset's."""
+    """Score a cell's image sets against the dataset's images."""
     input:
         cell="<results>/cells/<cell>/cell.json",
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),

@@ -1,4 +1,4 @@
-# Stage 7: tables, as parquet for machines, and CSV, Markdown, LaTeX and HTML for people.
+# Stage 7: tables as parquet for machines, and as CSV, Markdown, LaTeX and HTML for people.
 
 
 localrules:
@@ -20,7 +20,7 @@ rule all_tables:
 
 
 rule provenance:
-    """Record the config, the code and the packages."""
+    """Record the config, the code and the versions of packages."""
     input:
         modules=modules("provenance"),
         own_kinds=OWN_KINDS,
@@ -45,7 +45,7 @@ rule provenance:
 
 
 rule provenance_page:
-    """The same for people, with the machines that the networks were trained on."""
+    """Show this record as a page, with the machines on which networks were trained."""
     input:
         record="<results>/provenance.json",
         cells=for_cells("<results>/cells/<cell>/cell.json"),
@@ -67,13 +67,13 @@ rule provenance_page:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     message:
-        "putting the record of config, code and machines on a page"
+        "writing the page of config, code and machines"
     script:
         "../scripts/provenance_page.py"
 
 
 rule collect_scores:
-    """One table of all cells' scores, with the paper's beside those that compare."""
+    """Collect all cells' scores in one table, beside the paper's scores where they are comparable."""
     input:
         scores=SCORES,
         cells=for_cells("<results>/cells/<cell>/cell.json"),
@@ -97,7 +97,7 @@ rule collect_scores:
 
 
 rule collect_latent_statistics:
-    """One table of how Gaussian all cells' codes are."""
+    """Collect the statistics of all cells' codes in one table."""
     input:
         statistics=for_cells("<results>/cells/<cell>/latent.parquet"),
         modules=modules("collect_latent_statistics"),
@@ -113,13 +113,13 @@ rule collect_latent_statistics:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     message:
-        "collecting the measures of all cells' codes"
+        "collecting the statistics of all cells' codes"
     script:
         "../scripts/collect_latent_statistics.py"
 
 
 rule table1:
-    """Table 1: the experiments."""
+    """Write Table 1: the experiments."""
     input:
         modules=modules("table1"),
     output:
@@ -142,7 +142,7 @@ rule table1:
 
 
 rule table2:
-    """Table 2: models at one latent size."""
+    """Write Table 2: models at one latent size."""
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
@@ -167,7 +167,7 @@ rule table2:
 
 
 rule table3:
-    """Table 3: models at their best latent size."""
+    """Write Table 3: models at their best latent size."""
     input:
         scores="<results>/tables/scores.parquet",
         published=PUBLISHED,
@@ -190,7 +190,7 @@ rule table3:
 
 
 rule claims:
-    """Judge each claim of the paper by this run's numbers, and by the published ones."""
+    """Judge each claim of the paper by the numbers of this run, and by the published ones."""
     input:
         scores="<results>/tables/scores.parquet",
         latent="<results>/tables/latent.parquet",
@@ -216,7 +216,7 @@ rule claims:
 
 
 rule parameters:
-    """How large every network is, against the size that smooth interpolation asks for (section 5)."""
+    """Compare the size of each network with the size required for smooth interpolation (section 5)."""
     input:
         cells=for_cells("<results>/cells/<cell>/cell.json"),
         modules=modules("parameters"),
@@ -240,10 +240,10 @@ rule parameters:
 
 
 rule costs:
-    """Time, memory and energy of every cell."""
+    """Add up the time, memory and energy of each cell."""
     input:
         cells=for_cells("<results>/cells/<cell>/cell.json"),
-        # The jobs whose times are added up come before these.
+        # So that all jobs whose times are added up are finished.
         scores=SCORES,
         modules=modules("costs"),
     output:

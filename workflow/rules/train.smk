@@ -1,7 +1,7 @@
 # Stage 2: one network per cell.
 #
-# The stages after this one have rising priorities: a cell that is trained is scored before another one begins, so that
-# there are results early, image sets are soon deleted, and the time left can be told.
+# Later stages have higher priorities: a trained cell is scored before the next one trains, so that results appear
+# early, image sets are soon deleted, and the time left can be estimated.
 
 
 rule all_models:
