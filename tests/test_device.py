@@ -29,16 +29,14 @@ def test_a_cpus_name_ends_in_its_architecture():
         ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56\nGCC 12", "550.54.15"),
         ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build", "580.65.06"),
         ("", "unknown"),
-        (None, "unknown"),
     ],
 )
 def test_versions_of_cuda_and_of_the_driver(monkeypatch, tmp_path, text, driver):
-    cuda = {"cuda": torch.version.cuda or "none"}
-    assert device.software(CPU) == cuda
-    file = tmp_path / "version"
-    if text is not None:
-        file.write_text(text)
+    cuda, file = {"cuda": torch.version.cuda or "none"}, tmp_path / "version"
     monkeypatch.setattr(device, "DRIVER", file)
+    assert device.software(CPU) == cuda
+    assert device.software(GPU) == cuda | {"nvidia driver": "unknown"}
+    file.write_text(text)
     assert device.software(GPU) == cuda | {"nvidia driver": driver}
 
 

@@ -95,7 +95,10 @@ class Disturber:
         while writing and not is_writing(process):
             time.sleep(0.002)
         if process.status() != psutil.STATUS_ZOMBIE:
-            os.killpg(run.pid, number) if whole else process.send_signal(number)
+            if whole:
+                os.killpg(run.pid, number)
+            else:
+                process.send_signal(number)
             self.blows[stage, number, whole] += 1
             self.writing += writing
 
@@ -106,8 +109,8 @@ class Disturber:
             assert time.monotonic() - begun < HANGS_SECONDS, f"the run hangs:\n{output(self.folder)[-5000:]}"
             for process, rule in jobs(run).items():
                 stage = "tables" if rule in TABLES else rule
-                kind = 0.95 if stage == "train" or self.kills[stage] < LEAST else 0.6
-                if process not in seen and not self.over and self.random.random() < kind:
+                chance = 0.95 if stage == "train" or self.kills[stage] < LEAST else 0.6
+                if process not in seen and not self.over and self.random.random() < chance:
                     delay = self.random.uniform(0.5, 12 if stage == "train" else 4)
                     doomed[process] = stage, time.monotonic() + delay, self.random.random() < 0.5
                 seen.add(process)

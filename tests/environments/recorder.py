@@ -1,4 +1,4 @@
-"""Put into an environment as its sitecustomize.py: writes where the modules of each job's script were loaded from.
+"""An environment's sitecustomize.py: it records where the modules of each job's script were loaded from.
 
 One file a job, in the folder that RECORD_MODULES_IN names.
 """
@@ -11,7 +11,7 @@ import sys
 
 @atexit.register
 def record() -> None:
-    # The first to register is the last to run, when all is imported. No program but a job's script has such a name.
+    # Registered first, this runs last, when all is imported. Only a job's script has a variable `snakemake`.
     job = getattr(sys.modules["__main__"], "snakemake", None)
     folder = os.environ.get("RECORD_MODULES_IN")
     if job is None or folder is None:
@@ -21,7 +21,7 @@ def record() -> None:
         "rule": job.rule,
         "prefix": sys.prefix,
         "executable": sys.executable,
-        # torch has some with an invented name of a file, which is no path.
+        # Some of torch's modules have a made-up file name that is no path.
         "modules": {name: file for name, file in files.items() if file and os.path.isabs(file)},
     }
     with open(os.path.join(folder, f"{job.rule}-{os.getpid()}.json"), "w") as file:

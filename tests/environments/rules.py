@@ -1,4 +1,4 @@
-"""What the workflow's files say of each rule that runs a script: its environment, and the packages that it imports."""
+"""For each rule with a script: its environment and the packages that it imports, from the workflow's files."""
 
 import ast
 import re
@@ -10,11 +10,11 @@ import yaml
 from autoencoders.jobs import kinds
 from autoencoders.jobs.tracked_modules import imported_modules
 
-# Where a package is imported by another name than it is installed by.
+# Packages whose import name differs from the name that pip installs.
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid", "Jinja2": "jinja2"}
 
 
-# The groups of kinds whose functions a rule calls. (download_extractor reads an address of a kind, and no more.)
+# The groups of kinds whose functions a rule calls. (download_extractor only reads a kind's address.)
 KINDS = {
     "download_dataset": ["sources"],
     "prepare_dataset": ["sources"],
@@ -37,7 +37,7 @@ def rules(project: Path) -> dict[str, str]:
 
 
 def environments_of_rules(project: Path) -> dict[str, str]:
-    """The name of the file in envs/ of every rule that runs a script."""
+    """The file in envs/ of every rule that runs a script, by the rule's name."""
     found = {name: re.search(r'conda:\s+"\.\./\.\./envs/(.+?)"', rule) for name, rule in rules(project).items()}
     return {name: env[1] for name, env in found.items() if env}
 
@@ -47,8 +47,8 @@ def script_of(project: Path, rule: str) -> Path:
 
 
 def third_party_imports(script: Path) -> set[str]:
-    """The top-level packages, other than Python's, that a script, a kind that it uses or a module of this project below
-    these imports.
+    """The top-level packages outside the standard library that a script imports, directly, through modules of this
+    project, or through the kinds that it uses.
     """
     used = [kinds.find(group, kind) for group in KINDS.get(script.stem, ()) for kind in kinds.names(group)]
     needed = set()
@@ -68,12 +68,12 @@ def pins(project: Path) -> set[str]:
 
 
 def environments(project: Path) -> dict[str, dict]:
-    """What stands in each of the files envs/*.yaml, by the file's name."""
+    """The content of each envs/*.yaml, by the file's name."""
     return {file.name: yaml.safe_load(file.read_text()) for file in sorted((project / "envs").glob("*.yaml"))}
 
 
 def pip_pins(env: dict) -> set[str]:
-    """The lines for pip in an environment's file."""
+    """The pip section of an environment's file."""
     return set(env["dependencies"][-1]["pip"])
 
 
