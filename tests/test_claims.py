@@ -1,4 +1,4 @@
-"""The claims, on values that are made up so that every verdict is known, and on the paper's own numbers."""
+"""The claims, on made-up values whose verdicts are known, and on the paper's own numbers."""
 
 import itertools
 import math
@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.evidence.claim_values import best, curve, our_values, published_values, select, sensitivity
+from autoencoders.evidence.claim_values import our_values, published_values
 from autoencoders.evidence.claims import CLAIMS
 from autoencoders.evidence.findings import conjunction
-from autoencoders.evidence.paper_values import KEYS, read_published
-from autoencoders.evidence.verdicts import COLUMNS, VERDICTS, claims_sections, claims_table, evaluate
+from autoencoders.evidence.paper_values import read_published
+from autoencoders.evidence.verdicts import VERDICTS, claims_sections, claims_table, evaluate
 
 PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
 FITTED = ("mvg", "gmm")
@@ -71,7 +71,7 @@ def gaps(*values):
 
 
 def best_gaps(*values):
-    """MVG is best at another latent size than GMM; at 128 the gap widens."""
+    """MVG is best at another latent size than GMM; at size 128 the gap widens."""
     mvg = [[value + 90 for value in values], [100 + 9 * width for width in range(len(values))], [300] * len(values)]
     gmm = [[99] * len(values), [90] * len(values), [99] * len(values)]
     sizes = zip((64, 128, 256), mvg, gmm, strict=True)
@@ -93,39 +93,32 @@ def by_depth_at_64(shallow, deep):
 
 
 def mixed(first, second, mvg=(), gmm=()):
-    """Two models of 128 filters at the comparison size, each a pair of values by prior."""
-    return [
-        *at(first, mvg[0], quantities=("mvg",)),
-        *at(second, mvg[1], quantities=("mvg",)),
-        *at(first, gmm[0], quantities=("gmm",)),
-        *at(second, gmm[1], quantities=("gmm",)),
-    ]
+    """Two models of 128 filters at the comparison size, with a pair of values for each prior."""
+    pairs = zip((first, second), mvg, gmm, strict=True)
+    return join(at(model, m, quantities=("mvg",)) + at(model, g, quantities=("gmm",)) for model, m, g in pairs)
 
 
 def noise(dae, low, middle, high, **keys):
-    """The mean over the three latent sizes is the value given; single sizes may well be in another order."""
+    """Means over three latent sizes; single sizes are in another order."""
     levels = {"dae": dae, "dae-noise0.1": low, "dae-noise0.5": middle, "dae-noise1": high}
     wiggle = {"dae": 9, "dae-noise0.1": -9, "dae-noise0.5": 9, "dae-noise1": 0}
     return join(over(m, v + wiggle[m], v - wiggle[m], v, **keys) for m, v in levels.items())
 
 
 def little_change(model):
-    """4 % and 6 % of change; up and down do not cancel; a diverged or missing size counts on neither side."""
+    """Changes of 4 % and 6 %; up and down do not cancel; a diverged or missing size does not count."""
     flat = over("dae", 100, 100, 100)
     return [
-        (HOLDS, flat + over(model, 96, 104, 104)),
         (HOLDS, flat + over(model, 100, 100, 112)),
         (HOLDS, flat + over(model, 100, 100, 100, 500, latents=(64, 128, 256, 512))),
         (FAILS, flat + over(model, 94, 106, 106)),
         (FAILS, flat + over(model, 100, 100, 116)),
-        (LACKS, flat + over(model, 100, 100)),
         (LACKS, flat + over(model, 100, 100, math.nan)),
-        (LACKS, flat),
         (LACKS, flat + over(model, 100, 100, 100, filters=64)),
     ]
 
 
-# Every case is a verdict and the rows it is reached on. The comparison latent size is 128.
+# Verdicts and the rows that they are reached on. The comparison latent size is 128.
 WIN_MVG = {"dae32": 90, "vae32": 80, "dae64": 70, "vae64": 80, "dae128": 60, "vae128": 70, "dae256": 75, "vae256": 65}
 WIN_GMM = WIN_MVG | {"dae256": 65, "vae256": 75}
 WIN_CELEBA = WIN_MVG | {"dae64": 80, "vae64": 70}
@@ -135,19 +128,16 @@ DEEP_LATENTS = {"latents": (64, 96, 128)}
 BEST = over("dae", 70, 60, 65, depth="3321", **DEEP_LATENTS)
 CASES = {
     "dae_below_vae": [
-        (HOLDS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2))),
         (HOLDS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2)) + at("dae", 9, 64)),  # a width without a VAE
         (HOLDS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2)) + at("dae", 9, latent=64) + at("vae", 1, latent=64)),
         (HOLDS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2)) + at("dae", 9, depth="2") + at("vae", 1, depth="2")),
         (FAILS, mixed("dae", "vae", mvg=(3, 2), gmm=(1, 2))),
-        (FAILS, mixed("dae", "vae", mvg=(1, 2), gmm=(2, 2))),
         (FAILS, mixed("dae", "vae", mvg=(3, 2), gmm=(1, math.nan))),
         (LACKS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, math.nan))),
         # A cited result of a prior that this run has not is no part that lacks.
         (HOLDS, at("dae", 1, quantities=("mvg",)) + at("vae", 2, quantities=("mvg",)) + CITED_128),
         (LACKS, at("dae", 1) + at("vae", 2, filters=64)),
         (LACKS, over("dae", 1, latents=(64,)) + over("vae", 2, latents=(64,))),
-        (LACKS, at("dae", 1, **NORMAL) + at("vae", 2, **NORMAL)),
     ],
     "mvg_winners_at_optimum": [
         (HOLDS, optima(**WIN_MVG)),
@@ -172,7 +162,6 @@ CASES = {
         (FAILS, CITED_128 + at("dae", 94.0)),
         (LACKS, CITED_128),
         (LACKS, at("dae", 100.0)),
-        (LACKS, CITED_128 + at("dae", 100.0, latent=64)),
         (LACKS, at("rae", 100.0) + at("dae", 100.0)),  # a user's own RAE is not the cited one
     ],
     "dae_has_minimum": [
@@ -180,10 +169,7 @@ CASES = {
         (HOLDS, over("dae", 3, 1, 2) + over("vae", 1, 2, 3)),
         (FAILS, over("dae", 3, 2, 1)),
         (FAILS, over("dae", 1, 2, 3)),
-        (FAILS, over("dae", 3, 1, 2) + over("dae", 3, 2, 1, filters=64)),
-        (LACKS, over("dae", 3, 1)),
         (LACKS, over("dae", 3, 1, math.nan)),
-        (LACKS, over("dae", *[math.nan] * 3)),
         (LACKS, over("vae", 3, 1, 2)),
     ],
     "vae_has_minimum": [
@@ -198,12 +184,10 @@ CASES = {
         (FAILS, over("dae", 15, 10, 15) + over("vae", 20, 10, 20)),
         # The DAE's larger rise lies where there is no VAE.
         (FAILS, over("dae", 11, 10, 11, 90, latents=(64, 128, 256, 512)) + over("vae", 15, 10, 15)),
-        (LACKS, over("dae", 20, 10, 20) + over("vae", 15, 10)),
         (LACKS, over("dae", 20, 10, 20) + over("vae", 15, 10, math.nan)),
         (LACKS, over("dae", 20, 10, 20)),
     ],
     "vae_unstable_above_512": [
-        (HOLDS, at("vae", math.nan, latent=768, diverged=1) + at("vae", 1, latent=512)),
         (HOLDS, at("vae", 5, latent=768, diverged=1) + at("vae", 1, latent=1024) + at("vae", 1)),
         (FAILS, at("vae", 1, latent=768) + at("vae", 1, latent=512)),
         (FAILS, at("vae", 1, latent=768, diverged=1) + at("vae", 1, latent=512, diverged=1)),
@@ -218,7 +202,6 @@ CASES = {
         (FAILS, at("dae", 1, latent=512) + at("dae", 1, latent=768, diverged=1)),
         (FAILS, at("dae", 1, latent=512, diverged=1) + at("dae", 1, latent=768)),
         (FAILS, at("dae", 1, diverged=1)),
-        (LACKS, at("dae", 1, latent=64) + at("dae", 1, latent=512)),
         (LACKS, at("dae", 1, latent=768)),
         (LACKS, at("vae", 1) + at("vae", 1, latent=768)),
         (LACKS, at("dae", 1, diverged=None) + at("dae", 1, latent=768, diverged=None)),
@@ -229,8 +212,6 @@ CASES = {
         (HOLDS, over("dae", 20, 10, 20) + over("dae", 15, 10, 15, depth="2") + at("dae", 1, filters=64, depth="2")),
         (FAILS, over("dae", 15, 10, 15) + over("dae", 20, 10, 20, depth="2")),
         (LACKS, over("dae", 20, 10, 20) + over("dae", 15, 10, depth="2")),
-        (LACKS, over("dae", 20, 10, 20) + over("dae", 15, 10, 15, depth="2", filters=64)),
-        (LACKS, over("dae", 20, 10, 20)),
     ],
     "depth_hurts_at_64": [
         (HOLDS, over("dae", 20, 10, 20, filters=64) + over("dae", 12, 11, 12, filters=64, depth="2")),
@@ -243,7 +224,6 @@ CASES = {
         ),
         (LACKS, over("dae", 20, 10, 20) + over("dae", 12, 11, 12, depth="2")),
         (LACKS, over("dae", 20, 10, 20, filters=64) + over("dae", 12, 11, filters=64, depth="2")),
-        (LACKS, over("dae", 20, 10, 20, filters=64)),
     ],
     "depth_helps_at_128": [
         (HOLDS, over("dae", 20, 10, 20) + over("dae", 12, 9, 12, depth="3321")),
@@ -292,7 +272,6 @@ CASES = {
         # Levels are numbers, not texts.
         (HOLDS, at("dae", 1) + at("dae-noise2", 2) + at("dae-noise10", 3)),
         (LACKS, noise(10, 11, 13, 12, quantities=("standard_normal",))),
-        (LACKS, over("dae", 10, 10, 10)),
         (LACKS, over("dae", 10, 10) + over("dae-noise0.5", math.nan, math.nan)),
         (LACKS, at("dae", 10, latent=64) + at("dae-noise0.5", 11, latent=128)),
     ],
@@ -324,7 +303,6 @@ CASES = {
     "train_recon_better_at_256": [
         (HOLDS, recon("train_recon", 2, 1)),
         (FAILS, recon("train_recon", 1, 2)),
-        (LACKS, recon("train_recon", 2, 1)[:1]),
         (LACKS, recon("test_recon", 2, 1)),
         (LACKS, recon("train_recon_vs_train", 2, 1)),
     ],
@@ -335,10 +313,7 @@ CASES = {
     ],
     "gap_narrows_at_comparison": [
         (HOLDS, gaps(9, 8, 7, 6)),
-        (FAILS, gaps(9, 7, 8, 6)),  # the widest is below the narrowest
         (FAILS, gaps(9, math.nan, 7, 8)),
-        (LACKS, gaps(9)),
-        (LACKS, gaps(9, 8, math.nan)),
         (LACKS, by_width("mvg", 9, 8)),
         (LACKS, by_width("mvg", 9, 8, latent=64) + by_width("gmm", 1, 1, latent=64)),
     ],
@@ -347,8 +322,6 @@ CASES = {
         (HOLDS, best_gaps(9, 8) + over("dae", 1, 1, 1, depth="2", quantities=("gmm",))),
         (FAILS, best_gaps(9, 7, 8, 6)),
         (FAILS, best_gaps(9, math.nan, 7, 8)),
-        (LACKS, best_gaps(9)),
-        (LACKS, best_gaps(9, 8, math.nan)),
         (LACKS, [row for row in best_gaps(9, 8) if row["latent"] != 256]),
         (LACKS, [row for row in best_gaps(9, 8) if row["quantity"] == "mvg"]),
     ],
@@ -373,23 +346,18 @@ CASES = {
     ],
     # Midpoints that score higher may cost less beyond the codes themselves.
     "interpolation_better_with_width": [
-        (HOLDS, midpoints(by_width, (9, 5), (7, 4))),
         (HOLDS, midpoints(by_width, (9, 5), (12, 9))),
         (HOLDS, midpoints(by_width, (9, 5), (4, 5))),
-        (FAILS, midpoints(by_width, (9, 5), (7, 2))),
         (FAILS, midpoints(by_width, (9, 5), (7, 3))),
         (LACKS, midpoints(by_width, (9, 5), (math.nan, 4))),
         (LACKS, midpoints(by_width, (9, 5), (7, math.nan))),
         (LACKS, by_width("interpolation", 9, 7)),
         (LACKS, by_width("interpolation", 9, 7) + by_width("test_recon", 5, 4, latent=64)),
-        (LACKS, by_width("test_recon", 9, 7)),
     ],
     "interpolation_better_with_depth": [
         (HOLDS, midpoints(by_depth, (9, 5), (12, 9))),
         (FAILS, midpoints(by_depth, (9, 5), (7, 2))),
         (LACKS, midpoints(by_depth, (math.nan, 5), (7, 4))),
-        (LACKS, midpoints(by_depth, (9, 5), (7, 4))[1:]),
-        (LACKS, by_depth("interpolation", 9, 7)),
         (LACKS, by_depth("test_recon", 9, 7)),
     ],
 }
@@ -401,33 +369,24 @@ def test_every_claim_has_cases_of_every_verdict():
         assert {expected for expected, _ in cases} == {HOLDS, FAILS, LACKS}, name
 
 
-@pytest.mark.parametrize(
-    ("name", "expected", "rows"),
-    [
-        pytest.param(name, expected, rows, id=f"{name}-{number}")
-        for name, cases in CASES.items()
-        for number, (expected, rows) in enumerate(cases)
-    ],
-)
-def test_verdict(name, expected, rows):
-    assert verdict(name, rows) == expected
-    # The order of the rows says nothing.
-    assert verdict(name, rows[::-1]) == expected
+@pytest.mark.parametrize("name", CASES)
+def test_verdicts(name):
+    for number, (expected, rows) in enumerate(CASES[name]):
+        # The order of rows must not matter.
+        assert verdict(name, rows[::-1] if number % 2 else rows) == expected, f"case {number}"
 
 
-@pytest.mark.parametrize("name", list(CLAIMS))
+@pytest.mark.parametrize("name", CASES)
 def test_no_data_never_reads_as_holds(name):
     rows = [row | {"value": math.nan} for _, rows in CASES[name] for row in rows]
     unknown = frame(rows).drop_duplicates(["model", "filters", "depth", "latent", "quantity"])
     unknown["diverged"] = pd.NA
     for values in (frame([]), unknown):
-        for evidence in ("this run", "published"):
-            findings = evaluate(CLAIMS[name], values, 128, evidence)
-            assert all(finding.holds is None for finding in findings)
-            assert "nan" not in " ".join(finding.numbers for finding in findings)
+        findings = evaluate(CLAIMS[name], values, 128, "this run")
+        assert all(finding.holds is None and "nan" not in finding.numbers for finding in findings)
 
 
-def test_findings_have_the_numbers_and_those_that_break_the_claim_come_first():
+def test_findings_that_contradict_the_claim_come_first():
     rows = mixed("dae", "vae", mvg=(99.604, 101), gmm=(65.5, 64.71)) + at("dae", math.nan, 64) + at("vae", 2, 64)
     findings = evaluate(CLAIMS["dae_below_vae"], frame(rows), 128, "this run")
     assert [f"{finding.subject}: {finding.numbers}" for finding in findings] == [
@@ -438,33 +397,7 @@ def test_findings_have_the_numbers_and_those_that_break_the_claim_come_first():
     ]
 
 
-def test_curves_are_sorted_and_finite():
-    rows = over("dae", 3, math.nan, 1, latents=(256, 128, 64)) + over("dae", 9, filters=64) + over("vae", 9)
-    scores = curve(frame(rows), "dae", 128, "1", "mvg")
-    assert scores.to_dict() == {64: 1, 256: 3} and scores.index.tolist() == [64, 256]
-    assert best(scores) == (64, 1)
-    assert best(pd.Series({64: 2.0, 96: 1.0, 128: 1.0})) == (96, 1)
-    assert all(map(math.isnan, best(scores[:0])))
-    assert sensitivity(pd.Series([12.0, 10.0, 15.0])) == pytest.approx(0.5)
-
-
-def test_statements_say_what_the_paper_does_not():
-    hypotheses = {name: made for name, made in CLAIMS.items() if made.statement.startswith("Hypothesis")}
-    assert [name.split("_")[0] for name in hypotheses] == ["codes", "codes", "interpolation", "interpolation"]
-    for made in hypotheses.values():
-        assert "a measure of ours" in made.statement and made.source == "sections 2.2 and 5"
-    for name in ("gap_narrows_at_comparison", "gap_narrows_at_optimum"):
-        assert "does not name the latent size" in CLAIMS[name].statement and CLAIMS[name].source == "section 5"
-
-
-def test_conjunction():
-    assert conjunction([]) is None
-    assert conjunction([True, True]) is True
-    assert conjunction([True, None]) is None
-    assert conjunction([None, False, True]) is False
-
-
-# Evidence
+# Values
 
 
 def score(
@@ -478,10 +411,6 @@ def score(
     return cell | row | {"value": distance, "images": 10, "status": status}
 
 
-# What sections say of images and classifiers is shown with the tables of scores.
-NO_SCORES = pd.DataFrame(columns=["dataset", "setting", "extractor", "status"])
-
-
 def statistics(*rows):
     columns = ["dataset", "model", "filters", "depth", "latent", "seed", "status"]
     made = []
@@ -491,6 +420,9 @@ def statistics(*rows):
         made.append({key: row[key] for key in columns} | {"codes": 10, **ratios})
     names = ["codes", "mardia_kurtosis_ratio", "mardia_skewness_ratio", "log_likelihood_gap"]
     return pd.DataFrame(made, columns=[*columns, *names])
+
+
+INCEPTION = {"extractor": "inception", "setting": "paper"}
 
 
 def test_our_values_are_means_over_the_seeds_that_are_ok():
@@ -507,55 +439,30 @@ def test_our_values_are_means_over_the_seeds_that_are_ok():
     assert len(values) == 8
 
 
-def test_latent_statistics_stand_under_every_extractor_of_the_cell():
-    inception = {"dataset": "cifar10", "extractor": "inception", "setting": "paper"}
-    rows = [score(1), score(5, **inception), score(7, **inception | {"extractor": "classifier"})]
-    cells = statistics(*rows[:2]).astype({"depth": int})
-    values = our_values(pd.DataFrame(rows), cells)
+def test_latent_statistics_are_quantities_under_every_extractor_of_the_cell():
+    rows = [score(1), score(5, "cifar10", **INCEPTION), score(7, "cifar10", setting="paper")]
+    # Fréchet distances are the only scores.
+    scores = pd.DataFrame([*rows, score(1000) | {"measure": "kid"}])
+    values = our_values(scores, statistics(*rows[:2]).astype({"depth": int}))
     ratio = values[values["quantity"] == "mardia_kurtosis_ratio"]
-    groups = {("digits", "own", "classifier"), ("cifar10", "paper", "inception"), ("cifar10", "paper", "classifier")}
-    assert set(ratio[["dataset", "setting", "extractor"]].itertuples(index=False, name=None)) == groups
-    assert ratio["value"].tolist() == [1, 1, 1] and set(ratio["depth"]) == {"1"}
+    assert ratio[["dataset", "setting", "extractor", "depth", "value"]].to_numpy().tolist() == [
+        ["cifar10", "paper", "classifier", "1", 1],
+        ["cifar10", "paper", "inception", "1", 1],
+        ["digits", "own", "classifier", "1", 1],
+    ]
+    assert values.loc[values["quantity"] == "mvg", "value"].tolist() == [7, 5, 1]
 
 
-def test_our_values_without_latent_statistics():
-    assert our_values(pd.DataFrame([score(1)]), statistics())["quantity"].tolist() == ["mvg"]
-
-
-def test_claims_are_judged_by_frechet_distances_alone():
-    other = score(5) | {"measure": "kid"}
-    values = our_values(pd.DataFrame([score(1), other]), statistics())
-    assert values[["quantity", "value"]].to_numpy().tolist() == [["mvg", 1]]
-
-
-def test_published_values_take_table_2_before_table_3(published):
-    changed = published.copy()
-    cell = {"dataset": "cifar10", "model": "dae", "filters": 64, "latent": 128}
-    same = np.logical_and.reduce([changed[key] == text for key, text in (cell | {"comparison": "mvg"}).items()])
-    assert same.sum() == 2
-    changed.loc[same & (changed["source"] == "Table 3"), "fid"] = 1.0
-    for file in (changed, changed[::-1]):
-        values = published_values(file)
-        chosen = select(values, **cell, quantity="mvg")
-        assert chosen["value"].tolist() == [85.38]
-        assert not values.duplicated([*KEYS[:-1], "quantity"]).any()
-        assert values["diverged"].isna().all()
+def test_cited_results_never_have_the_name_of_a_model_trained_here(published):
     values = published_values(published)
-    assert len(values) == len(published.drop_duplicates(KEYS))
+    assert values["diverged"].isna().all()
     counts = Counter(values["model"])
-    # Cited in Table 2: CIFAR-10 and CelebA have 2 + 3 (WAE: 3 each), 3 + 3, 3 + 3 and 0 + 3 values.
-    assert (counts["wae (cited)"], counts["rae (cited)"], counts["eae (cited)"], counts["gmm-dae (cited)"]) == (
-        6,
-        6,
-        6,
-        3,
-    )
+    # Table 2 cites 2 + 3 values for CIFAR-10 and CelebA (WAE: 3 + 3), and 0 + 3 of GMM-DAE.
+    assert [counts[f"{model} (cited)"] for model in ("wae", "rae", "eae", "gmm-dae")] == [6, 6, 6, 3]
     assert not {"wae", "rae", "eae", "gmm-dae"} & set(counts)
 
 
-# The table
-
-INCEPTION = {"extractor": "inception", "setting": "paper"}
+# The table of claims
 
 
 def judged(published, *rows):
@@ -613,145 +520,109 @@ def test_verdicts_on_the_papers_own_numbers(published):
 
     numbers = table.set_index(["dataset", "claim"])["numbers"]
     assert numbers["celeba", "dae_below_vae"].startswith("MVG, 32 filters: 65.50 > 64.71; ")
-    assert numbers["celeba", "dae_below_vae"].count(" < ") == 5
     assert numbers["cifar10", "depth_moves_optimum_down"].startswith("MVG, 128 filters, depth 1 to 3321: 144 > 96")
     assert numbers["cifar10", "gap_narrows_at_comparison"] == "32, 64, 128, 256 filters: 9.050 > 8.020 < 8.710 < 10.62"
-    assert numbers["cifar10", "gap_narrows_at_optimum"] == "32, 64, 128, 256 filters: 9.690 > 8.790 < 8.800 < 11.23"
-    assert numbers["celeba", "gap_narrows_at_comparison"] == "32, 64, 128 filters: 5.670 < 5.840 < 7.860"
-    assert numbers["celeba", "gap_narrows_at_optimum"] == "32, 64, 128 filters: 11.19 > 7.960 > 5.880"
-    # Three points near the best ones are not a grid; and one size is no mean over a grid.
+    # Three sizes near the best one are no grid, and one size is no mean over a grid.
     assert "lowest at 160 of 128 to 192" in numbers["cifar10", "dae_has_minimum"]
     assert "0.1818 % (common latent sizes: 1; 3 are needed)" in numbers["cifar10", "bn_changes_little"]
-    assert numbers["cifar10", "noise_hurts"] == "–"
     assert numbers["cifar10", "vae_unstable_above_512"] == "above 512 units: –; up to 512 units: –"
 
 
-def test_the_shape_of_curves_is_not_read_off_the_papers_tables():
+def test_curves_and_optima_are_read_only_where_they_are_shown():
     rows = over("dae", 3, 1, 2)
     assert verdict("dae_has_minimum", rows) == HOLDS
     assert verdict("dae_has_minimum", rows, evidence="published") == LACKS
-    # The paper's best score is one however few sizes it prints; ours is not.
+    # The paper's best score is an optimum however few sizes it prints; ours is not.
     two = [row for row in optima(dae128=1, dae256=2) if row["latent"] == 128]
     assert verdict("dae_stalls_at_256", two, evidence="published") == HOLDS
     assert verdict("dae_stalls_at_256", two) == LACKS
 
 
-def test_claims_about_the_papers_other_dataset_are_left_out(published):
+def test_each_dataset_has_the_claims_about_it(published):
     rows = [score(1, dataset, **INCEPTION) for dataset in ("cifar10", "celeba")]
     table = judged(published, *rows, score(1, extractor="inception"))
+    names = table.groupby(["dataset", "evidence"])["claim"].agg(set).to_dict()
+    both = {name for name, claim in CLAIMS.items() if claim.datasets is None}
     for evidence in ("this run", "published"):
-        names = {name: set(part["claim"]) for name, part in table[table["evidence"] == evidence].groupby("dataset")}
-        both = {name for name, made in CLAIMS.items() if made.datasets is None}
-        assert names["cifar10"] == both | {name for name, made in CLAIMS.items() if made.datasets == ("cifar10",)}
-        assert names["celeba"] == both | {"winners_at_optimum"}
-    # A dataset of the user's own, with none of the paper's numbers.
-    assert set(table.loc[table["dataset"] == "digits", "claim"]) == set(CLAIMS)
-    assert set(table.loc[table["dataset"] == "digits", "evidence"]) == {"this run"}
+        of_cifar10 = {name for name, claim in CLAIMS.items() if claim.datasets == ("cifar10",)}
+        assert names.pop(("cifar10", evidence)) == both | of_cifar10
+        assert names.pop(("celeba", evidence)) == both | {"winners_at_optimum"}
+    # A user's own dataset has all claims, and no published values.
+    assert names == {("digits", "this run"): set(CLAIMS)}
 
 
-def test_settings_and_extractors_are_judged_apart(published):
+def test_settings_and_extractors_are_judged_separately(published):
     def pair(dae, vae, **keys):
-        same = {"dataset": "cifar10", "latent": 128} | keys
+        same = {"dataset": "celeba", "latent": 16} | keys
         return [score(dae, **same), score(vae, **same, model="vae")]
 
-    table = judged(
-        published,
+    rows = [
         *pair(1, 2, **INCEPTION),
         *pair(2, 1, extractor="inception", setting="own"),
         *pair(2, 1, extractor="classifier", setting="paper"),
-    )
+    ]
+    # The comparison latent size is 16 for this run, and 64 for the paper's values.
+    table = claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), published, {"celeba": 16})
     table = table[table["claim"] == "dae_below_vae"].set_index(["evidence", "setting", "extractor"])
     assert table["verdict"].to_dict() == {
         ("this run", "paper", "inception"): HOLDS,
         ("this run", "own", "inception"): FAILS,
         ("this run", "paper", "classifier"): FAILS,
-        ("published", "paper", "inception"): HOLDS,
+        ("published", "paper", "inception"): FAILS,
     }
-
-
-def test_the_comparison_latent_size_is_the_runs_for_ours_and_the_papers_for_its_own(published):
-    rows = [score(1, "celeba", latent=16, **INCEPTION), score(2, "celeba", latent=16, model="vae", **INCEPTION)]
-    our = our_values(pd.DataFrame(rows), statistics(*rows))
-    table = claims_table(our, published, {"celeba": 16}).set_index(["claim", "evidence"])
-    assert table.loc[("dae_below_vae", "this run"), "numbers"] == "MVG, 8 filters: 1.000 < 2.000"
-    assert "65.50 > 64.71" in table.loc[("dae_below_vae", "published"), "numbers"]
+    assert table.loc[("this run", "paper", "inception"), "numbers"] == "MVG, 8 filters: 1.000 < 2.000"
+    assert "65.50 > 64.71" in table.loc[("published", "paper", "inception"), "numbers"]
 
 
 @pytest.mark.parametrize(
-    ("keys", "expected"),
+    ("keys", "expected", "numbers"),
     [
-        (INCEPTION, HOLDS),
-        ({"extractor": "inception", "setting": "own"}, LACKS),
-        ({"extractor": "inception-other", "setting": "paper"}, LACKS),
-        ({"extractor": "classifier", "setting": "paper"}, LACKS),
+        (INCEPTION, HOLDS, "N(0,I), 128 filters, EAE: 90.00 > 85.26"),
+        ({"extractor": "inception", "setting": "own"}, LACKS, "–"),
+        ({"extractor": "inception-other", "setting": "paper"}, LACKS, "–"),
     ],
 )
-def test_cited_results_stand_beside_comparable_ones_alone(published, keys, expected):
-    bn = score(90, "cifar10", model="dae-bn", comparison="standard_normal", filters=128, latent=128, **keys)
-    # A user's model of the same name is not the one that the paper cites.
-    own = score(1, "cifar10", model="eae", comparison="standard_normal", filters=128, latent=128, **keys)
-    table = judged(published, bn, own)
-    row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")].iloc[0]
-    assert row["verdict"] == expected
-    assert row["numbers"] == ("N(0,I), 128 filters, EAE: 90.00 > 85.26" if expected == HOLDS else "–")
+def test_only_comparable_scores_are_compared_with_cited_ones(published, keys, expected, numbers):
+    cell = {"comparison": "standard_normal", "filters": 128, "latent": 128, **keys}
+    # A user's own model of the same name is not the cited one.
+    table = judged(published, score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
+    row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")]
+    assert row[["verdict", "numbers"]].to_numpy().tolist() == [[expected, numbers]]
 
 
-def test_a_diverged_run_measures_nothing_but_its_divergence(published):
+def test_a_diverged_run_measures_only_its_divergence(published):
     rows = [score(None, model=model, latent=z) for model in ("dae", "vae") for z in (16, 64, 768)]
     table = judged(published, *rows).set_index("claim")
-    assert table.loc["dae_never_diverges", ["verdict", "numbers"]].tolist() == [
-        FAILS,
-        "above 512 units: 1 of 1 diverged; up to 512 units: 2 of 2 diverged",
-    ]
-    assert table.loc["vae_unstable_above_512", "numbers"] == (
-        "up to 512 units: 2 of 2 diverged; above 512 units: 1 of 1 diverged"
-    )
-    others = table.drop(index=["dae_never_diverges", "vae_unstable_above_512"])
-    assert set(others["verdict"]) == {LACKS}
+    above, below = "above 512 units: 1 of 1 diverged", "up to 512 units: 2 of 2 diverged"
+    assert table.loc["dae_never_diverges", ["verdict", "numbers"]].tolist() == [FAILS, f"{above}; {below}"]
+    # What contradicts the claim comes first.
+    assert table.loc["vae_unstable_above_512", "numbers"] == f"{below}; {above}"
+    assert set(table.drop(index=["dae_never_diverges", "vae_unstable_above_512"])["verdict"]) == {LACKS}
 
 
-def test_sections_say_what_their_numbers_are(published):
-    table = judged(
-        published,
+def test_sections_say_what_was_compared_and_over_how_many_seeds(published):
+    rows = [
         score(1, "cifar10", **INCEPTION),
         score(1, "cifar10", extractor="inception", setting="own"),
-        score(1, "cifar10", extractor="classifier", setting="paper"),
+        score(2, "cifar10", extractor="inception", setting="own", seed=1),
+        score(None, "cifar10", extractor="inception", setting="own", seed=2),
         score(1, extractor="inception-other"),
-    )
-    assert list(table) == COLUMNS
-    sections = {section.heading: section for section in claims_sections(table, NO_SCORES)}
+    ]
+    scores = pd.DataFrame(rows).assign(images=300, reference_images=500, extractor_accuracy=math.nan)
+    scores.loc[0, ["images", "reference_images"]] = 10_000
+    table = judged(published, *rows)
+    sections = {
+        section.heading: section for section in claims_sections(table, scores.assign(extractor_chance=math.nan))
+    }
+    own, ours, papers, digits = sections.values()
     assert list(sections) == [
         "CIFAR-10: this run, FID, not the paper's setting",
-        "CIFAR-10: this run, FD (classifier features), not the paper's setting",
         "CIFAR-10: this run, FID",
         "CIFAR-10: the paper's own numbers",
         "digits: this run, FD (inception-other features), not the paper's setting",
     ]
-    assert "In the paper's setting." in sections["CIFAR-10: this run, FID"].text
-    for heading, section in sections.items():
-        assert "not measured" in section.text
-        assert ("doubtful digits" in section.text) == (heading == "CIFAR-10: the paper's own numbers")
-        assert list(section.rows) == ["Claim", "Verdict", "Numbers", "Source"]
-        assert section.rows.map(lambda text: isinstance(text, str) and text != "" and "|" not in text).all(axis=None)
-    assert len(sections["digits: this run, FD (inception-other features), not the paper's setting"].rows) == len(CLAIMS)
-
-
-def test_claims_say_what_their_own_scores_compared(published):
-    rows = [score(1, "cifar10", **INCEPTION), score(1, "cifar10", extractor="inception", setting="own")]
-    scores = pd.DataFrame(rows).assign(reference_images=[10_000, 500], extractor_accuracy=math.nan)
-    scores = scores.assign(images=[10_000, 300], extractor_chance=math.nan)
-    texts = {section.heading: section.text for section in claims_sections(judged(published, *rows), scores)}
-    said = texts["CIFAR-10: this run, FID"], texts["CIFAR-10: this run, FID, not the paper's setting"]
-    assert "Every score compares 10,000 images with 10,000." in said[0]
-    assert "Every score compares 300 images with 500." in said[1]
-
-
-def test_verdicts_of_one_seed_say_so(published):
-    (one,) = claims_sections(judged(published, score(1), score(2, model="vae")), NO_SCORES)
-    assert "Of one seed: another one may turn a verdict" in one.text and "Means over" not in one.text
-    table = judged(published, score(1), score(None, seed=1), score(None, seed=2))
-    assert set(table["seeds"]) == {1}
-    table = judged(published, score(1), score(2, seed=1), score(None, seed=2), score(2, model="vae"))
-    assert set(table["seeds"]) == {2}
-    (several,) = claims_sections(table, NO_SCORES)
-    assert "Means over 2 seeds, whose spread (Table 2) no verdict" in several.text
+    assert "300 images with 500" in own.text and "Means over 2 seeds" in own.text and "One seed" not in own.text
+    assert "In the paper's setting" in ours.text and "10,000 images with 10,000" in ours.text
+    assert "One seed" in ours.text and "One seed" in digits.text and "seed" not in papers.text
+    assert "doubtful" in papers.text and "doubtful" not in ours.text
+    assert len(digits.rows) == len(CLAIMS) and list(digits.rows) == ["Claim", "Verdict", "Numbers", "Source"]
