@@ -16,6 +16,7 @@ from serving import Server
 
 from autoencoders.data import downloads
 from autoencoders.data.downloads import download_hub, fetch, matches, parse_hub
+from autoencoders.data.sources import parquet
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.scores.extractors import inception
@@ -255,6 +256,10 @@ def test_without_hf_token_nothing_is_sent_of_the_user(hub, tmp_path, monkeypatch
     assert not re.search("authorization|stored|torch", str(hub.asked), flags=re.IGNORECASE)
 
 
+def test_files_on_the_hub_are_remote():
+    assert parquet.is_remote({"train": "x.parquet", "test": ["y.parquet", URI]})
+
+
 def test_a_pattern_that_fits_nothing_is_answered_with_what_there_is(hub, tmp_path):
     with pytest.raises(UserError, match=r"fits 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
         download_hub(["hf://datasets/owner/faces@main/data/val-*"], tmp_path)
@@ -343,26 +348,6 @@ def test_the_inception_weights_are_pytorch_fids_and_no_others_are_called_so():
     assert inception.SHA256.startswith(Path(FID_WEIGHTS_URL).stem.rsplit("-", 1)[1]) and len(inception.SHA256) == 64
     assert inception.recorded_name(inception.SHA256) == "inception"
     assert inception.recorded_name("0" * 64) == "inception-other"
-
-
-# ---- what is remote
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "expected"),
-    [
-        ("torchvision", {"name": "CIFAR10"}, True),
-        ("sklearn", {"name": "digits"}, False),
-        ("folder", {"train": "x", "test": None}, False),
-        ("parquet", {"train": "x.parquet", "test": None}, False),
-        ("parquet", {"train": URI, "test": None}, True),
-        ("parquet", {"train": "x.parquet", "test": ["y.parquet", URI]}, True),
-    ],
-)
-def test_is_remote(kind, options, expected):
-    """A source that does not say so has nothing to download."""
-    module = kinds.load("sources", kind)
-    assert (hasattr(module, "is_remote") and module.is_remote(options)) is expected
 
 
 @pytest.mark.parametrize("kind", kinds.names("sources"))

@@ -89,16 +89,6 @@ def classifier_weights(tmp_path) -> Path:
     return tmp_path / "classifier.safetensors"
 
 
-def test_the_classifiers_features_are_those_before_the_classes(classifier_weights):
-    network = classifier.load_classifier(classifier_weights)
-    images = smooth_images(7, 2, 120, 40, seed=0)
-    features = extract(kinds.load("extractors", "classifier").load(classifier_weights, CPU), images, 3, CPU)
-    assert features.shape == (7, 128)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(images).float() / 255)
-        torch.testing.assert_close(network.classes(features), expected, rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("kind", ["inception", "classifier"])
 def test_extractors_run_in_eval_mode_channels_last_and_without_gradients(request, kind):
     extractor = kinds.load("extractors", kind).load(request.getfixturevalue(f"{kind}_weights"), CPU)
