@@ -16,7 +16,6 @@ from autoencoders.data.sources import folder as folders
 from autoencoders.data.sources import parquet
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_npz
-from autoencoders.jobs.tracked_modules import PACKAGE, imported_modules
 
 RNG = np.random.default_rng(0)
 
@@ -70,12 +69,6 @@ def test_the_first_images_are_cropped_in_their_order_and_no_more_opened(limit, c
     assert prepare_split(Split(5, None, opening, str), 8, 8, limit)[1] is None
 
 
-def test_a_crop_that_is_too_large_names_the_image():
-    images = [*pictures(1), *pictures(1, 10, 8)]
-    with pytest.raises(UserError, match=r"picture 1: crop: 9 is larger than the image of 8 x 10 pixels"):
-        prepare_split(Split(2, None, lambda: iter(images), "picture {}".format), 9, 8)
-
-
 def encoded(image, kind="PNG"):
     buffer = io.BytesIO()
     image.save(buffer, format=kind)
@@ -124,12 +117,9 @@ def test_the_split_is_stratified_covers_everything_and_depends_on_the_seed_alone
     assert not np.array_equal(test, split_train_test(160, labels, 0.2, seed=1)[1])
 
 
-@pytest.mark.parametrize(
-    ("count", "fraction", "expected"), [(10, 0.25, 2), (10, 0.001, 1), (10, 0.999, 9), (2, 0.5, 1)]
-)
+@pytest.mark.parametrize(("count", "fraction", "expected"), [(10, 0.001, 1), (10, 0.999, 9), (2, 0.5, 1)])
 def test_each_split_has_an_image(count, fraction, expected):
-    train, test = split_train_test(count, None, fraction)
-    assert (len(train), len(test)) == (count - expected, expected)
+    assert [len(split) for split in split_train_test(count, None, fraction)] == [count - expected, expected]
 
 
 @pytest.mark.parametrize("labels", [[0] * 19 + [1], np.arange(20) // 2, np.repeat([0, 1, 2, 3, 4], 4)], ids=str)
@@ -219,12 +209,6 @@ def test_stored_arrays_come_back_and_damaged_files_are_named(tmp_path):
     for name, message in [("cut", "not a readable npz"), ("other", "no array `images`")]:
         with pytest.raises(UserError, match=rf"{name}\.npz.*{message}"):
             load_images(tmp_path / f"{name}.npz")
-
-
-def test_training_does_not_depend_on_downloads_and_decoding(project):
-    """Imported modules are inputs of a rule: an edit to a download would retrain every cell."""
-    needed = imported_modules(project / "workflow" / "scripts" / "train.py")
-    assert {module.stem for module in needed if module.is_relative_to(PACKAGE / "data")} == {"prepared_images"}
 
 
 def test_the_subset_that_is_scored_is_drawn_by_its_seed():

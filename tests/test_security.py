@@ -128,23 +128,6 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
     assert marker.exists()
 
 
-def test_a_column_of_pickles_in_parquet_stays_bytes(tmp_path, marker):
-    """In scores, and where images are expected; nor are a pickled extension type and index looked into."""
-    attack = pickle.dumps(Attack(marker))
-    extension = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": attack}
-    index = {"index_columns": [attack.decode("latin1")], "columns": [], "column_indexes": [], "attributes": {}}
-    fields = [pa.field("image", pa.binary()), pa.field("label", pa.int64(), metadata=extension)]
-    schema = pa.schema(fields, metadata={"pandas": json.dumps(index), "PANDAS_ATTRS": attack})
-    pq.write_table(pa.table([[attack], [1]], schema=schema), tmp_path / "attack.parquet")
-    # No index has such a name.
-    with contextlib.suppress(UserError, KeyError):
-        read_parquet(tmp_path / "attack.parquet")
-    source = parquet.splits({"train": f"{tmp_path}/attack.parquet", "image": "image"}, tmp_path)["train"]
-    with pytest.raises(UserError, match=r"attack\.parquet, row 0 cannot be read as an image"):
-        prepare_split(source, None, 32)
-    assert not marker.exists()
-
-
 def test_no_module_can_run_what_it_reads(project):
     """No pickle, eval, unsafe YAML or shell, by ruff's rules; PyTorch and NumPy are told to load no pickles."""
     rules = "S102,S301,S302,S307,S506,S602,S604,S605,S609"

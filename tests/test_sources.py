@@ -168,11 +168,11 @@ def test_a_folder_with_a_sub_folder_for_each_class(tmp_path, caplog):
 
 
 def test_a_flat_folder_has_no_labels(tmp_path):
-    for name in ("b.JPG", "a.jpeg", "c.webp", "d.tif", "e.PNG"):
+    names = ["a.jpeg", "b.JPG", "c.webp", "d.tif", "e.PNG"]
+    for name in reversed(names):
         save(tmp_path / name)
     source = folders.splits(places(tmp_path), tmp_path)["train"]
-    assert [Path(source.name(index)).name for index in range(5)] == ["a.jpeg", "b.JPG", "c.webp", "d.tif", "e.PNG"]
-    assert len(list(source)) == 5 and source.labels is None
+    assert [Path(source.name(index)).name for index in range(len(list(source)))] == names and source.labels is None
 
 
 def test_class_folders_may_be_links(tmp_path):
@@ -228,12 +228,9 @@ def test_folder_errors_are_reported(tmp_path, train, test, message):
 def test_digits():
     from sklearn.datasets import load_digits
 
-    source = sklearn.splits({"name": "digits"}, Path("unused"))["train"]
-    images, levels = np.stack([np.asarray(image) for image in source]), load_digits().images
-    assert len(source) == 1797 and images.dtype == np.uint8
-    assert images[levels == 16].min() == 255 and images[levels == 0].max() == 0
-    assert np.abs(images / 255 - levels / 16).max() <= 0.5 / 255 + 1e-12
-    assert source.labels.tolist() == load_digits().target.tolist() and source.labels.dtype == np.int64
+    source, official = sklearn.splits({"name": "digits"}, Path("unused"))["train"], load_digits()
+    assert same(source, np.rint(official.images * 255 / 16).astype(np.uint8)[..., None].repeat(3, axis=3))
+    assert source.labels.tolist() == official.target.tolist() and source.labels.dtype == np.int64
 
 
 # ---- torchvision
@@ -321,37 +318,19 @@ def test_a_damaged_batch_is_refused_before_it_is_unpickled(tmp_path, cifar10, fi
     assert same(torchvision.splits(CIFAR10, folder)["train"], cifar10[1][:10])
 
 
-def member(name, kind=tarfile.REGTYPE, linkname=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, linkname
-    return info
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        [member("../evil")],
-        [member("way", tarfile.SYMTYPE, ".."), member("way/evil")],
-        [member("cifar-10-batches-py/data_batch_1")],
-    ],
-    ids=["parent", "link", "pickle"],
-)
-def test_another_archive_is_not_even_opened(tmp_path, cifar10, waits, members):
+def test_another_archive_is_not_even_opened(tmp_path, cifar10, waits):
     """Neither what lies there as CIFAR-10's archive, nor what a server sends instead of it."""
-    folder = tmp_path / "a" / "b"
-    folder.mkdir(parents=True)
-    data = pickle.dumps(Attack(tmp_path / "pwned"))
+    server, folder = cifar10[0], tmp_path / "data"
+    folder.mkdir()
     with tarfile.open(folder / "cifar-10-python.tar.gz", "w:gz") as tar:
-        for info in members:
-            info.size = len(data) if info.isreg() else 0
-            tar.addfile(info, io.BytesIO(data))
-    server = cifar10[0]
+        tar.add(__file__, "../evil")
+        tar.add(__file__, "cifar-10-batches-py/data_batch_1")
     server.files["/archive"] = (folder / "cifar-10-python.tar.gz").read_bytes()
     with pytest.raises(UserError, match=rf"CIFAR10 could not be .*corrupted.*cifar-10-python.tar.gz into {folder} by"):
         torchvision.download(CIFAR10, folder)
     assert len(server.asked) == 3 and waits == [2, 4]
-    assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b", "cifar-10-python.tar.gz"]
-    assert not (tmp_path / "evil").exists() and not (tmp_path / "pwned").exists()
+    assert [path.name for path in folder.rglob("*")] == ["cifar-10-python.tar.gz"]
+    assert not (tmp_path / "evil").exists()
 
 
 def test_a_full_disk_is_not_taken_for_a_bad_network(tmp_path, cifar10, waits):
@@ -403,29 +382,19 @@ def test_celeba_put_there_by_hand_is_unpacked_and_read(celeba, state):
     assert loaded["test"].name(0).endswith("celeba/img_align_celeba/000006.jpg")
 
 
-def trapped_zip(path):
-    """Members that lead outside, a link, and an image that is not the official one."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("../evil", "img_align_celeba/../../../evil", "img_align_celeba/000001.jpg"):
-            archive.writestr(name, bytes(1 << 20))
-        link = zipfile.ZipInfo("img_align_celeba/link")
-        link.external_attr = 0o120777 << 16
-        archive.writestr(link, "/etc")
-
-
 @pytest.mark.parametrize("unpacked", [True, False], ids=["half unpacked", "not unpacked"])
 def test_another_archive_in_celebas_place_is_not_unpacked(celeba, tmp_path, monkeypatch, unpacked):
     base, _ = celeba
-    if unpacked:
-        zipfile.ZipFile(base / "img_align_celeba.zip").extractall(base)
-        (base / "img_align_celeba" / "000002.jpg").unlink()
-    trapped_zip(base / "img_align_celeba.zip")
+    with zipfile.ZipFile(base / "img_align_celeba.zip", "a") as archive:
+        if unpacked:
+            archive.extract("img_align_celeba/000002.jpg", base)
+        archive.writestr("img_align_celeba/../../../evil", b"evil")
     sent = (base / "img_align_celeba.zip").read_bytes()
     monkeypatch.setattr("gdown.download", lambda output, **_: Path(output).write_bytes(sent))
-    before = {path: path.stat().st_size for path in tmp_path.rglob("*")}
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="is not the official archive" if unpacked else "could not be downloaded"):
         torchvision.download(CELEBA, base.parent)
-    assert {path: path.stat().st_size for path in tmp_path.rglob("*")} == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_celeba_over_its_quota_says_how_to_switch(celeba, monkeypatch, waits):
