@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from autoencoders.data.pictures import prepare_image
-from autoencoders.figures.tiles import write_png
 from autoencoders.jobs.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -113,12 +112,3 @@ def test_exif_orientation_is_applied_before_the_crop(tmp_path, orientation, turn
     with Image.open(tmp_path / "turned.png") as image:
         prepared = prepare_image(image, None, 10)
     assert np.array_equal(prepared, turned(pixels).transpose(2, 0, 1))
-
-
-def test_write_png(tmp_path):
-    pixels = noise(5, 7)
-    write_png(tmp_path / "new" / "grid.png", pixels)
-    with Image.open(tmp_path / "new" / "grid.png") as image:
-        assert image.format == "PNG"
-        assert np.array_equal(np.asarray(image), pixels)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["grid.png"]

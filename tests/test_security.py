@@ -4,7 +4,6 @@ The exception: the Python files that a config names as kinds of its own. Archive
 """
 
 import contextlib
-import html.parser
 import io
 import json
 import os
@@ -164,15 +163,6 @@ def test_a_source_or_extractor_is_no_file_from_elsewhere(tmp_path, marker, group
     assert not marker.exists()
 
 
-def test_no_rule_has_a_shell_command_or_code_of_its_own(project):
-    """All work is in scripts, which get names as Python values."""
-    files = [project / "Snakefile", *(project / "workflow" / "rules").glob("*.smk")]
-    assert len(files) > 8
-    words = "shell|run|wrapper|notebook|cwl|container|containerized|envmodules"
-    for file in files:
-        assert not re.search(rf"^\s*({words}):|\b(shell|eval|exec)\(", file.read_text(), flags=re.MULTILINE), file
-
-
 # ---- names
 
 HOSTILE = [
@@ -244,27 +234,14 @@ def test_a_path_is_read_by_no_shell_and_leads_nowhere_else(project, tmp_path):
         assert done.returncode == 1 and "No rule to produce" in done.stdout
 
 
-class Tags(html.parser.HTMLParser):
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags, self.attributes = [], set()
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-
 SCRIPT = """**<script>alert(1)</script>** "><img src=x onerror='alert(1)'> </td></table><iframe src=//x> &lt;b&gt;"""
 LATEX = r"\input{/etc/passwd} \immediate\write18{touch pwned} ^^5cinput $x$ %"
 
 
 def test_no_text_becomes_a_tag_of_a_page_or_a_command_of_latex():
     rows = pd.DataFrame({SCRIPT: [SCRIPT, "1.0"], "Model": ["DAE", SCRIPT]})
-    page = Tags(to_html(SCRIPT, [Section(SCRIPT, SCRIPT, rows)]))
-    assert not {"img", "iframe"} & set(page.tags)
-    # The page's own script sorts its tables.
-    assert page.tags.count("script") == 1 and not {"src", "onerror"} & page.attributes
+    page = to_html(SCRIPT, [Section(SCRIPT, SCRIPT, rows)])
+    assert "&lt;script&gt;alert" in page and not re.search(r"<(script>alert|img|iframe)|<[^>]*onerror", page)
     rows = pd.DataFrame({LATEX: [LATEX, "1.0"], "Model": ["DAE", f"**{LATEX}**"]})
     text = to_latex("Title", [Section(LATEX, LATEX, rows)], name="table").replace(r"\textbackslash{}", "")
     # TeX reads ^^5c as a backslash.

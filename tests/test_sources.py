@@ -198,9 +198,6 @@ def test_class_folders_may_be_links(tmp_path):
             with pytest.raises(UserError, match=rf"c'?\b.*{message}|{message}.*/c"):
                 look()
         (classes / "c").unlink()
-    # A link back does not lead in circles.
-    (images / "b" / "all").symlink_to(images)
-    assert sorted(folders.find_images(images, links=True)) == sorted(images.rglob("?.png"))
 
 
 @pytest.mark.parametrize(

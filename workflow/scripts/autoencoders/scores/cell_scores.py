@@ -113,8 +113,8 @@ def score_cell(
 
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
     with which of ``references``. ``measures`` are those of the config: kind and options by name; their random numbers
-    come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError where
-    features of an image set are not finite.
+    come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError
+    where features of an image set are not finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
     found = {}
