@@ -2,21 +2,21 @@
 
 import errno
 import hashlib
-import http.server
 import json
 import logging
 import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
+from serving import Server
 
 from autoencoders.data import downloads
 from autoencoders.data.downloads import download_hub, fetch, matches, parse_hub
+from autoencoders.data.sources import parquet
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.scores.extractors import inception
@@ -29,56 +29,6 @@ TRAIN = "owner/faces/main/data/train-0.parquet"
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files`` by path, in ranges, or the next of ``faults``; keeps what it was asked: (path, headers)."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.files, self.faults, self.asked = {}, [], []
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def starts(self) -> list[int]:
-        """The first byte of each range that was asked for."""
-        ranges = ({key.lower(): value for key, value in headers.items()}.get("range") for _, headers in self.asked)
-        return [int(re.match(r"bytes=(\d+)-", value)[1]) for value in ranges if value]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append((self.path, dict(self.headers)))
-        found = self.server.files.get(self.path)
-        if self.server.faults and not self.path.startswith("/api/"):
-            found = self.server.faults.pop(0)
-        self.answer(404 if found is None else found)
-
-    def answer(self, found: bytes | int | str | float, links: str = "") -> None:
-        """Bytes are sent, an integer is a status, text an address elsewhere; a fraction cuts the answer short."""
-        if isinstance(found, int):
-            return self.send_error(found)
-        if isinstance(found, str):
-            self.send_response(302)
-            self.send_header("Location", found)
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        cut, body = (found, self.server.files[self.path]) if isinstance(found, float) else (1, found)
-        start, _, end = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
-        part = body[int(start or 0) : int(end) + 1 if end else None]
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{end}/{len(body)}")
-        if "cursor" not in self.path and self.path.split("?")[0].endswith("/tree/main"):
-            self.send_header("Link", f'<{self.server.url}{self.path}&cursor=2>; rel="next"')
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        self.wfile.write(part[: int(cut * len(part))])
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
@@ -306,6 +256,10 @@ def test_without_hf_token_nothing_is_sent_of_the_user(hub, tmp_path, monkeypatch
     assert not re.search("authorization|stored|torch", str(hub.asked), flags=re.IGNORECASE)
 
 
+def test_files_on_the_hub_are_remote():
+    assert parquet.is_remote({"train": "x.parquet", "test": ["y.parquet", URI]})
+
+
 def test_a_pattern_that_fits_nothing_is_answered_with_what_there_is(hub, tmp_path):
     with pytest.raises(UserError, match=r"fits 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
         download_hub(["hf://datasets/owner/faces@main/data/val-*"], tmp_path)
@@ -394,26 +348,6 @@ def test_the_inception_weights_are_pytorch_fids_and_no_others_are_called_so():
     assert inception.SHA256.startswith(Path(FID_WEIGHTS_URL).stem.rsplit("-", 1)[1]) and len(inception.SHA256) == 64
     assert inception.recorded_name(inception.SHA256) == "inception"
     assert inception.recorded_name("0" * 64) == "inception-other"
-
-
-# ---- what is remote
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "expected"),
-    [
-        ("torchvision", {"name": "CIFAR10"}, True),
-        ("sklearn", {"name": "digits"}, False),
-        ("folder", {"train": "x", "test": None}, False),
-        ("parquet", {"train": "x.parquet", "test": None}, False),
-        ("parquet", {"train": URI, "test": None}, True),
-        ("parquet", {"train": "x.parquet", "test": ["y.parquet", URI]}, True),
-    ],
-)
-def test_is_remote(kind, options, expected):
-    """A source that does not say so has nothing to download."""
-    module = kinds.load("sources", kind)
-    assert (hasattr(module, "is_remote") and module.is_remote(options)) is expected
 
 
 @pytest.mark.parametrize("kind", kinds.names("sources"))

@@ -1,7 +1,7 @@
 """The Fréchet distance against closed forms, scipy's matrix root and pytorch-fid's own function.
 
 Tolerances are relative. Measured over several seeds: 8e-12 against scipy's root where both covariances have full rank
-(tolerance 1e-10), 8e-8 where one has not (1e-6): a zero eigenvalue is then off by rounding, 1e-16, and its root by
+(tolerance 1e-10), 8e-8 where one is singular (1e-6): a zero eigenvalue is then off by rounding, 1e-16, and its root by
 1e-8, in scipy's root as in ours. Random shapes against pytorch-fid: 1.7e-8 (2e-7).
 """
 
@@ -35,17 +35,12 @@ def features(rng: np.random.Generator, count: int, dimensions: int) -> torch.Ten
     return torch.from_numpy(correlated + rng.normal(size=dimensions))
 
 
-def gaussian(mean: np.ndarray, covariance: np.ndarray) -> Statistics:
-    """Statistics that are given, of nobody's features."""
-    return Statistics(torch.from_numpy(mean), torch.from_numpy(covariance))
-
-
 def distance(first: Statistics, second: Statistics) -> float:
     return frechet_distance(first, covariance_root(first.covariance), second)
 
 
 def trace_of_root(first: Statistics, second: Statistics) -> float:
-    """tr (Σ₁Σ₂)^½ as our distance has it: what is left of d² without the means and the two traces."""
+    """tr (Σ₁Σ₂)^½ by our distance: what is left of d² without the means and the two traces."""
     zero = torch.zeros_like(first.mean)
     d2 = distance(first._replace(mean=zero), second._replace(mean=zero))
     return (np.trace(first.covariance) + np.trace(second.covariance) - d2) / 2
@@ -53,7 +48,7 @@ def trace_of_root(first: Statistics, second: Statistics) -> float:
 
 def test_apples_gpus_have_no_float64_and_leave_it_to_the_cpu():
     assert float64_device(torch.device("mps")) == torch.device("cpu")
-    for device in (torch.device("cpu"), torch.device("cuda"), torch.device("cuda", 1)):
+    for device in (torch.device("cpu"), torch.device("cuda", 1)):
         assert float64_device(device) == device
 
 
@@ -72,62 +67,25 @@ def test_statistics_refuse_fewer_than_two_images(count):
         statistics(torch.zeros(count, 3))
 
 
-@pytest.mark.parametrize("count", [3, 200])  # rank-deficient, full
-def test_root_times_its_transpose_is_the_covariance(count):
-    covariance = statistics(features(np.random.default_rng(1), count, 20)).covariance
-    root = covariance_root(covariance)
-    np.testing.assert_allclose(root @ root.T, covariance, rtol=0, atol=1e-13 * covariance.abs().max())
-
-
-def test_one_dimension_is_the_difference_of_means_and_of_deviations():
-    first = gaussian(np.array([3.0]), np.array([[4.0]]))
-    second = gaussian(np.array([-1.0]), np.array([[0.25]]))
-    assert distance(first, second) == pytest.approx((3 - -1) ** 2 + (2 - 0.5) ** 2, rel=1e-14)
-
-
-def test_diagonal_covariances_are_independent_dimensions():
+@pytest.mark.parametrize("rotated", [False, True])
+def test_commuting_covariances_are_independent_dimensions(rotated):
+    """d² = Σ (μ₁ - μ₂)² + (σ₁ - σ₂)², in any rotation, singular covariances included, and the same both ways."""
     rng = np.random.default_rng(2)
     means, deviations = rng.normal(size=(2, 30)), rng.uniform(0, 5, size=(2, 30))
-    first, second = (gaussian(m, np.diag(s**2)) for m, s in zip(means, deviations, strict=True))
+    deviations[0, :10] = 0.0
+    rotation = linalg.qr(rng.normal(size=(30, 30)))[0] if rotated else np.eye(30)
+    first, second = (
+        Statistics(torch.from_numpy(rotation @ mean), torch.from_numpy(rotation * deviation**2 @ rotation.T))
+        for mean, deviation in zip(means, deviations, strict=True)
+    )
     expected = np.sum((means[0] - means[1]) ** 2 + (deviations[0] - deviations[1]) ** 2)
-    assert distance(first, second) == pytest.approx(expected, rel=1e-13)
-
-
-def test_commuting_covariances_share_their_eigenvectors():
-    rng = np.random.default_rng(3)
-    rotation = linalg.qr(rng.normal(size=(30, 30)))[0]
-    deviations = rng.uniform(0, 5, size=(2, 30))
-    deviations[0, :10] = 0.0  # singular
-    zero = np.zeros(30)
-    first, second = (gaussian(zero, rotation * s**2 @ rotation.T) for s in deviations)
-    expected = np.sum((deviations[0] - deviations[1]) ** 2)
-    assert distance(first, second) == pytest.approx(expected, rel=1e-7)
-    assert distance(second, first) == pytest.approx(expected, rel=1e-7)
-
-
-@pytest.mark.parametrize(("count", "dimensions"), [(500, 64), (20, 64)])
-def test_distance_to_itself_is_zero(count, dimensions):
-    itself = statistics(features(np.random.default_rng(4), count, dimensions))
-    assert abs(distance(itself, itself)) < 1e-7 * np.trace(itself.covariance)
-
-
-def test_distance_is_the_same_both_ways():
-    rng = np.random.default_rng(5)
-    first, second = statistics(features(rng, 300, 40)), statistics(features(rng, 200, 40))
-    assert distance(first, second) == pytest.approx(distance(second, first), rel=1e-11)
+    assert distance(first, second) == pytest.approx(expected, rel=1e-7 if rotated else 1e-13)
+    assert distance(second, first) == pytest.approx(expected, rel=1e-7 if rotated else 1e-13)
 
 
 @pytest.mark.parametrize(
     ("counts", "dimensions", "tolerance"),
-    [
-        ((400, 300), 10, 1e-10),
-        ((1000, 500), 64, 1e-10),
-        ((1000, 900), 256, 1e-10),
-        ((1000, 30), 64, 1e-6),
-        ((30, 1000), 64, 1e-6),
-        ((20, 30), 128, 1e-6),
-        ((2, 40), 64, 1e-6),
-    ],
+    [((400, 300), 10, 1e-10), ((1000, 900), 128, 1e-10), ((30, 1000), 64, 1e-6), ((2, 40), 64, 1e-6)],
 )
 def test_trace_equals_that_of_scipys_root(counts, dimensions, tolerance):
     rng = np.random.default_rng(6)
@@ -146,29 +104,18 @@ def test_trace_equals_the_nuclear_norm_of_the_features_product(counts):
     assert trace_of_root(statistics(first), statistics(second)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_random_shapes_equal_pytorch_fid_and_are_finite():
+def test_the_measure_of_random_shapes_is_pytorch_fids_distance():
+    """Of features in float32, as extractors have them, with a reference that was prepared once."""
     rng = np.random.default_rng(8)
-    for _ in range(150):
+    for _ in range(60):
         # From two on: of a 1×1 matrix scipy's sqrtm does not give the two values that pytorch-fid unpacks.
-        dimensions = int(rng.integers(2, 65))
-        counts = rng.integers(2, 130, size=2)
-        first, second = (statistics(features(rng, count, dimensions)) for count in counts)
-        ours = distance(first, second)
-        moments = (first.mean, first.covariance, second.mean, second.covariance)
-        theirs = calculate_frechet_distance(*(tensor.numpy() for tensor in moments))
+        dimensions, counts = int(rng.integers(2, 65)), rng.integers(2, 130, size=2)
+        reference, found = (features(rng, count, dimensions).float() for count in counts)
+        prepared = prepare(reference, {})
+        assert set(prepared) == {"mean", "covariance", "root"}
+        assert all(tensor.dtype == torch.float64 for tensor in prepared.values())
+        ours = measure(found, reference, {}, prepared=prepared, random=None)
+        arrays = [x.double().numpy() for x in (reference, found)]
+        moments = [(x.mean(axis=0), np.cov(x, rowvar=False)) for x in arrays]
         assert isinstance(ours, float)
-        assert np.isfinite(ours)
-        assert ours == pytest.approx(theirs, rel=2e-7), (dimensions, counts)
-
-
-@pytest.mark.parametrize("counts", [(500, 400), (20, 30)])
-def test_the_measure_is_pytorch_fids_distance_with_a_reference_that_was_prepared_once(counts):
-    """Of features in float32, as extractors have them."""
-    rng = np.random.default_rng(9)
-    reference, found = (features(rng, count, 32).float() for count in counts)
-    prepared = prepare(reference, {})
-    assert set(prepared) == {"mean", "covariance", "root"}
-    assert all(tensor.dtype == torch.float64 for tensor in prepared.values())
-    moments = [(x.double().numpy().mean(axis=0), np.cov(x.double().numpy(), rowvar=False)) for x in (reference, found)]
-    expected = calculate_frechet_distance(*moments[0], *moments[1])
-    assert measure(found, reference, {}, prepared=prepared, random=None) == pytest.approx(expected, rel=2e-7)
+        assert ours == pytest.approx(calculate_frechet_distance(*moments[0], *moments[1]), rel=2e-7), counts

@@ -1,6 +1,6 @@
 """Download a dataset's official archive or Hub files (rule download_dataset).
 
-The files stay in the folder of the dataset's name beside the output, a manifest {file: sha256} of them.
+The files go to the folder with the dataset's name beside the output, which lists them: {file: sha256}.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One split's images in an extractor's features, and what measures need of them (rule reference)."""
+"""Features of one split's images, and what measures prepare from them (rule reference)."""
 
 import logging
 
@@ -13,7 +13,7 @@ from autoencoders.scores.cell_scores import reference_arrays
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         params, weights = snakemake.params, snakemake.input.extractor
-        # No param: it changes the memory that is needed, and no result.
+        # Not a param: it changes the memory needed, but no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])

@@ -1,6 +1,6 @@
-"""Score one cell: what is measured between its image sets and the dataset's references (rule score).
+"""Score one cell: measures between its image sets and the dataset's references (rule score).
 
-A cell that diverged gets its rows too, with that status and no value.
+A cell that diverged has rows too, with that status and without values.
 """
 
 import math
@@ -31,7 +31,7 @@ if __name__ == "__main__":
             for path in snakemake.input.references
         }
         image_sets = {Path(path).stem: read_npy(path) for path in snakemake.input.images}
-        # No param: it changes the memory that is needed, and no result.
+        # Not a param: it changes the memory needed, but no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
         scores = score_cell(
             status,

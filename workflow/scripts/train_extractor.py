@@ -1,6 +1,6 @@
-"""Train the network whose features a dataset is scored in (rule train_extractor).
+"""Train the network whose features score a dataset (rule train_extractor).
 
-Writes its weights, and a record of what it is worth.
+Writes its weights, and a record of its accuracy.
 """
 
 from safetensors.torch import save_file
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         labels = {split: load_labels(snakemake.input[split]) for split in splits}
         if kinds.needs(extractor, "NEEDS_LABELS", False) and any(found is None for found in labels.values()):
             raise UserError(
-                f"the dataset {dataset} has no labels, so that no {name} can be trained on it: "
+                f"the dataset {dataset} has no labels, so no {name} can be trained on it: "
                 "name its label column, or write another extractor for this dataset"
             )
         repeatable(snakemake.threads)

@@ -1,7 +1,7 @@
-"""Images that are here are looked at before the first job: a wrong column or crop ends a run at its start.
+"""Checks local images before the first job, so that a wrong column or crop ends a run at its start.
 
-Snakemake's main process imports this. Its environment may lack what images are read with: then the rule
-prepare_dataset says the same, as the first job.
+Snakemake's main process imports this. Where its environment lacks the libraries that read images, the first job,
+prepare_dataset, reports the same faults.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
 
 class Look:
-    """What a source may ask of a dataset of the config, which was perhaps prepared before: ``info`` is the dataset.json
-    of that.
-    """
+    """What a source may ask about a dataset of the config. ``info`` is its dataset.json, if it was prepared before."""
 
     def __init__(self, dataset: Mapping, info: Path) -> None:
         self.dataset, self.info = dataset, info
 
     @property
     def changed(self) -> bool:
-        """Whether the images differ from those that the dataset was prepared from, if it was."""
+        """Whether the dataset was prepared before, from other images."""
         return recorded_fingerprints(self.info) not in (None, fingerprints(self.dataset))
 
     def at(self, split: Split) -> None:
@@ -39,7 +37,7 @@ class Look:
         prepare_split(split, self.dataset["crop"], self.dataset["size"], limit=1)
 
     def at_crop(self, split: Split) -> None:
-        """The same where there is a crop that it may be too small for."""
+        """The same, only where the config has a crop."""
         if self.dataset["crop"] is not None:
             self.at(split)
 
@@ -51,8 +49,8 @@ class Look:
 
 
 def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -> Iterator[str]:
-    """A line for a results folder that is none, and for each of ``datasets``, those of a resolved config that run,
-    whose images do not fit what it says.
+    """A line for each results folder that is a file, and for each of ``datasets`` (those of a resolved config that run)
+    whose images do not fit the config.
     """
     for key, folder in pathvars.items():
         if not Path(folder).is_dir() and Path(folder).exists():
@@ -70,14 +68,14 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -
 
 
 def fingerprints(dataset: Mapping) -> list[str] | None:
-    """What shows that the images of a dataset of the config have changed; None where files that are inputs do."""
+    """Texts that change with the images of a dataset of the config; None where its files are inputs of the rule."""
     source = kinds.load("sources", dataset["source"])
     return source.fingerprints(dataset[dataset["source"]]) if hasattr(source, "fingerprints") else None
 
 
 def recorded_fingerprints(info: Path) -> object:
-    """Those of the images that a dataset was prepared from; None where it is not prepared, or does not say so."""
+    """The fingerprints that a dataset was prepared from; None where it is not prepared, or has none on record."""
     try:
         return json.loads(info.read_text()).get("fingerprints")
     except (OSError, ValueError, AttributeError, RecursionError):
-        return None  # Whoever computes with a broken file tells of it.
+        return None  # The job that reads a broken file reports it.

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from autoencoders.jobs.errors import UserError
 
-# What pictures are decoded from, whatever their names say. Others of Pillow's formats start programs (Ghostscript).
+# The formats that are decoded, whatever a file's name says. Some of Pillow's others start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 
 
@@ -17,8 +17,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 class Split:
     """The images of one split, opened one at a time.
 
-    ``labels`` is int64 (count,) or None; ``images`` starts a fresh pass over the images; ``name`` says where the
-    image of an index lies, for messages.
+    ``labels`` is int64 (count,) or None; ``images`` starts a new pass over the images; ``name`` gives the place of
+    the image with an index, for messages.
     """
 
     count: int
@@ -34,7 +34,7 @@ class Split:
 
 
 def split_of_files(files: list[Path], labels: np.ndarray | None) -> Split:
-    """A split whose images are files of their own; ``labels`` is int64 (len(files),) or None."""
+    """A split of image files; ``labels`` is int64 (len(files),) or None."""
 
     def images() -> Iterator[Image.Image]:
         for file in files:

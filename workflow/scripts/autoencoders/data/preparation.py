@@ -1,4 +1,4 @@
-"""From a source's pictures to uint8 arrays of one size, split into train and test (rule prepare_dataset)."""
+"""From a source's images to uint8 arrays of one size, split into train and test (rule prepare_dataset)."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from autoencoders.jobs.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# What Pillow's decoders raise on files that are damaged, or no images.
+# What Pillow's decoders raise for damaged files and for files that are no images.
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
@@ -51,8 +51,8 @@ def split_train_test(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set ``fraction`` of ``count`` images aside for testing: sorted int64 indices of train and of test.
 
-    Stratified by ``labels`` (int64 (count,)) where they allow it; at least one image is in each split. The split
-    depends on the arguments alone.
+    Stratified by ``labels`` (int64 (count,)) where each class is large enough; each split has at least one image. The
+    split depends on the arguments alone.
     """
     from sklearn.model_selection import train_test_split
 
@@ -96,15 +96,15 @@ def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray
     for split in arrays:
         if len(arrays[split]["images"]) < 2:
             raise UserError(
-                f"The {split} split of this dataset has a single image, and neither a prior nor a Fréchet distance can "
-                "do with fewer than two. Add images, or raise `test_fraction` or `limit`."
+                f"The {split} split of this dataset has a single image; priors and Fréchet distances need at least "
+                "two. Add images, or raise `test_fraction` or `limit`."
             )
         _warn_of_lost_classes(split, sources["train"].labels, arrays[split].get("labels"))
     return arrays
 
 
 def chosen_images(dataset: dict, source: Split) -> dict[str, np.ndarray]:
-    """Of a source without a test split: {split: the sorted int64 indices of its images}."""
+    """The split of a source without a test split: {split: sorted int64 indices of its images}."""
     train, test = split_train_test(len(source), source.labels, dataset["test_fraction"])
     return {"train": train[: dataset["limit"]["train"]], "test": test[: dataset["limit"]["test"]]}
 
@@ -122,7 +122,7 @@ def _arrays(images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarr
 
 
 def _warn_of_lost_classes(split: str, all_labels: np.ndarray | None, labels: np.ndarray | None) -> None:
-    """The first images of a folder sorted by class are all of one class."""
+    """In a folder sorted by class, the first images are all of one class."""
     if labels is not None and len(np.unique(labels)) < len(np.unique(all_labels)):
         logger.warning(
             "%s has images of only %d of the dataset's %d classes: `limit` takes the first ones in the source's order",
@@ -133,7 +133,7 @@ def _warn_of_lost_classes(split: str, all_labels: np.ndarray | None, labels: np.
 
 
 def describe(dataset: dict, arrays: dict[str, dict[str, np.ndarray]]) -> dict:
-    """What dataset.json says: where the images come from, how many there are, and their checksums."""
+    """The contents of dataset.json: the source of the images, their numbers and checksums."""
     labels = arrays["train"].get("labels")
     kind = dataset["source"]
     return {
@@ -142,6 +142,6 @@ def describe(dataset: dict, arrays: dict[str, dict[str, np.ndarray]]) -> dict:
         "size": dataset["size"],
         "images": {split: len(arrays[split]["images"]) for split in arrays},
         "classes": None if labels is None else len(np.unique(labels)),
-        # Of the array's bytes, in C order: the same on every machine that decodes alike.
+        # Of the array's bytes in C order: equal on all machines whose decoders agree.
         "sha256": {split: hashlib.sha256(arrays[split]["images"].reshape(-1)).hexdigest() for split in arrays},
     }

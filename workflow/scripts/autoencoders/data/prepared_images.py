@@ -1,6 +1,6 @@
-"""Reading a prepared dataset.
+"""Reads a prepared dataset.
 
-Apart from `data.preparation`, since training imports this: an edit to a download must retrain nothing.
+Separate from `data.preparation`, since training imports this: an edit to a download must not retrain anything.
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ def load_labels(path: str | Path) -> np.ndarray | None:
 
 
 def evaluation_subset(count: int, size: int, seed: int) -> np.ndarray:
-    """Which of ``count`` images a score is computed on: sorted int64 indices.
+    """The images that a score is computed on: sorted int64 indices below ``count``.
 
-    All where there are no more than ``size``, else ``size`` of them drawn without replacement.
+    All of them where ``count`` is at most ``size``, otherwise ``size`` of them, drawn without replacement.
     """
     if size >= count:
         return np.arange(count, dtype=np.int64)

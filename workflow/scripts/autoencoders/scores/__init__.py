@@ -1,1 +1,1 @@
-"""How good images are: features of them, and what is measured between two sets."""
+"""How good images are: their features, and measures between two sets of them."""

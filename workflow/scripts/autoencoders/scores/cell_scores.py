@@ -1,4 +1,4 @@
-"""Scores of one cell: what is measured between its image sets and the dataset's images, as a long table."""
+"""Scores of one cell: measures between its image sets and the dataset's images, as a long table."""
 
 import logging
 import math
@@ -28,8 +28,8 @@ COLUMNS = [
 
 
 class Reference(NamedTuple):
-    """Features (M, D) float32 of a split's images, on the job's device; and, by measure, what it has prepared of them:
-    tensors on the CPU.
+    """Features (M, D) float32 of a split's images, on the job's device, and what each measure has prepared from them:
+    {measure: {name: tensor on the CPU}}.
     """
 
     features: Tensor
@@ -44,8 +44,8 @@ def reference_arrays(
     batch_size: int,
     device: torch.device,
 ) -> dict[str, np.ndarray]:
-    """What the rule reference stores of a split's images, uint8 (M, 3, S, S): their features, what each of ``measures``
-    prepares of them, and the checksum of the extractor's ``weights`` file.
+    """The arrays that the rule reference stores for a split's images, uint8 (M, 3, S, S): their features, what each of
+    ``measures`` prepares from them, and the checksum of the extractor's ``weights`` file.
 
     ``measures`` are those of the config: kind and options by name.
     """
@@ -56,13 +56,13 @@ def reference_arrays(
         if hasattr(module, "prepare"):
             prepared = module.prepare(features, kinds.complete(entry, kinds.options(module)))
             if not isinstance(prepared, dict):
-                raise UserError(f"prepare of the measure {name} has to return a dict of arrays, not {prepared!r}.")
+                raise UserError(f"prepare of the measure {name} must return a dict of arrays, not {prepared!r}.")
             arrays |= {f"{name}/{array}": on_host(value, f"{name}/{array}") for array, value in prepared.items()}
     return arrays
 
 
 def on_host(value: object, name: str) -> np.ndarray:
-    """What a measure has prepared, as an array of numbers. Raises UserError, with its ``name``, for anything else."""
+    """An array that a measure has prepared. Raises UserError, with its ``name``, for anything but numbers."""
     try:
         array = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -75,18 +75,18 @@ def on_host(value: object, name: str) -> np.ndarray:
 def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> Reference:
     """A stored reference, its features on ``device``.
 
-    Raises UserError where they were computed with another extractor than the one whose weights file has this checksum:
-    distances between two networks' features mean nothing.
+    Raises UserError where the checksum of the extractor's weights file is another one: distances between the features
+    of two networks mean nothing.
     """
     arrays = read_npz(path)
     if "features" not in arrays:
         raise UserError(
-            f"{path} is from version 0.9, and has no features. Have all references and scores made again by your "
-            "command with --forcerun reference: nothing is trained, encoded or fitted for it."
+            f"{path} is from version 0.9, and has no features. Add --forcerun reference to your command: it computes "
+            "all references and scores again, and trains, encodes and fits nothing."
         )
     if str(arrays.pop("extractor_sha256")) != weights_sha256:
         raise UserError(
-            f"{path} was computed with other weights than the extractor's present ones. Delete it, and it is made again"
+            f"{path} was computed with other weights than the extractor's current ones. Delete it, and it is made again"
         )
     del arrays["indices"]
     features = torch.from_numpy(arrays.pop("features")).to(device)
@@ -108,13 +108,13 @@ def score_cell(
     device: torch.device,
     seed: int,
 ) -> pd.DataFrame:
-    """One row a comparison and measure, in their order: comparison, measure, value and error (NaN unless status is
-    "ok"; the error of many measures is not known), images and reference_images (how many were compared), status.
+    """One row for each comparison and measure, in order: comparison, measure, value and error (NaN unless status is
+    "ok"; many measures have no error), images and reference_images (the numbers compared), status.
 
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
-    with which of ``references``. ``measures`` are those of the config: kind and options by name; what they draw comes
-    from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError where the
-    features of an image set are not finite.
+    with which of ``references``. ``measures`` are those of the config: kind and options by name; their random numbers
+    come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError
+    where features of an image set are not finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
     found = {}
@@ -150,13 +150,13 @@ def score_cell(
 
 
 def value_and_error(result: object, measure: str) -> tuple[float, float]:
-    """What a measure has returned: a number alone has no error."""
+    """The result of a measure: a number, or a number and its error; without one, the error is NaN."""
     try:
         value, error = map(float, result if isinstance(result, tuple) else (result, math.nan))
     except (TypeError, ValueError, RuntimeError) as fault:
-        told = textwrap.shorten(repr(result), 80)
+        shown = textwrap.shorten(repr(result), 80)
         raise UserError(
-            f"the measure {measure} returned {told}. It has to return a number, or a tuple of it and its error."
+            f"the measure {measure} returned {shown}. It must return a number, or a tuple of it and its error."
         ) from fault
     if error < 0:
         raise UserError(f"the measure {measure} returned the error {error}, which is below 0.")
@@ -166,12 +166,12 @@ def value_and_error(result: object, measure: str) -> tuple[float, float]:
 def identified(
     scores: pd.DataFrame, cell: Mapping[str, object], extractor: str, accuracy: float, chance: float
 ) -> pd.DataFrame:
-    """The rows of ``score_cell`` with the cell and extractor in front, in the order of ``COLUMNS``.
+    """The rows of ``score_cell`` with the columns of cell and extractor, in the order of ``COLUMNS``.
 
-    ``accuracy`` is the share of test images that a classifier whose features these are gets right, ``chance`` what it
-    would get right by always naming the commonest class; NaN of others.
+    For a classifier's features, ``accuracy`` is its accuracy on the test images, and ``chance`` that of always naming
+    the most frequent class; NaN for other extractors.
     """
-    # Explicit types: every cell's file has to have the same ones, whatever the depth looks like ("1", "3321").
+    # Explicit types: all cells' files must have the same ones, whatever the depth looks like ("1", "3321").
     identity = {
         "dataset": str(cell["dataset"]),
         "model": str(cell["model"]),

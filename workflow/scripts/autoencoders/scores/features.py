@@ -1,4 +1,4 @@
-"""Features of images, by any extractor."""
+"""Features of images by any extractor."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from autoencoders.networks.batches import in_batches
 def extract(
     network: Callable[[Tensor], Tensor], images: np.ndarray, batch_size: int, device: torch.device
 ) -> torch.Tensor:
-    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S), by an extractor that is loaded there.
+    """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S), by an extractor on that device.
 
     The images go to the device in one copy, and the features stay there. Batches are as in `in_batches`. Raises
     UserError where there are no images, since D is then unknown.
@@ -31,9 +31,9 @@ def extract(
         progress.step(len(features[-1]))
 
     in_batches(work, len(images), batch_size)
-    # A GPU has only been given the batches so far. Reading from the last makes the last line's rate that of their work.
+    # A GPU may still be computing. Reading from the last batch waits for it, so that the last line has the real rate.
     features[-1].flatten()[0].item()
-    # A few seconds' work needs no line, and a score does it once for each image set.
+    # A few seconds' work needs no line: each score does it once per image set.
     if progress.seconds >= progress.interval:
         progress.line()
     return torch.cat(features)
@@ -51,6 +51,6 @@ def finite_features(
     if bad:
         raise UserError(
             f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
-            "broken. Replace the file that it is loaded from; where a job made that, delete it, and it is made again"
+            "broken. Replace their file; if a job made it, delete it, and it is made again"
         )
     return features

@@ -1,4 +1,4 @@
-"""Folders of pictures: a sub-folder for each class, or flat."""
+"""Folders of images: flat, or with a sub-folder for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
-# Seconds that new images are read for at most.
+# Seconds that reading new images may take.
 PATIENCE = 10
 DESCRIPTION = "folders of images, as in {train: path/to/images}"
 OPTIONS = {
@@ -41,11 +41,11 @@ def has_test(options: Mapping) -> bool:
 
 
 def labelled(options: Mapping) -> bool | None:
-    """Whether all folders have images in sub-folders, and none beside these."""
+    """False where a folder has no images in sub-folders; None, for not known yet, otherwise."""
     for folder in folders(options).values():
         images = find_images(folder, links=True)
         first = next(images, None)
-        # That it is empty is said by those who look for images.
+        # An empty folder is reported by those that look for images.
         if first is not None and not any(image.parent != folder for image in itertools.chain([first], images)):
             return False
     return None
@@ -62,11 +62,11 @@ def fingerprints(options: Mapping) -> list[str]:
 
 
 def first_look(options: Mapping, look: Look) -> None:
-    """Folders without an image, what ``splits`` refuses, a first image that is found and does not fit, and images that
-    have come since the dataset was prepared and can't be read.
+    """Raises UserError for a folder without images, for whatever ``splits`` refuses, for a first image that does not
+    fit, and for images that were added since the dataset was prepared and can't be read.
 
-    Such an image would end the next preparation after Snakemake has deleted what the last one made, and all that was
-    trained on that would be trained anew, even if the image is removed again.
+    Such an image would fail the next preparation after Snakemake has deleted the last one's output. Everything that
+    was trained on it would then be trained again, even if the image is removed.
     """
     from autoencoders.data.pictures import split_of_files
 
@@ -89,7 +89,7 @@ def first_look(options: Mapping, look: Look) -> None:
 
 
 def arrival(file: Path, folders: list[Path]) -> float:
-    """About when a file came below one of ``folders``: it was written, linked or moved there, or its folder was."""
+    """Roughly when a file appeared in one of ``folders``: it, or a folder around it, was written, linked or moved."""
     moved = itertools.takewhile(lambda folder: folder not in folders, file.parents)
     return max(path.lstat().st_ctime for path in (file, *moved))
 
@@ -97,9 +97,9 @@ def arrival(file: Path, folders: list[Path]) -> float:
 def find_files(folder: Path, links: bool) -> Iterator[Path]:
     """All files in ``folder`` and below, in any order; hidden files and folders are left out.
 
-    ``links`` follows links to folders right in ``folder``, where they stand for classes; none is followed below, where
-    it may lead in circles. Raises UserError for a folder that can't be read, and for a link to nothing: a class would
-    be missing without a word.
+    ``links`` follows links to folders directly in ``folder``, where they stand for classes; further below they might
+    lead in circles. Raises UserError for a folder that can't be read, and for a broken link: a class would be missing
+    silently.
     """
     folders = []
     try:
@@ -112,7 +112,7 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
                 yield Path(entry)
             elif entry.is_symlink() and not os.path.exists(entry):
                 raise UserError(
-                    f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend it, or remove it."
+                    f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend or remove the link."
                 )
     except OSError as error:
         raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
@@ -121,7 +121,7 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """By its name."""
+    """Judged by its name."""
     return path.suffix.lower() in EXTENSIONS
 
 
@@ -138,8 +138,8 @@ def images_below(folder: Path, links: bool) -> list[Path]:
 def fingerprint(folder: str) -> str:
     """A hash of the names and sizes of a folder's images: it changes when one is added, removed, moved or resized.
 
-    A folder's own time stamp shows none of these in its sub-folders. Contents are not read, which would take as long
-    as preparing the dataset, so that an image replaced by one of as many bytes goes unnoticed.
+    A folder's own time stamp does not show changes in its sub-folders. Reading the contents would take as long as
+    preparing the dataset, so an image replaced by another of the same size in bytes goes unnoticed.
     """
     root = Path(folder).expanduser()
     names = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in images_below(root, links=True)]
@@ -155,21 +155,22 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
         if train == test or train in test.parents or test in train.parents:
             raise UserError(
                 f"The folders of train ({places['train']}) and test ({places['test']}) lie within one another, so "
-                f"that images would be in both. Write two separate folders, or `test: null` to set images aside."
+                f"images would be in both. Write two separate folders, or `test: null` to split the images of train."
             )
     files, classes = {}, {}
     for split, place in places.items():
         files[split], classes[split] = _folder_files(place)
     if len({names is None for names in classes.values()}) > 1:
         raise UserError(
-            "One of the folders of train and test has a sub-folder a class, the other has not. Make them alike."
+            "One of the folders of train and test has a sub-folder for each class, the other does not. Use one layout "
+            "for both."
         )
     labels = {} if classes["train"] is None else class_indices(classes)
     return {split: split_of_files(files[split], labels.get(split)) for split in places}
 
 
 def _warn_of_others(folder: Path) -> None:
-    """Files that are no images by their names are left out, and that should not happen in silence."""
+    """Reports the files that are left out because their names are not those of images."""
     others = Counter(path.suffix or path.name for path in find_files(folder, links=True) if not is_image(path))
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
@@ -180,7 +181,7 @@ def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
     """All images sorted by class and path, and each one's class (None for a flat folder)."""
     if not folder.is_dir():
         raise UserError(
-            f"The image folder '{folder}' does not exist (looked in {Path.cwd()}). Mend `folder` in the config."
+            f"The image folder '{folder}' does not exist (looked in {Path.cwd()}). Correct `folder` in the config."
         )
     _warn_of_others(folder)
     entries = sorted(item for item in folder.iterdir() if not item.name.startswith("."))

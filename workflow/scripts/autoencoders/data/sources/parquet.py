@@ -1,4 +1,4 @@
-"""Parquet files, here or on the Hugging Face Hub: a column of images, and perhaps one of labels."""
+"""Parquet files, local or on the Hugging Face Hub: a column of images, and optionally one of labels."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def is_hub(pattern: str) -> bool:
 def local_files(pattern: str) -> list[Path]:
     """The paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
     path = Path(pattern).expanduser()
-    # A name may hold a bracket: what exists as it is written is meant as it is written.
+    # A name may contain brackets: a path that exists is no pattern.
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
 
 
 def hub_patterns(options: Mapping) -> list[str]:
-    """Those of both splits that name files on the Hub."""
+    """The patterns of both splits that name files on the Hub."""
     return [pattern for split in SPLITS for pattern in patterns(options.get(split)) if is_hub(pattern)]
 
 
@@ -88,7 +88,7 @@ def check(options: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def first_look(options: Mapping, look: Look) -> None:
-    """The columns of all files, and the first image of each split. Of files on the Hub, only how they are named."""
+    """Checks the columns of all files and the first image of each split; of files on the Hub, only their address."""
     from autoencoders.data.downloads import parse_hub
 
     for pattern in hub_patterns(options):
@@ -105,14 +105,14 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
     if both:
         raise UserError(
             f"{min(both)} belongs to train and to test: the scores would be measured on training images. "
-            f"Write patterns without a common file, or `test: null` to set images aside."
+            f"Write patterns without a common file, or `test: null` to split the images of train."
         )
     labels = _labels(files, options.get("label")) if options.get("label") else {}
     return {split: _split(files[split], options["image"], labels.get(split)) for split in files}
 
 
 def _files(values: list[str], folder: Path) -> list[Path]:
-    """The files of all patterns, in their order, each once."""
+    """The files of all patterns, in order, each once."""
     from autoencoders.data.downloads import local_hub_files
 
     files = []
@@ -150,13 +150,13 @@ def _open(file: Path, column: str):
 
 def _damaged(file: Path, error: Exception) -> UserError:
     return UserError(
-        f"{file} is not a readable parquet file ({error}). Copy or download it again: where a job did, delete the "
-        "JSON file beside its dataset's folder, and run again."
+        f"{file} is not a readable parquet file ({error}). Copy or download it again. If a job downloaded it, "
+        "delete the JSON file beside its dataset's folder, and run again."
     )
 
 
 def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
-    """Labels of every split: integers as they are, text as the index of its sorted classes."""
+    """Labels of every split: integers as they are, texts as indices of the sorted classes."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.types as types

@@ -73,8 +73,11 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
 
 def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[str, str]:
     """torchvision's own download, which checks the official MD5 sums; tried up to ``attempts`` times."""
+    # Read when tqdm is imported: seconds between updates of the bars that these libraries draw, here into a log.
+    os.environ.setdefault("TQDM_MININTERVAL", "10")
     from gdown.exceptions import DownloadError
     from torchvision import datasets
+    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
     name, folder = options["name"], Path(folder)
     official = getattr(datasets, name)
@@ -85,6 +88,13 @@ def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[st
                     official(folder, split="all", target_type=[], download=True)
                     _finish_celeba(folder / official.base_folder, official.file_list[0][1])
                 else:
+                    # torchvision compares the batches with their sums before it downloads, and the class names after.
+                    if not check_integrity(
+                        folder / official.base_folder / official.meta["filename"], official.meta["md5"]
+                    ):
+                        download_and_extract_archive(
+                            official.url, str(folder), None, official.filename, official.tgz_md5
+                        )
                     official(folder, download=True)
             break
         except (OSError, RuntimeError, DownloadError) as error:

@@ -1,6 +1,6 @@
-"""A small convolutional classifier, trained on a labelled dataset, whose features a Fréchet distance is taken in.
+"""A small convolutional classifier, trained on a labelled dataset, whose features serve a Fréchet distance.
 
-For when the Inception weights cannot be had, and for images nothing like ImageNet.
+For machines without the Inception weights, and for images unlike those of ImageNet.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def load(path: str | Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 def number_of_classes(labels: np.ndarray) -> int:
-    """How many classes labels (N,) of 0, 1, ... name. Raises UserError where they cannot teach a classifier."""
+    """The number of classes in labels (N,) of 0, 1, ... Raises UserError where no classifier can be trained on them."""
     if labels.min() < 0:
         raise UserError(
             f"the training images have the label {labels.min()}: labels count from 0, and a negative one usually "
@@ -77,7 +77,7 @@ def number_of_classes(labels: np.ndarray) -> int:
     classes = int(labels.max()) + 1
     if classes < 2:
         raise UserError(
-            "the training images are all of one class, so that a classifier has nothing to learn. "
+            "the training images are all of one class, so a classifier has nothing to learn. "
             "Use the extractor inception for this dataset"
         )
     return classes
@@ -90,9 +90,9 @@ def train(
     seed: int,
     device: torch.device,
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Trained on the images and labels of "train"; the record says how often it is right on those of "test".
+    """Train on the images and labels of "train"; the record has the accuracy on those of "test".
 
-    Features of a classifier that has not learnt its classes make a poor distance.
+    The features of a classifier that has not learnt its classes make a poor distance.
     """
     import numpy as np
 
@@ -106,7 +106,7 @@ def train(
         "classes": classes,
         "training_images": len(images["train"]),
         "test_accuracy": right,
-        # What naming one class always would get right.
+        # The accuracy of always naming the most frequent class.
         "commonest_class": float(np.bincount(labels["test"]).max() / len(labels["test"])),
         "seconds": seconds,
     }
@@ -121,7 +121,7 @@ def train_classifier(
     seed: int,
     device: torch.device,
 ) -> torch.nn.Sequential:
-    """Train on uint8 images (N, 3, S, S) and labels (N,) with Adam; the network comes back in eval mode.
+    """Train on uint8 images (N, 3, S, S) and labels (N,) with Adam; returns the network in eval mode.
 
     ``options`` holds epochs, batch_size and learning_rate, which falls linearly to a hundredth. The same seed
     gives the same weights on one device.
@@ -131,7 +131,7 @@ def train_classifier(
 
     from autoencoders.config.seeds import stream_seed
 
-    # Initial weights are drawn on the CPU, the same for every device, without moving the global random state.
+    # Initial weights are drawn on the CPU, so that all devices have the same; the global random state stays as it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "classifier/weights"))
         network = classifier_network(classes)
@@ -141,7 +141,7 @@ def train_classifier(
     data = torch.from_numpy(images).to(device)
     targets = torch.from_numpy(labels).long().to(device)
 
-    # At a fixed rate the batch statistics, and with them the accuracy, would swing with the last few batches.
+    # At a fixed rate, batch statistics and accuracy would depend on the last few batches.
     steps = options["epochs"] * math.ceil(len(images) / options["batch_size"])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.01, total_iters=steps)
 
@@ -163,7 +163,7 @@ def train_classifier(
 def accuracy(
     network: torch.nn.Module, images: np.ndarray, labels: np.ndarray, batch_size: int, device: torch.device
 ) -> float:
-    """Fraction of uint8 images (N, 3, S, S) whose likeliest class is their label (N,); network in eval mode."""
+    """Fraction of uint8 images (N, 3, S, S) whose most likely class is their label (N,); network in eval mode."""
     import torch
 
     right = 0
@@ -175,7 +175,7 @@ def accuracy(
 
 
 def load_classifier(path: str | Path) -> torch.nn.Sequential:
-    """A saved classifier on the CPU, in eval mode. Raises UserError for a file that holds none."""
+    """A saved classifier on the CPU, in eval mode. Raises UserError for any other file."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -29,12 +29,12 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 def recorded_name(weights_sha256: str) -> str:
-    """ "inception" for the official weights alone, whose distance is the FID."""
+    """ "inception" for the official weights only: their Fréchet distance is the FID."""
     return "inception" if weights_sha256 == SHA256 else "inception-other"
 
 
 def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Tensor], Tensor]:
-    """Features of images at pytorch-fid's ``block``: 0, 1, 2 and 3 have 64, 192, 768 and 2048; the FID's are the last.
+    """Features of images at pytorch-fid's ``block``: 0, 1, 2, 3 have 64, 192, 768, 2048; the FID uses the last.
 
     ``path`` is pytorch-fid's weights file.
     """
@@ -44,7 +44,7 @@ def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Te
 
     def features(images: Tensor) -> Tensor:
         (found,) = network(images)
-        # The mean over space, as pytorch-fid takes it.
+        # The mean over space, computed as in pytorch-fid.
         return torch.nn.functional.adaptive_avg_pool2d(found, output_size=(1, 1)).flatten(start_dim=1)
 
     return features
@@ -80,8 +80,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    # What torch raises depends on where in the file it stumbles; whatever it is, the file is the wrong one. Its
-    # message is kept back: it advises to switch off the very check that keeps a file from running code.
+    # What torch raises depends on where in the file it fails; the file is wrong in any case. Its message is not shown:
+    # it advises to switch off the check that keeps a file from running code.
     except Exception as error:
         raise not_inception(path, f"reading it as weights ended with {type(error).__name__}") from error
 
@@ -90,5 +90,5 @@ def not_inception(path: str | Path, why: str) -> UserError:
     return UserError(
         f"{path} does not hold pytorch-fid's Inception weights (pt_inception-2015-12-05-6726825d.pth): {why}. "
         "Write the path of that file to extractors.inception.weights, or remove the setting (and this file, if it was "
-        "downloaded), so that it is downloaded again"
+        "downloaded), and it is downloaded again"
     )

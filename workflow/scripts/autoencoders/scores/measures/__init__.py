@@ -1,16 +1,16 @@
-"""Measures: what is computed of two sets of images by their features; a file a kind.
+"""Measures: computed from the features of two sets of images; one file for each kind.
 
 A kind has
 
 - ``measure(features, reference, options, *, prepared, random)``: a number, or a number and its error. ``features``
-  (N, D) and ``reference`` (M, D) are float32 tensors on the job's device, of the images that are judged and of those
-  they are held against; ``prepared`` is what ``prepare`` has made of ``reference``, as tensors on the CPU, and
-  ``random`` a ``numpy.random.Generator``. All of them are to be read only, and have no gradients. Take what
-  is needed, and the others by ``**_``.
-- ``prepare(reference, options)`` (may be left out): arrays by name that every cell needs of the same reference; they
-  are computed once a dataset and extractor, and stored.
-- ``OPTIONS`` (may be left out): what the config can say of it beside ``kind``, as `jobs.kinds` explains.
-- ``MINUTES`` (may be left out): what scoring a cell takes with it, for requests to a scheduler.
+  (N, D) and ``reference`` (M, D) are float32 tensors on the job's device, of the evaluated images and of the
+  reference images; ``prepared`` is the result of ``prepare`` for ``reference``, as tensors on the CPU, and ``random``
+  is a ``numpy.random.Generator``. Do not write to any of them; they have no gradients. Name the arguments that are
+  needed, and take the others by ``**_``.
+- ``prepare(reference, options)`` (optional): arrays by name that every cell needs from the same reference; they are
+  computed once for each dataset and extractor, and stored.
+- ``OPTIONS`` (optional): its options in the config beside ``kind``, as `jobs.kinds` explains.
+- ``MINUTES`` (optional): how long it takes for one cell, for requests to a scheduler.
 
-NumPy and PyTorch are imported inside functions: Snakemake's own process reads the file too.
+NumPy and PyTorch are imported inside functions: Snakemake's own process imports the file.
 """

@@ -1,15 +1,15 @@
-"""The Fréchet distance between two sets of features, each taken as a Gaussian.
+"""The Fréchet distance between two sets of features, each modelled as a Gaussian.
 
 Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium" (2017), equation 6:
 
     d² = |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½)
 
-It is called FID only where the features are the FID Inception network's.
+It is the FID only where the features are those of the FID Inception network.
 
 The trace of the root is the sum of the roots of the eigenvalues of Σ₁Σ₂. With a root h of the reference's covariance,
 Σ₁ = h hᵀ, the product h (hᵀΣ₂) has the same eigenvalues as (hᵀΣ₂) h, up to zeros. That second matrix is symmetric and
 positive semidefinite, so its eigenvalues are real and come from a symmetric solver. The general root, scipy's
-``sqrtm(Σ₁Σ₂)``, has the same trace, takes far longer, and is complex where rounding makes a zero eigenvalue negative.
+``sqrtm(Σ₁Σ₂)``, has the same trace, takes much longer, and is complex where rounding makes a zero eigenvalue negative.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def measure(features: Tensor, reference: Tensor, options: Mapping, *, prepared: 
 
 
 def float64_device(device: torch.device) -> torch.device:
-    """Where to compute in float64 for work on ``device``: there, but on the CPU for Apple's MPS, which has none."""
+    """The device for float64 arithmetic: ``device`` itself, but the CPU for Apple's MPS, which has no float64."""
     import torch
 
     return torch.device("cpu") if device.type == "mps" else device
@@ -55,8 +55,7 @@ def float64_device(device: torch.device) -> torch.device:
 def statistics(features: Tensor) -> Statistics:
     """Mean and unbiased covariance (divided by N - 1, like ``np.cov``) of features (N, D), computed in float64.
 
-    They are on the features' device (see `float64_device`). Raises UserError for fewer than two feature vectors, which
-    have no covariance.
+    They are on the features' device (see `float64_device`). Raises UserError for fewer than two feature vectors.
     """
     count = len(features)
     if count < 2:
@@ -73,7 +72,7 @@ def statistics(features: Tensor) -> Statistics:
 def covariance_root(covariance: Tensor) -> Tensor:
     """A root h (D, D) of a covariance matrix (D, D), both float64 on one device: h hᵀ = covariance.
 
-    Eigenvalues below zero are rounding (a covariance has none) and count as zero.
+    Eigenvalues below zero are rounding errors and count as zero.
     """
     import torch
 
@@ -86,7 +85,7 @@ def root_trace(root: Tensor, covariance: Tensor) -> Tensor:
     import torch
 
     product = root.T @ covariance @ root
-    # Symmetric but for rounding; eigvalsh reads one triangle only, so both get the same say.
+    # Symmetric but for rounding; eigvalsh reads one triangle only, so both are averaged.
     eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
     return eigenvalues.clamp(min=0).sqrt().sum()
 
@@ -94,8 +93,8 @@ def root_trace(root: Tensor, covariance: Tensor) -> Tensor:
 def frechet_distance(reference: Statistics, root: Tensor, other: Statistics) -> float:
     """Squared Fréchet distance d² of Heusel et al. (2017), equation 6, as the FID reports it.
 
-    ``root`` (D, D) is ``covariance_root(reference.covariance)``, handed in because one reference serves many cells. All
-    tensors are on one device.
+    ``root`` (D, D) is ``covariance_root(reference.covariance)``, an argument because one reference serves many cells.
+    All tensors are on one device.
     """
     difference = reference.mean - other.mean
     squared = (
