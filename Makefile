@@ -77,7 +77,7 @@ lint: setup
 bench: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt -r envs/benchmark.txt || \
 	  echo "Pythae can't be installed; its rows will stay empty."
-	$(BIN)/python workflow/benchmark
+	PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m benchmark
 
 soak: setup
 	SOAK_MINUTES=60 $(BIN)/pytest --capture=no tests/test_soak.py

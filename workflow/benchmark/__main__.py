@@ -1,31 +1,27 @@
-"""`make bench`: this pipeline beside what one would use instead, measured in one run on this machine.
+"""`make bench`: the speed of this pipeline and of its alternatives, measured in one run on this machine.
 
-Prints a page and writes it to results/benchmark/benchmark.md, and its numbers to benchmark.parquet there. Ends with an
-error that names them where comparisons failed.
+Prints a page and writes it to results/benchmark/benchmark.md, and its numbers to benchmark.parquet in the same folder.
+Exits with an error if a comparison failed whose contender is not optional.
 """
 
 import sys
 from pathlib import Path
 
-WORKFLOW = Path(__file__).resolve().parents[1]
-# In place of this folder itself, whose modules would get a second name each.
-sys.path[:1] = [str(WORKFLOW), str(WORKFLOW / "scripts")]
-
-import torch  # noqa: E402
-from benchmark import machine, plan, projection, report  # noqa: E402
-from benchmark.comparison import Comparison, failures, isolated  # noqa: E402
-from benchmark.run import run  # noqa: E402
+from benchmark import machine, plan, projection, report
+from benchmark.comparison import Comparison, isolated, measure_all
 
 if __name__ == "__main__":
-    gpu, threads = int(torch.cuda.is_available()), machine.cpu_threads()
-    sizes = plan.ON_A_GPU if gpu else plan.ON_A_CPU
-    # This process leaves the GPU alone, for the others to use.
-    circumstances = isolated(machine.circumstances, gpu, threads)
-    rows = run(plan.plan(sizes, gpu, threads))
-    grid = Comparison("projection", "the whole grid", "", 5, projection.project, (rows, sizes.cases, plan.CONFIG))
-    rows += run([grid])
+    here = machine.this_machine()
+    sizes = plan.ON_A_GPU if here.gpu else plan.ON_A_CPU
+    # In a process of its own: this one leaves the GPU to the measurements.
+    circumstances = isolated(machine.circumstances, here)
+    rows = measure_all(plan.plan(sizes, here))
+    grid = Comparison("projection", "the whole grid", "", projection.project, (rows, sizes.cases, plan.CONFIG))
+    rows += measure_all([grid])
     folder = Path("results/benchmark")
     print("\n" + report.save(folder, report.with_ratios(rows), circumstances))
-    print(f"This page is {folder}/benchmark.md; its numbers are in benchmark.parquet beside it.")
-    if failed := failures(rows):
+    print(f"This page is {folder}/benchmark.md; its numbers are in benchmark.parquet in the same folder.")
+    if failed := [
+        f"{row['section']}, {row['case']}, {row['contender']}: {row['note']}" for row in rows if row["failed"]
+    ]:
         sys.exit("\n".join(["Failed:", *failed]))

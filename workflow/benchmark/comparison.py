@@ -1,72 +1,63 @@
-"""What every comparison of `make bench` has: rows for the table, measured in a process of its own."""
+"""A comparison: one contender of one case, measured in a process of its own, and the rows that it adds to the table."""
 
 import math
 import multiprocessing
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-
-Row = dict[str, object]
+from dataclasses import asdict, dataclass
 
 
-def row(
-    section: str,
-    case: str,
-    contender: str,
-    value: float,
-    unit: str,
-    *,
-    ours: bool = False,
-    note: str = "",
-    failed: bool = False,
-) -> Row:
-    """One line of the table. ``ours`` marks what the others of the same section, case and unit are held against;
-    ``failed`` one that ended in an error, and not for want of what this device has not got.
+@dataclass(frozen=True)
+class Row:
+    """A value with its unit, or NaN with a note that says why nothing was measured.
+
+    Others of the same section, case and unit are divided by the row that is ``ours``. An empty ``contender`` is that of
+    the comparison.
     """
-    return {
-        "section": section,
-        "case": case,
-        "contender": contender,
-        "value": float(value),
-        "unit": unit,
-        "ours": ours,
-        "note": note,
-        "failed": failed,
-    }
+
+    value: float
+    unit: str = ""
+    note: str = ""
+    ours: bool = False
+    contender: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``measure(*arguments)`` returns rows. ``seconds`` is what it takes about, for the estimate of what is left."""
+    """``measure(*arguments)`` returns rows. If the contender is ``optional``, the benchmark succeeds without it."""
 
     section: str
     case: str
     contender: str
-    seconds: float
     measure: Callable[..., list[Row]]
     arguments: tuple = ()
+    optional: bool = False
 
-    def rows(self) -> list[Row]:
-        """The measured rows; one without a value that says why where a contender can't run here."""
+    def rows(self) -> list[dict]:
+        """The measured rows, or one that says why there are none, with the comparison's section and case."""
         try:
-            return isolated(self.measure, *self.arguments)
+            found = isolated(self.measure, *self.arguments)
         except Exception as error:
-            # Whatever ends one contender (a missing package, too little memory), the others are measured.
-            why = textwrap.shorten(f"not measured: {type(error).__name__}: {error}", 200)
-            return [row(self.section, self.case, self.contender, math.nan, "", note=why, failed=True)]
+            # Whatever stops one contender (a missing package, full memory), the others are measured.
+            why = textwrap.shorten(f"not measured: {type(error).__name__}: {error}", 300)
+            found = [Row(math.nan, note=why, failed=not self.optional)]
+        labels = {"section": self.section, "case": self.case}
+        return [labels | asdict(row) | {"contender": row.contender or self.contender} for row in found]
 
 
-def failures(rows: Iterable[Row]) -> list[str]:
-    """The comparisons that ended in an error. Pythae's may: it need not be there."""
-    return [
-        f"{row['section']}, {row['case']}, {row['contender']}: {row['note']}"
-        for row in rows
-        if row["failed"] and row["contender"] != "Pythae"
-    ]
+def measure_all(comparisons: Sequence[Comparison]) -> list[dict]:
+    """The rows of all comparisons, measured one after the other; prints a line for each."""
+    rows = []
+    for number, comparison in enumerate(comparisons, start=1):
+        labels = filter(None, (comparison.section, comparison.case, comparison.contender))
+        print(f"[{number}/{len(comparisons)}] {', '.join(labels)}", flush=True)
+        rows += comparison.rows()
+    return rows
 
 
 def isolated(function: Callable, *arguments: object) -> object:
-    """What ``function`` returns in a fresh Python process: threads, flags and memory of others do not reach it."""
+    """The result of ``function`` in a new process, without the threads, flags and memory of other measurements."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

@@ -1,89 +1,68 @@
-"""From what was measured to the whole grid of a config: its arithmetic, and the hours that it would take here."""
+"""From the measured rows to the whole grid of a config: its arithmetic, and the hours that it would take here."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from benchmark.comparison import Row, row
-from benchmark.flops import grid_flops
-from benchmark.jobs import CUDA_CONTEXT, KINDS
-from benchmark.training import Case
+from benchmark.comparison import Row
+from benchmark.loops import Case
 
 from autoencoders.config import grid, settings
+from autoencoders.networks.flop_count import training_flops
+
+# Training images of the datasets in config/config.yaml, which a benchmark does not download.
+TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
+
+
+def cell_flops(config: dict, cell: dict) -> float:
+    """Floating point operations of a cell's whole training."""
+    an_image = training_flops(grid.network_options(config, cell), config["models"][cell["model"]]["frozen_latent"])
+    return float(an_image) * TRAINING_IMAGES[cell["dataset"]] * config["training"]["epochs"]
 
 
 def nearest_case(size: int, filters: int, cases: Sequence[Case]) -> Case:
-    """The case most like a cell: of the nearest width, and of those the one of its image size where there is one."""
+    """The case most like a cell: the nearest width and, among those, the same image size if there is one."""
     return min(cases, key=lambda case: (abs(math.log(case.filters / filters)), case.size != size))
 
 
-def value(rows: Sequence[Row], **wanted: object) -> float:
-    """The value of the row with these fields; NaN where nothing of the kind was measured."""
-    found = [row["value"] for row in rows if all(row[key] == wanted[key] for key in wanted)]
-    return found[0] if found else math.nan
+def value(rows: Sequence[dict], **wanted: object) -> float:
+    """The value of the row with these fields; NaN if it was not measured."""
+    return next((row["value"] for row in rows if all(row[key] == wanted[key] for key in wanted)), math.nan)
 
 
-def training_seconds(work: Sequence[tuple[dict, float]], config: dict, cases: Sequence[Case], rates: dict) -> dict:
-    """Dataset -> seconds of training its cells one after the other, and the names of the cases whose rates these need.
+def project(rows: Sequence[dict], cases: Sequence[Case], config_file: Path) -> list[Row]:
+    """The arithmetic of the config's grid, and the hours of its parts one after the other, from the measured ``rows``.
 
-    ``work`` is every cell with its floating point operations, ``rates`` the operations a second of each case's name.
-    """
-    found: dict[str, tuple[float, set]] = {}
-    for cell, flops in work:
-        name = nearest_case(config["datasets"][cell["dataset"]]["size"], cell["filters"], cases).name
-        seconds, names = found.get(cell["dataset"], (0.0, set()))
-        found[cell["dataset"]] = seconds + flops / rates[name], names | {name}
-    return found
-
-
-def start_up_seconds(rows: Sequence[Row], mixtures: int) -> float:
-    """Of all jobs of cells, ``mixtures`` of which fit a mixture: their start-up, and a GPU's context where measured."""
-    # None where there is no GPU.
-    context = sum(row["value"] for row in rows if row["contender"] == CUDA_CONTEXT)
-    seconds = 0.0
-    for label, kind in KINDS.items():
-        jobs = value(rows, section="planning", contender=kind.rule, unit="jobs")
-        if kind.rule == "fit_prior":
-            jobs = mixtures if kind.gpu else jobs - mixtures
-        seconds += jobs * (value(rows, section="start-up", contender=label) + kind.gpu * context)
-    return seconds
-
-
-def project(rows: Sequence[Row], cases: Sequence[Case], config_file: Path) -> list[Row]:
-    """The grid's arithmetic, and the hours of its parts one after the other, from the measured ``rows``.
-
-    Left out are encoding and decoding (under a hundredth of training's arithmetic) and mixtures, whose number of
+    It leaves out encoding and decoding (under a hundredth of training's arithmetic), and mixtures, whose number of
     iterations depends on the codes.
     """
     config = settings.resolve(yaml.safe_load(config_file.read_text()))
     cells = grid.cells(config)
-    work = grid_flops(cells, config)
-    rates = {
-        case.name: case.flops * value(rows, section="training", case=case.name, ours=True, unit="images/s")
-        for case in cases
-    }
-    mixtures = len(cells) * sum(prior["kind"] == "gmm" for prior in grid.running(config, "priors").values())
-    pictures = len(cells) * len(grid.image_sets(config)) * config["scoring"]["images"]
-    pace = value(rows, section="features", ours=True, unit="images/s")
-    scores = len(cells) * len(grid.comparisons(config))
-    distance = value(rows, section="Fréchet distance", contender="this pipeline", unit="s")
-    parts = [
-        *(
-            (f"training, {dataset}", seconds, f"each cell at the rate of the nearest of {'; '.join(sorted(names))}")
-            for dataset, (seconds, names) in training_seconds(work, config, cases, rates).items()
-        ),
-        ("start-up of the cells' jobs", start_up_seconds(rows, mixtures), "with the CUDA contexts on a GPU"),
-        ("Inception features", pictures / pace, f"of {pictures:,} images"),
-        ("Fréchet distances", scores * distance, f"{scores:,} of them, without features"),
-    ]
-    rest = "one after the other; without mixtures, encoding and decoding, reading and writing"
-    parts.append(("all of these", sum(seconds for _, seconds, _ in parts), rest))
+    parts, nearest = defaultdict(float), defaultdict(set)
+    for cell in cells:
+        case = nearest_case(config["datasets"][cell["dataset"]]["size"], cell["filters"], cases)
+        rate = case.flops * value(rows, section="training", case=case.name, unit="images/s", ours=True)
+        part = f"training, {cell['dataset']}"
+        parts[part] += cell_flops(config, cell) / rate
+        nearest[part].add(case.name)
+    notes = {part: f"each cell at the rate of the nearest of {'; '.join(sorted(nearest[part]))}" for part in parts}
 
-    case = f"{len(cells)} cells, {config['training']['epochs']} epochs"
-    total = sum(flops for _, flops in work) / 1e18
-    note = "forward and backward, counted, not measured"
-    return [
-        row("projection", case, "arithmetic of training", total, "EFLOP", note=note),
-        *(row("projection", case, what, seconds / 3600, "h", note=note) for what, seconds, note in parts),
-    ]
+    def add(part: str, seconds: float, note: str) -> None:
+        parts[part], notes[part] = seconds, note
+
+    jobs = value(rows, section="planning", unit="jobs")
+    add("start-up of all jobs", jobs * value(rows, section="start-up"), f"{jobs:,.0f} of them, each as a training's")
+    images = len(cells) * len(grid.image_sets(config)) * config["scoring"]["images"]
+    add("Inception features", images / value(rows, section="features", ours=True), f"of {images:,} images")
+    scores = len(cells) * len(grid.comparisons(config))
+    distance = value(rows, section="Fréchet distance", ours=True)
+    add("Fréchet distances", scores * distance, f"{scores:,} of them, without features")
+    rest = "one after the other; without mixtures, encoding and decoding, reading and writing"
+    add("all of these", sum(parts.values()), rest)
+
+    total = sum(cell_flops(config, cell) for cell in cells) / 1e18
+    counted = f"{len(cells)} cells, {config['training']['epochs']} epochs, forward and backward; counted, not measured"
+    hours = [Row(seconds / 3600, "h", notes[part], contender=part) for part, seconds in parts.items()]
+    return [Row(total, "EFLOP", counted, contender="arithmetic of training"), *hours]

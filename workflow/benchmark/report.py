@@ -1,30 +1,29 @@
-"""The table of a benchmark, for machines and for people."""
+"""The table of a benchmark, as parquet and as a page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from benchmark.comparison import Row
 
 from autoencoders.jobs.files import atomic
 from autoencoders.jobs.parquet_tables import write_parquet
 
 EXPLANATION = """\
-"Ratio" is a row's value divided by this pipeline's in the same case and unit, with the config's precision: images a
-second below 1 are slower than it, seconds above 1 too. Training is timed without start-up and without reading data. A
-plain loop and Pythae compute in float32 as PyTorch does by default (on a GPU its convolutions then round to TF32).
-The arithmetic of training counts convolutions and matrix products, forward and backward. All of it holds for a machine
-that does nothing else: "load before" is how many processes were busy when the benchmark began.
+"Ratio" is a value divided by this pipeline's (with the config's precision) in the same case and unit: slower than this
+pipeline are images/s with a ratio below 1, and seconds with a ratio above 1. Training rates are those of steady steps:
+without start-up, reading data, warm-up, recording CUDA graphs, or compilation. The plain loop and Pythae compute in
+float32 with PyTorch's default flags (on a GPU convolutions then round to TF32). "% of a matrix product" is training's
+arithmetic (its convolutions and matrix products, forward and backward) as a share of the fastest product's.
+The numbers hold for an idle machine: "load before" is how many processes were busy when the benchmark began.
 """
 
 
-def with_ratios(rows: Sequence[Row]) -> pd.DataFrame:
-    """The rows as a table, with ``ratio``: the value by ours of the same section, case and unit, NaN without one."""
-    table = pd.DataFrame(rows)
-    keys = ["section", "case", "unit"]
+def with_ratios(rows: Sequence[dict]) -> pd.DataFrame:
+    """The rows as a table, with ``ratio``: the value divided by ours of the same section, case and unit, else NaN."""
+    columns = ["section", "case", "contender", "value", "unit", "ours", "note", "failed"]
+    table, keys = pd.DataFrame(rows)[columns], ["section", "case", "unit"]
     ours = table[table["ours"]].set_index(keys)["value"].rename("reference")
-    ratio = table["value"] / table.join(ours, on=keys)["reference"]
-    table.insert(table.columns.get_loc("unit") + 1, "ratio", ratio)
+    table.insert(5, "ratio", table["value"] / table.join(ours, on=keys)["reference"])
     return table
 
 
@@ -36,7 +35,7 @@ def rounded(number: float) -> str:
 
 
 def markdown(table: pd.DataFrame, circumstances: Mapping[str, str]) -> str:
-    """A page: the circumstances, and one table a section, in the order in which they were measured."""
+    """A page: the circumstances, and a table a section, in the order in which they were measured."""
     lines = ["# Benchmark", "", EXPLANATION]
     lines += [f"- {key}: {value}" for key, value in circumstances.items()]
     for section, rows in table.groupby("section", sort=False):
@@ -50,7 +49,7 @@ def markdown(table: pd.DataFrame, circumstances: Mapping[str, str]) -> str:
 
 
 def save(folder: Path, table: pd.DataFrame, circumstances: Mapping[str, str]) -> str:
-    """Write benchmark.parquet, whose every row names the circumstances, and benchmark.md; return the page."""
+    """Write benchmark.parquet, with the circumstances in every row, and benchmark.md; return the page."""
     write_parquet(folder / "benchmark.parquet", table.assign(**circumstances))
     page = markdown(table, circumstances)
     with atomic(folder / "benchmark.md") as temporary:
