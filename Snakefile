@@ -40,14 +40,14 @@ onstart:
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # Imported here, since every dry run and every job reads this file.
-    from autoencoders.jobs import files, run_progress
+    from autoencoders.jobs import files, run_status
     from snakemake.logging import logger
     from snakemake.settings.enums import Quietness
 
     try:
         started = files.require_writable(config["pathvars"]["results"])
         if not workflow.touch:
-            run_progress.start(
+            run_status.start(
                 Path(config["pathvars"]["results"]),
                 recorded_jobs(workflow.dag),
                 started,

@@ -9,7 +9,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 
-from autoencoders.jobs.status import main
+from autoencoders.jobs.run_status import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1]))

@@ -225,6 +225,11 @@ def training_flops(wildcards):
     return flops
 
 
+def training_operations(wildcards):
+    """Floating point operations of training a cell on all images in all epochs."""
+    return training_flops(wildcards) * training_images(wildcards) * config["training"]["epochs"]
+
+
 def training_minutes(wildcards):
     images, epochs = training_images(wildcards), config["training"]["epochs"]
     return resources.training_minutes(training_flops(wildcards), images, epochs)
@@ -250,24 +255,18 @@ def entry_options(group, entries):
 
 
 def recorded_jobs(dag):
-    """The jobs of a run that write files, as `jobs.run_records` records them."""
-    from autoencoders.jobs.run_records import Job
+    """The jobs of a run for jobs.run_status: those that write a log and a benchmark file."""
+    from autoencoders.jobs.run_status import Job
 
-    results, jobs = Path(config["pathvars"]["results"]), []
+    counts, jobs = {"train": training_operations, "fit_prior": prior_operations}, []
     for job in dag.jobs:
-        if not (job.output and job.log and job.benchmark):
-            continue
-        name, variant = job.rule.name, job.wildcards.get("prior", job.wildcards.get("extractor", ""))
-        cell, work = None, 0
-        if set(grid.CELL_KEYS) <= set(job.wildcards.keys()):
-            cell = results / "cells" / CELL.format(**dict(job.wildcards.items()))
-            if name == "train":
-                work = training_flops(job.wildcards)
-            elif name == "fit_prior":
-                work = prior_operations(job.wildcards, images=1)
-        files = Path(job.benchmark), Path(job.log[0])
-        dataset = job.wildcards.get("dataset", "")
-        jobs.append(Job(name, variant, dataset, cell, *files, work, dag.needrun(job)))
+        if job.log and job.benchmark:
+            wildcards, rule = job.wildcards, job.rule.name
+            cell = CELL.format(**dict(wildcards.items())) if set(grid.CELL_KEYS) <= set(wildcards.keys()) else ""
+            name = os.path.relpath(job.log[0], Path(config["pathvars"]["results"], "logs")).removesuffix(".log")
+            kind = name.replace(f"/{cell}", "") if cell else name
+            work = counts[rule](wildcards) if rule in counts else 0
+            jobs.append(Job(name, kind, cell, max(work, 1), dag.needrun(job)))
     return jobs
 
 

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import NoReturn
 
 from autoencoders.jobs.errors import MORE_MEMORY, UserError, no_room, out_of_memory, room_needed
 from autoencoders.jobs.kinds import OWN_MODULE
+from autoencoders.jobs.progress import tell
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ def job(log_file: str | Path) -> Iterator[None]:
     for library in ("matplotlib", "PIL", "fontTools"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    # `make status` recognises a killed job by this.
+    tell("process %d on %s", os.getpid(), socket.gethostname())
     # A cluster sends SIGTERM at the end of a job's time. As after Ctrl-C, half-written files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # SIGUSR1 asks for a checkpoint; a job without one ignores it.

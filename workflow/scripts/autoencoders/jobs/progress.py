@@ -1,68 +1,27 @@
-"""Progress lines with a rate and an estimate of what is left: written by jobs, and read again from their logs.
+"""Lines of progress that jobs write to their logs: how much is done, the rate, and the time left.
 
-Snakemake's main process reads them, so this needs the standard library only.
+`jobs.run_status` reads them again. Snakemake's main process imports this module, so it needs the standard library only.
 """
 
 import logging
-import re
 import time
-from dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Point:
-    """Where some work stands: ``what`` it is ("training"), a ``detail`` that may be "" ("epoch 3/100, loss 0.5821"),
-    how many ``percent`` are done, at which ``pace`` ("874 images/s"), and the seconds ``left``, None where not known.
-    """
-
-    what: str
-    detail: str
-    percent: int
-    pace: str
-    left: int | None
-
-    def __str__(self) -> str:
-        detail = f"{self.detail}, " if self.detail else ""
-        left = "unknown time" if self.left is None else clock(self.left)
-        return f"{self.what}: {detail}{self.percent}%, {self.pace}, {left} left"
-
-
-# What Point's __str__ writes.
-LINE = re.compile(
-    r"(?P<what>.+?): ((?P<detail>.+), )?(?P<percent>\d{1,3})%, (?P<pace>[\d,]+ [^\s,]+/s), "
-    r"(unknown time|(?P<hours>\d{1,9}):(?P<minutes>\d\d):(?P<seconds>\d\d)) left"
-)
-
-
-def read_point(line: str) -> Point | None:
-    """The point that a line tells of; None where it is no progress line."""
-    found = LINE.fullmatch(line)
-    if not found:
-        return None
-    hours, minutes, seconds = found["hours"], found["minutes"], found["seconds"]
-    left = None if hours is None else 3600 * int(hours) + 60 * int(minutes) + int(seconds)
-    return Point(found["what"], found["detail"] or "", int(found["percent"]), found["pace"], left)
-
-
-def clock(seconds: int) -> str:
-    """0:00:16, 27:03:04."""
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
-
 def tell(text: str, *arguments: object) -> None:
-    """Log a line of progress: it goes into the job's log and, unlike others, not to the terminal."""
+    """Log a line of progress: unlike other lines it goes into the job's log only, not to the terminal."""
     logger.info(text, *arguments)
 
 
 class Progress:
     """Logs at most one line every ``interval`` seconds, and one at the end.
 
-    ``what`` is the work ("training"), ``unit`` what is counted ("images"), ``done`` what an earlier job has done of it.
+    ``what`` is the work ("training"), ``unit`` what is counted ("images"), ``done`` how much of the ``total`` an
+    earlier job has done.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "images", interval: float = 10.0, done: int = 0) -> None:
+    def __init__(self, what: str, total: float, unit: str = "images", interval: float = 10.0, done: float = 0) -> None:
         self.what, self.total, self.unit, self.interval = what, total, unit, interval
         self.done = self.before = done
         self.logged = None
@@ -70,38 +29,38 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether the next line's time has come: compute what it needs (a device sync, say) only then."""
+        """Whether it is time for the next line. Compute what the line needs, such as a loss on the GPU, only then."""
         return time.monotonic() - self.last_line >= self.interval
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    @property
-    def rate(self) -> float:
-        """Units a second since the start."""
-        return (self.done - self.before) / max(self.seconds, 1e-9)
-
-    def advance(self, count: int) -> None:
+    def advance(self, count: float) -> None:
         self.done += count
 
-    def point(self, detail: str = "") -> Point:
-        """Where the work stands."""
-        left, rate = self.total - self.done, self.rate
-        # Without a rate where an earlier job did all that was done.
-        seconds = 0 if left <= 0 else round(left / rate) if rate else None
-        percent = round(100 * self.done / (self.total or 1))
-        return Point(self.what, detail, percent, f"{rate:,.0f} {self.unit}/s", seconds)
-
     def line(self, detail: str = "") -> None:
-        """Log where the work stands, unless the last line has said just that."""
+        """Log a line with a ``detail`` such as "epoch 3/100, loss 0.5821", unless nothing has changed since the last.
+
+        training: epoch 3/100, loss 0.5821, 2%, 12,345 images/s, 0:12:00 left
+        """
         if self.done == self.logged:
             return
         self.logged, self.last_line = self.done, time.monotonic()
-        tell("%s", self.point(detail))
+        left, rate = self.total - self.done, (self.done - self.before) / max(self.seconds, 1e-9)
+        share = f"{100 * self.done / (self.total or 1):.0f}%"
+        # There is no rate yet where an earlier job has done all that is done.
+        clock = _clock(round(left / rate) if left > 0 else 0) if rate or left <= 0 else "unknown time"
+        parts = [detail, share, f"{rate:,.0f} {self.unit}/s", f"{clock} left"]
+        tell("%s: %s", self.what, ", ".join(filter(None, parts)))
 
-    def step(self, count: int) -> None:
-        """Advance, and log where a line is due."""
+    def step(self, count: float) -> None:
+        """Advance, and log a line if one is due."""
         self.advance(count)
         if self.due:
             self.line()
+
+
+def _clock(seconds: int) -> str:
+    """0:00:16, 27:03:04."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -82,16 +82,19 @@ class Course:
         return self.bounds[self.position.batches - 1][1] if self.position.batches else 0
 
     def end_batch(self) -> None:
-        """Report progress and write a checkpoint when these are due."""
+        """Log progress and write a checkpoint when these are due. The log's last line of progress is no older than the
+        checkpoint: `make status` shows both.
+        """
         before = self._images_of_epoch()
         self.position.batches += 1
         self.progress.advance(self._images_of_epoch() - before)
-        if self.progress.due:
-            self._report(self.position.epoch + 1, self.loss() / self._images_of_epoch())
         # A checkpoint waits for all work queued on the GPU: this limits the queue.
         if self.device.type == "cuda" and self.position.batches % 100 == 0:
             torch.cuda.synchronize(self.device)
-        if self.checkpoint is not None and self.checkpoint.due:
+        save = self.checkpoint is not None and self.checkpoint.due
+        if save or self.progress.due:
+            self._report(self.position.epoch + 1, self.loss() / self._images_of_epoch())
+        if save:
             self.save()
 
     def end_epoch(self, losses: dict[str, float], diverged: str) -> None:
