@@ -1,4 +1,4 @@
-"""What the README tells users to write is accepted, and means what it says."""
+"""What the pages tell users to write is accepted and means what it says."""
 
 import re
 import shlex
@@ -8,177 +8,123 @@ import sys
 import pytest
 import yaml
 from PIL import Image
-from running import copy_project, laid_over, planned
+from running import PROJECT, copy_project, laid_over, planned
 
 from autoencoders.config import settings
 from autoencoders.config.grid import cells
 
-# Those whose commands are run here; the others have none, or say what they need.
-TESTED = ("README.md", "config/README.md")
-PAGES = ("README.md", "config/README.md", "results/README.md", "envs/README.md")
+pytestmark = pytest.mark.slow
+
+# Those whose commands run here; those of envs/README.md need conda or another index.
+TESTED = ("README.md", "config/README.md", "workflow/README.md", "workflow/profiles/README.md", "tests/README.md")
+PAGES = (*TESTED, "envs/README.md", "results/README.md", "CHANGELOG.md")
 
 
-def blocks(project, language: str, page: str = "README.md") -> list[str]:
-    text = (project / page).read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(project, program: str) -> list[list[str]]:
-    """The lines of the shell blocks that call a program, as its arguments; "" for all."""
-    lines = [line for page in TESTED for block in blocks(project, "sh", page) for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line.split(" ")[0] == program or not program]
+def commands(program: str) -> list[list[str]]:
+    """The lines of the shell blocks that call a program, as its arguments."""
+    lines = [line for page in TESTED for block in blocks("sh", page) for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.split(" ")[0] == program]
 
 
-def inline(project, start: str) -> list[str]:
-    """What stands between backticks in a sentence and begins so."""
-    texts = [
-        re.sub(r"^```.*?^```", "", (project / page).read_text(), flags=re.MULTILINE | re.DOTALL) for page in TESTED
-    ]
-    return [code for text in texts for code in re.findall(r"`([^`\n]+)`", text) if code.startswith(start)]
+def inline(page: str) -> list[str]:
+    """What is between backticks in a sentence."""
+    text = re.sub(r"^```.*?^```", "", (PROJECT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
 
 
-@pytest.fixture
-def paper(project) -> dict:
-    return yaml.safe_load((project / "config" / "config.yaml").read_text())
+def run(folder, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, (command, done.stdout[-2000:])
+    return done.stdout
 
 
-def test_every_config_example_is_valid(project, paper, tmp_path):
-    examples = blocks(project, "yaml")
-    assert len(examples) == 7
-    counts = []
-    for example in examples:
-        (tmp_path / "a").mkdir(exist_ok=True)
-        demo = yaml.safe_load((project / "config" / "demo.yaml").read_text()) if "digits" in example else {}
+def read(config: str) -> dict:
+    return yaml.safe_load((PROJECT / "config" / f"{config}.yaml").read_text())
+
+
+def test_config_examples_run_the_cells_that_they_describe(tmp_path):
+    counts = [len(cells(settings.resolve(laid_over(read("config"), read("precision")))))]
+    for example in blocks("yaml", "README.md") + blocks("yaml", "workflow/profiles/README.md"):
+        demo = read("demo") if "digits" in example else {}
         mine = yaml.safe_load(example.replace("path/to/images", str(tmp_path)))
-        config = settings.resolve(laid_over(paper, demo, mine))
-        counts.append(len(cells(config)))
-    # the paper's cells; seeds x these; CelebA's and 20 CIFAR-10 networks x latent sizes; the demo's without two of 64
-    # units and with four of 6 filters; widths x models x latent sizes
-    assert counts == [346, 3 * 346, 66 + 20 * 3, 30 - 2 + 4, 2 * 2 * 2, 5 * 14, 2 * 2 * 3]
+        counts.append(len(cells(settings.resolve(laid_over(read("config"), demo, mine)))))
+    # precision.yaml's; the demo's 30 without two of 64 units and with four of 6 filters; four models at 14 latent
+    # sizes; two models; the paper's.
+    assert counts == [3 * 4, 30 - 2 + 4, 4 * 14, 2, 346]
 
 
-@pytest.mark.parametrize("name", ["demo", "laptop", "precision"])
-def test_the_configs_that_come_along_are_valid(project, paper, name):
-    config = settings.resolve(laid_over(paper, yaml.safe_load((project / "config" / f"{name}.yaml").read_text())))
-    assert cells(config)
-    assert config["pathvars"]["results"] == f"results/{name}"
+def test_the_lines_for_a_site_are_the_profiles():
+    (shown,) = blocks("yml", "workflow/profiles/README.md")
+    profile = (PROJECT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
+    assert len(shown.splitlines()) == 5 and all(f"  {line}\n" in profile for line in shown.splitlines())
 
 
-def test_every_command_is_one_that_a_test_runs(project):
-    assert {command[0] for command in commands(project, "")} == {"make", "snakemake", "source"}
+def test_every_make_target_exists():
+    named = [shlex.split(code) for page in TESTED for code in inline(page) if code.startswith("make ")]
+    for command in commands("make") + named:
+        assert run(PROJECT, *command, "--dry-run")
 
 
-def test_every_make_command_would_run(project):
-    """What `make demo` and `make test` do, CI does; the others are dry here, and have tests of their own."""
-    for command in [*commands(project, "make"), *map(shlex.split, inline(project, "make "))]:
-        done = subprocess.run([*command, "--dry-run"], cwd=project, capture_output=True, text=True)
-        assert done.returncode == 0 and done.stdout, (command, done.stderr)
+def test_every_option_in_a_sentence_is_one_of_snakemake():
+    known = set(re.findall(r"--[a-z][a-z-]+", run(PROJECT, sys.executable, "-m", "snakemake", "--help")))
+    for code in [code for page in TESTED for code in inline(page) if not code.startswith("squeue")]:
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", code)) <= known, code
 
 
-def test_the_environment_that_is_activated_is_the_one_that_make_makes(project):
-    folder = re.search(r"^VENV := (.+)$", (project / "Makefile").read_text(), flags=re.MULTILINE)[1]
-    assert commands(project, "source") == [["source", f"{folder}/bin/activate"]]
-
-
-def test_every_option_in_a_sentence_is_one_of_snakemake(project):
-    known = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True, check=True)
-    known = set(re.findall(r"--[a-z][a-z-]+", known.stdout))
-    others = {"squeue": {"--me"}, "pip": {"--user"}}
-    for code in inline(project, ""):
-        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", code)) - others.get(code.split(" ")[0], set())
-        assert named <= known, code
-
-
-def test_every_snakemake_command_plans_its_jobs(project, tmp_path):
-    """Word for word as Snakemake parses it, but as a dry run, and of one latent size a dataset to save time."""
-    folder = copy_project(project, tmp_path)
-    config = yaml.safe_load((folder / "config" / "config.yaml").read_text())
+def test_every_snakemake_command_plans_its_jobs(tmp_path):
+    """As a dry run, with one latent size for each dataset to save time. mine.yaml is the README's for own images."""
+    folder = copy_project(PROJECT, tmp_path)
+    config = read("config")
     for dataset in config["datasets"].values():
         dataset["latent"] = dataset["comparison_latent"]
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "images").mkdir()
     Image.new("RGB", (64, 64)).save(folder / "images" / "a.png")
-    own = [example for example in blocks(project, "yaml") if "path/to/images" in example]
-    (folder / "mine.yaml").write_text(own[0].replace("path/to/images", "images"))
-    found = commands(project, "snakemake")
-    assert len(found) >= 6
-    for command in found:
-        # Nothing is there yet that could be touched.
-        arguments = [argument for argument in command[1:] if argument != "--touch"]
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments, "--dry-run"],
-            cwd=folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert done.returncode == 0, done.stdout[-2000:]
-        assert planned(done.stdout), command
+    (folder / "mine.yaml").write_text(blocks("yaml", "README.md")[2].replace("path/to/images", "images"))
+    assert len(commands("snakemake")) >= 12
+    for _, *arguments in commands("snakemake"):
+        # Before a run there is nothing to touch.
+        arguments = [argument for argument in arguments if argument != "--touch"]
+        assert planned(run(folder, sys.executable, "-m", "snakemake", "--dry-run", *arguments)), arguments
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(project, page):
-    text = (project / page).read_text()
+def test_links_and_paths_lead_somewhere(page):
+    text = (PROJECT / page).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)|<img src=\"([^\"]+)\"", text):
-        target = "".join(target)
-        path, _, anchor = target.partition("#")
-        file = (project / page).parent / path if path else project / page
-        assert file.exists(), target
+        path, _, anchor = "".join(target).partition("#")
+        file = (PROJECT / page).parent / path if path else PROJECT / page
         headings = re.findall(r"^#+ (.+)$", file.read_text(), flags=re.MULTILINE) if anchor else []
-        assert not anchor or anchor in map(slug, headings), target
+        anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert file.exists() and (not anchor or anchor in anchors), target
+    for path in re.findall(r"`((?:tests|workflow|envs)/[\w./-]*)`", text):
+        assert (PROJECT / path).exists(), path
 
 
-def slug(heading: str) -> str:
-    """A heading's anchor, as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_the_picture_of_the_rules_is_that_of_the_workflow():
+    """Its arrows are Snakemake's, and lead from each rule to the same others; arrows that follow may be left out."""
+    svg = (PROJECT / "workflow" / "pictures" / "rules.svg").read_text()
+    names = dict(re.findall(r"<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>", svg, flags=re.DOTALL))
+    drawn = [(names[a], names[b]) for a, b in re.findall(r"<title>(\d+)&#45;&gt;(\d+)</title>", svg)]
+    dot = run(PROJECT, sys.executable, "-m", "snakemake", "--rulegraph", "--forceall")
+    rules = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', dot, flags=re.MULTILINE))
+    arrows = [(rules[a], rules[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", dot, flags=re.MULTILINE)]
+    assert set(drawn) <= set(arrows)
+    assert all(reached(drawn, rule) == reached(arrows, rule) for rule in rules.values())
 
 
-def test_every_folder_and_file_that_it_names_is_there(project):
-    for page in ("README.md", "config/README.md", "CHANGELOG.md"):
-        for path in re.findall(r"`((?:tests|workflow|config|envs)/[\w./-]*)`", (project / page).read_text()):
-            assert (project / path).exists(), f"{page}: {path}"
-
-
-def test_the_picture_of_the_rules_is_that_of_the_workflow(project):
-    """Its names are all rules, and its arrows with those that follow from them are all that Snakemake knows."""
-    command = [sys.executable, "-m", "snakemake", "--rulegraph", "--forceall"]
-    dot = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
-    labels = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', dot, flags=re.MULTILINE))
-    arrows = {(labels[a], labels[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", dot, flags=re.MULTILINE)}
-
-    svg = (project / "workflow" / "pictures" / "rules.svg").read_text()
-    shown = dict(re.findall(r"<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>", svg, flags=re.DOTALL))
-    drawn = {(shown[a], shown[b]) for a, b in re.findall(r"<title>(\d+)&#45;&gt;(\d+)</title>", svg)}
-    assert set(shown.values()) == set(labels.values())
-    assert closure(drawn) == closure(arrows)
-    assert drawn <= arrows
-
-
-def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """With an arrow wherever several lead."""
-    found = set(arrows)
-    while more := {(a, d) for a, b in found for c, d in found if b == c} - found:
-        found |= more
+def reached(arrows: list[tuple[str, str]], rule: str) -> set[str]:
+    found = {rule}
+    while new := {b for a, b in arrows if a in found} - found:
+        found |= new
     return found
 
 
-def test_every_rule_says_what_it_makes(project):
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--list"], cwd=project, check=True, capture_output=True, text=True
-    )
-    rules = done.stdout.splitlines()
-    assert len(rules) > 30
-    assert not [rule for rule in rules if not re.fullmatch(r"\w+ \(.+\.\)", rule)]
-
-
-def test_the_version_is_the_same_everywhere(project):
-    citation = yaml.safe_load((project / "CITATION.cff").read_text())
-    newest = re.search(r"^## (\S+) \((\S+)\)$", (project / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
-    assert newest.groups() == (citation["version"], str(citation["date-released"]))
-    assert citation["license"] == "MIT" and (project / "LICENSE").read_text().startswith("MIT License")
-
-
-def test_the_catalog_s_flags_run_the_workflow(project):
-    usage = yaml.safe_load((project / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert usage["mandatory-flags"]["flags"] == "--resources gpu=1"
-    assert usage["report"] is True and usage["software-stack-deployment"]["conda"] is True
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    released = re.search(r"^## (\S+) \((\S+)\)$", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert released.groups() == (citation["version"], str(citation["date-released"]))
