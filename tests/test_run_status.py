@@ -189,6 +189,7 @@ def test_a_job_that_has_not_succeeded(results, lines, quiet, alive, state, text)
     one, other = job("train a"), job("train b")
     run = results.run(one, other, alive=alive, now=START + 5000 + quiet)
     results.say(one, START + 5000, *lines, begun=START + 10, ahead=3 * 3600)
+    os.mkfifo(results.folder / f"logs/{other.name}.log")  # Reading it would never end.
     found = statuses(run, START + 5000 + quiet)
     assert (found[one].state, found[one].text, found[one].written) == (state, text, START + 5000)
     assert found[one].begun == START + (10 if len(lines) > 1 else 5000)
@@ -350,9 +351,11 @@ def test_a_page_counts_the_jobs_that_it_lists(results, alive):
 
 def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results, monkeypatch):
     first, second, mixture = job("train a"), job("train b"), job("fit_prior d gmm")
-    now, lines, run, away = [START], [], results.run(first, second, mixture), results.folder.with_name("away")
+    now, lines, touched, away = [START], [], [], results.folder.with_name("away")
+    run = results.run(first, second, mixture)
     actions = {
         1: lambda: results.say(mixture, now[0], "INFO \x1b[2JEM: iteration 8"),
+        2: lambda: touched.append(run.record.stat().st_mtime > 2 * START),
         6: lambda: results.say(second, now[0], "INFO computing", TRAINING, begun=START),
         # Another run has taken this one for dead.
         8: lambda: (run.record.unlink(), results.end(first, now[0], 30)),
@@ -372,6 +375,7 @@ def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results
     monkeypatch.setattr(run_status.time, "time", lambda: now[0])
     with pytest.raises(StopIteration):
         run_status.watch(run, lambda line: lines.append((now[0] - START, line)))
+    assert touched == [True]
     assert [at for at, _ in lines] == [INTERVAL, INTERVAL + SILENCE, 8 * INTERVAL, 10 * INTERVAL]
     texts = [line for _, line in lines]
     assert texts[0] == texts[1] == "0 of 3 cells done; now fit_prior/digits/d/gmm ([2JEM: iteration 8)"
