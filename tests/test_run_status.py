@@ -189,6 +189,7 @@ def test_a_job_that_has_not_succeeded(results, lines, quiet, alive, state, text)
     one, other = job("train a"), job("train b")
     run = results.run(one, other, alive=alive, now=START + 5000 + quiet)
     results.say(one, START + 5000, *lines, begun=START + 10, ahead=3 * 3600)
+    os.mkfifo(results.folder / f"logs/{other.name}.log")  # Reading it would never end.
     found = statuses(run, START + 5000 + quiet)
     assert (found[one].state, found[one].text, found[one].written) == (state, text, START + 5000)
     assert found[one].begun == START + (10 if len(lines) > 1 else 5000)
@@ -350,10 +351,11 @@ def test_a_page_counts_the_jobs_that_it_lists(results, alive):
 
 def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results, monkeypatch):
     first, second, mixture = job("train a"), job("train b"), job("fit_prior d gmm")
-    now, lines, run = [START], [], results.run(first, second, mixture)
-    away = results.folder.with_name("away")
+    now, lines, touched, away = [START], [], [], results.folder.with_name("away")
+    run = results.run(first, second, mixture)
     actions = {
         1: lambda: results.say(mixture, now[0], "INFO \x1b[2JEM: iteration 8"),
+        2: lambda: touched.append(run.record.stat().st_mtime > 2 * START),
         6: lambda: results.say(second, now[0], "INFO computing", TRAINING, begun=START),
         # Another run has taken this one for dead.
         8: lambda: (run.record.unlink(), results.end(first, now[0], 30)),
@@ -373,10 +375,10 @@ def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results
     monkeypatch.setattr(run_status.time, "time", lambda: now[0])
     with pytest.raises(StopIteration):
         run_status.watch(run, lambda line: lines.append((now[0] - START, line)))
+    assert touched == [True]
     assert [at for at, _ in lines] == [INTERVAL, INTERVAL + SILENCE, 8 * INTERVAL, 10 * INTERVAL]
     texts = [line for _, line in lines]
-    assert texts[0] == "0 of 3 cells done; now fit_prior/digits/d/gmm ([2JEM: iteration 8)"
-    assert texts[1] == texts[0]
+    assert texts[0] == texts[1] == "0 of 3 cells done; now fit_prior/digits/d/gmm ([2JEM: iteration 8)"
     assert re.fullmatch(
         r"1 of 3 cells done; more than \d+ min left; now train/digits/b \(epoch 3.*\), fit_prior.*", texts[2]
     )
@@ -429,8 +431,6 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, requ
         assert run.poll() is None, (folder / "output.txt").read_text()
         return run
 
-    snakemake(folder, "all_scores", "--dry-run")
-    assert status().startswith("No run has results in results/")
     run = start(r"1 of 2 cells scored \(1 diverged\)")
     assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
     os.killpg(run.pid, signal.SIGINT)
@@ -449,7 +449,7 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, requ
     os.utime(images, ns=(kept.st_atime_ns, kept.st_mtime_ns))
     for option in ("--unlock", "--touch", "--dry-run"):
         snakemake(folder, "all_models", option, configs=configs)
-    assert f"{run.pid} on" in status()
+        assert f"{run.pid} on" in status()
     snakemake(folder, "all_models", "--rerun-incomplete", configs=configs, check=False)
     failed = rf"1 failed(.*\n)*failed:\n  {CELL}: .*train\.npz is not a readable npz.* ago\)\n    results/.*{CELL}\.log"
     assert re.search(failed, status())

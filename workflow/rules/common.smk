@@ -264,7 +264,7 @@ def recorded_jobs(dag):
             wildcards, rule = job.wildcards, job.rule.name
             cell = CELL.format(**dict(wildcards.items())) if set(grid.CELL_KEYS) <= set(wildcards.keys()) else ""
             name = os.path.relpath(job.log[0], Path(config["pathvars"]["results"], "logs")).removesuffix(".log")
-            kind = name.replace(f"/{cell}", "") if cell else name
+            kind = name.replace(os.sep + cell, "") if cell else name
             work = counts[rule](wildcards) if rule in counts else 0
             jobs.append(Job(name, kind, cell, max(work, 1), dag.needrun(job)))
     return jobs

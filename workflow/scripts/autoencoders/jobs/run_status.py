@@ -230,7 +230,7 @@ def seconds_left(jobs: Mapping[Job, Status], now: float) -> tuple[float, bool]:
     A job takes as long as others of its kind (on its dataset, if there are any), in proportion to their work: those
     with the nearest work, within a factor of two. As many jobs run at once as on average so far.
     """
-    jobs = {job: found for job, found in jobs.items() if job.due and job.cell}
+    jobs = {job: found for job, found in jobs.items() if job.cell}
     measured, spent, left = defaultdict(list), {}, {}
     for job, found in jobs.items():
         if math.isfinite(found.begun) and found.state in ("done", "running"):
