@@ -117,6 +117,9 @@ def fetch(url: str, path: str | Path, sha256: str) -> None:
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # torch.hub leaves these where it is killed.
+            for leftover in path.parent.glob(f"{path.name}.*.partial"):
+                leftover.unlink()
             retried(
                 lambda: torch.hub.download_url_to_file(url, str(path), sha256, progress=False),
                 url,
