@@ -1,4 +1,4 @@
-"""What cells are and cost, on records that are made up so that every answer is known."""
+"""Parameter counts, costs and latent statistics, on made-up records with known answers."""
 
 import math
 
@@ -11,13 +11,11 @@ from autoencoders.evidence.cell_tables import (
     cell_records,
     costs_sections,
     costs_table,
-    count_text,
     job_seconds,
     latent_sections,
     parameters_sections,
     parameters_table,
 )
-from autoencoders.evidence.table_files import to_latex, to_markdown
 
 # Whether the priors are fitted on a GPU.
 MVG, GMM = {"mvg": False}, {"gmm": True}
@@ -25,38 +23,20 @@ KEYS = ["dataset", "model", "filters", "depth", "latent", "seed"]
 
 
 def record(
-    dataset="cifar10",
-    model="dae",
-    filters=128,
-    depth="1",
-    latent=128,
-    seed=0,
-    size=32,
-    parameters=(11_500_000, 19_000_000),
-    **other,
+    dataset="cifar10", model="dae", depth="1", latent=128, seed=0, filters=128, size=32, parameters=(1, 2), **more
 ):
-    """A cell.json as the rule train writes it, shortened."""
-    values = (dataset, model, filters, depth, latent, seed)
+    """A cell.json as rule train writes it, shortened."""
     return {
-        "cell": dict(zip(KEYS, values, strict=True)),
-        "status": "ok",
+        "cell": dict(zip(KEYS, (dataset, model, filters, depth, latent, seed), strict=True)),
         "dataset": {"size": size, "source": "torchvision"},
         "network": {
             **{"size": size, "filters": filters, "depth": depth, "latent": latent, "variational": model == "vae"},
             **{"widening": "first", "decoder_channels": None, "decoder_repeats": False},
         },
-        "frozen_latent": False,
-        "precision": "bf16",
-        "training_images": 50_000,
-        "encoder_parameters": parameters[0],
-        "decoder_parameters": parameters[1],
-        "device": "NVIDIA H200",
-        "seconds": 500.0,
-        "images_per_second": 10_000.0,
-        "peak_memory_bytes": 2 * 2**30,
-        "energy_joules": 1.8e6,
-        "versions": {"torch": "2"},
-        **other,
+        **{"status": "ok", "frozen_latent": False, "precision": "bf16", "training_images": 50_000},
+        **{"encoder_parameters": parameters[0], "decoder_parameters": parameters[1], "device": "NVIDIA H200"},
+        **{"seconds": 500.0, "images_per_second": 10_000.0, "peak_memory_bytes": 2 * 2**30, "energy_joules": 1.8e6},
+        **more,
     }
 
 
@@ -72,24 +52,22 @@ def rows_of(section):
 
 def test_records_are_sorted_and_energy_may_be_unknown():
     cells = cell_records(
-        [
-            record(latent=1024, energy_joules=None, status="diverged"),
-            record(latent=96, depth="3321"),
-            record("celeba", size=64, training_images=162_770, energy_joules=None),
-        ]
+        [record(latent=1024, energy_joules=None), record(latent=96, depth="3321"), record("celeba", energy_joules=None)]
     )
     assert cells["dataset"].tolist() == ["celeba", "cifar10", "cifar10"]
     assert cells["depth"].tolist() == ["1", "1", "3321"]
-    assert cells["size"].tolist() == [64, 32, 32]
-    assert cells["training_images"].tolist() == [162_770, 50_000, 50_000]
-    assert cells["status"].tolist() == ["ok", "diverged", "ok"]
     assert cells["energy_joules"].tolist() == pytest.approx([np.nan, np.nan, 1.8e6], nan_ok=True)
     assert cell_records([record(energy_joules=None)])["energy_joules"].dtype == "float64"
 
 
 def test_bound_is_images_times_values_of_an_image():
     table = parameters_table(
-        cell_records([record(), record("celeba", size=64, training_images=162_770, parameters=(1_340_000, 2_100_000))])
+        cell_records(
+            [
+                record(parameters=(11_500_000, 19_000_000)),
+                record("celeba", size=64, training_images=162_770, parameters=(1_340_000, 2_100_000)),
+            ]
+        )
     )
     # By hand: 162,770 × 64·64·3, and 50,000 × 32·32·3.
     assert table["bound"].tolist() == [162_770 * 12_288, 153_600_000]
@@ -128,11 +106,6 @@ def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
     assert "n = 1258" in mine.text and "paper estimates" not in mine.text
 
 
-@pytest.mark.parametrize(("count", "text"), [(3_000_000, "3.0 M"), (45_120_000, "45.1 M"), (820_000, "0.82 M")])
-def test_counts_in_millions(count, text):
-    assert count_text(count) == text
-
-
 def write_benchmark(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -143,7 +116,7 @@ def test_seconds_are_read_from_benchmark_files(tmp_path):
     header = "s\th:m:s\tmax_rss\n"
     for name in (f"train/{cell}", f"encode/{cell}", f"fit_prior/{cell}/mvg", f"fit_prior/{cell}/gmm"):
         write_benchmark(tmp_path / f"{name}.tsv", f"{header}12.5\t0:00:12\t129.66\n")
-    # Another cell's file whose name begins alike.
+    # Another cell's file with the same prefix.
     write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
     write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
@@ -151,32 +124,25 @@ def test_seconds_are_read_from_benchmark_files(tmp_path):
     # sample has no file, and one of score's can't be read.
     expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan, "gpu": math.nan}
     assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
-    # What left the config costs nothing, and what is missing is no part of a sum.
-    assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["score_seconds"] == 7
-    assert job_seconds(tmp_path, cell, MVG, ["inception"], 0)["fit_prior_seconds"] == 12.5
-    several = MVG | GMM | {"gmm20": True}
-    assert math.isnan(job_seconds(tmp_path, cell, several, ["inception"], 0)["fit_prior_seconds"])
+    # What is no longer in the config costs nothing.
+    kept = job_seconds(tmp_path, cell, MVG, ["inception"], 0)
+    assert (kept["score_seconds"], kept["fit_prior_seconds"]) == (7, 12.5)
 
 
-def test_of_the_priors_only_mixtures_hold_a_gpu(tmp_path):
+def test_gpu_seconds_are_of_jobs_on_a_gpu_and_of_all_parts_of_a_training(tmp_path):
     files = ("train/a", "encode/a", "sample/a", "score/a/inception", "fit_prior/a/mvg", "fit_prior/a/gmm")
     for index, name in enumerate(files):
         write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
     assert job_seconds(tmp_path, "a", MVG | GMM, ["inception"], 0)["gpu_seconds"] == 101_111
     assert job_seconds(tmp_path, "a", MVG, ["inception"], 0)["gpu_seconds"] == 1111
-    several = MVG | GMM | {"gmm20": True}
-    assert math.isnan(job_seconds(tmp_path, "a", several, ["inception"], 0)["gpu_seconds"])
-
-
-def test_an_interrupted_training_cost_what_all_its_jobs_took(tmp_path):
-    for index, name in enumerate(("train/a", "encode/a", "sample/a", "score/a/inception")):
-        write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
-    seconds = job_seconds(tmp_path, "a", MVG, ["inception"], 5000)
-    assert (seconds["train_seconds"], seconds["gpu_seconds"]) == (5001, 6111)
+    assert math.isnan(job_seconds(tmp_path, "a", MVG | GMM | {"gmm20": True}, ["inception"], 0)["gpu_seconds"])
+    # An interrupted training: 5000 s before the last checkpoint.
+    interrupted = job_seconds(tmp_path, "a", MVG, ["inception"], 5000)
+    assert (interrupted["train_seconds"], interrupted["gpu_seconds"]) == (5001, 6111)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s\th:m:s\n", "h:m:s\n0:00:01\n", "s\nNA\n", "s\nabc\n", "s\n1\t2\n3\t4\t5\n", "s\th:m:s\n1\n", "\xff"]
+    "text", ["", "s\th:m:s\n", "h:m:s\n0:00:01\n", "s\nNA\n", "s\n1\t2\n3\t4\t5\n", "s\th:m:s\n1\n", "\xff"]
 )
 def test_an_unreadable_benchmark_is_no_error(tmp_path, text):
     path = tmp_path / "train" / "a" / "b.tsv"
@@ -185,29 +151,16 @@ def test_an_unreadable_benchmark_is_no_error(tmp_path, text):
     assert math.isnan(job_seconds(tmp_path, "a/b", MVG, [], 0)["train_seconds"])
 
 
-def test_gpu_seconds_are_those_of_jobs_that_hold_a_gpu():
-    gpu, cpu, partly = record(), record(latent=256, device="x86_64 CPU"), record(latent=512)
-    cells = cell_records([partly, cpu, gpu])
-    # In another order than the cells'.
-    table = costs_table(cells, [seconds(partly, encode=math.nan), seconds(gpu), seconds(cpu)])
-    assert table["latent"].tolist() == [128, 256, 512]
-    assert table["gpu_seconds"].tolist() == pytest.approx([660, np.nan, np.nan], nan_ok=True)
-    assert table["job_seconds"].tolist() == pytest.approx([1660, 1660, np.nan], nan_ok=True)
-    assert table["encode_seconds"].tolist() == pytest.approx([10, 10, np.nan], nan_ok=True)
-    assert table["train_seconds"].tolist() == [600, 600, 600]
-    names = {"device", "precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"}
-    names |= {"gpu_seconds", "job_seconds"}
-    assert set(table) == {
-        *KEYS,
-        *names,
-        *(f"{rule}_seconds" for rule in ("train", "encode", "fit_prior", "sample", "score")),
-    }
-    assert table["peak_memory_bytes"].tolist() == [2 * 2**30] * 3
-
-
-def test_a_cell_without_seconds_stays_in_the_table():
-    table = costs_table(cell_records([record(), record(seed=1)]), [seconds(record(seed=1))])
-    assert table["job_seconds"].tolist() == pytest.approx([np.nan, 1660], nan_ok=True)
+def test_costs_are_unknown_where_a_part_is_and_gpu_seconds_on_a_cpu():
+    gpu, cpu, partly, none = record(), record(latent=256, device="x86_64 CPU"), record(latent=512), record(latent=1024)
+    # In another order than the cells, and none for the last cell.
+    spent = [seconds(partly, encode=math.nan), seconds(gpu), seconds(cpu)]
+    table = costs_table(cell_records([none, partly, cpu, gpu]), spent)
+    assert table["latent"].tolist() == [128, 256, 512, 1024]
+    assert table["gpu_seconds"].tolist() == pytest.approx([660, np.nan, np.nan, np.nan], nan_ok=True)
+    assert table["job_seconds"].tolist() == pytest.approx([1660, 1660, np.nan, np.nan], nan_ok=True)
+    assert table["encode_seconds"].tolist() == pytest.approx([10, 10, np.nan, np.nan], nan_ok=True)
+    assert table["peak_memory_bytes"].tolist() == [2 * 2**30] * 4
 
 
 def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
@@ -226,18 +179,8 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
     (section,) = costs_sections(costs_table(cell_records(records), times))
     assert rows_of(section) == [
         [
-            "Model",
-            "Filters",
-            "Depth",
-            "Cells",
-            "Precision",
-            "Training, s",
-            "Hours",
-            "GPU hours",
-            "Images/s",
-            "TFLOP/s",
-            "Peak memory, GiB",
-            "Energy, kWh",
+            *("Model", "Filters", "Depth", "Cells", "Precision", "Training, s", "Hours", "GPU hours", "Images/s"),
+            *("TFLOP/s", "Peak memory, GiB", "Energy, kWh"),
         ],
         # 4120 s / 3600; 2120 s / 3600; 3.6e6 J = 1 kWh
         # PyTorch counts 7.154958336 GFLOP an image at 64 latent units, 6 · (4096 + 65536) more for each further one,
@@ -251,19 +194,9 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
 
 
 def test_costs_on_a_cpu_without_benchmarks_leave_columns_out():
-    cpu = {"device": "x86_64 CPU", "energy_joules": None}
-    cells = cell_records([record("digits", **cpu), record("digits", seed=1, **cpu)])
-    (section,) = costs_sections(costs_table(cells, []))
-    assert list(section.rows) == [
-        "Model",
-        "Filters",
-        "Depth",
-        "Cells",
-        "Precision",
-        "Images/s",
-        "TFLOP/s",
-        "Peak memory, GiB",
-    ]
+    (section,) = costs_sections(costs_table(cell_records([record(device="x86_64 CPU", energy_joules=None)]), []))
+    columns = ["Model", "Filters", "Depth", "Cells", "Precision", "Images/s", "TFLOP/s", "Peak memory, GiB"]
+    assert list(section.rows) == columns
 
 
 def test_a_sum_with_an_unknown_part_is_unknown():
@@ -321,18 +254,6 @@ def test_latent_statistics_for_people():
         ["VAE", "128", "1", "1024", "0", *["diverged"] * 9],
         ["DAE-SN", "128", "1", "128", "0", *measured, "-409.0", "3.346"],
     ]
-    # One line a column explains it.
+    # One line explains each column.
     lines = cifar10.text.splitlines()
     assert [line.split(":")[0] for line in lines] == header[5:]
-
-
-def test_every_table_becomes_markdown_and_latex():
-    cells = cell_records([record()])
-    for sections in (
-        parameters_sections(parameters_table(cells), {"cifar10": 128}),
-        costs_sections(costs_table(cells, [seconds(record())])),
-        latent_sections(pd.DataFrame([statistics()])),
-    ):
-        made = list(sections)
-        assert "| DAE" in to_markdown("T", made) or "DAE |" in to_markdown("T", made)
-        assert r"\midrule" in to_latex("T", made, "t")

@@ -83,6 +83,8 @@ def test_markdown_has_a_title_and_tables():
     assert [cell.endswith(":") for cell in table[1]] == [False, True, True, True]
     assert table[2] == ["DAE", "**82.49**", "82.49 (+1.23)", "3.0 M"]
     assert table[3][0] == SPECIAL
+    piped = to_markdown("T", [Section("H", "", pd.DataFrame({"x|y": ["a|b"]}))])
+    assert r"x\|y" in piped and r"a\|b" in piped
 
 
 def test_latex_escapes_and_labels():
