@@ -89,14 +89,14 @@ def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.
     return done
 
 
+def hear_ctrl_c() -> None:
+    """For a new process: a shell's `&` starts programs that ignore SIGINT, and those that they start inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(folder: Path, command: list[str]) -> Iterator[subprocess.Popen]:
     """A command in the background, in its own process group, which is killed at the end; output.txt has its output."""
-
-    def hear_ctrl_c() -> None:
-        # A shell's `&` starts programs that ignore SIGINT, and those that they start inherit that.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     with open(folder / "output.txt", "a") as output:
         options = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True, "preexec_fn": hear_ctrl_c}
         process = subprocess.Popen(command, cwd=folder, **options)
