@@ -37,6 +37,8 @@ class Checkpoint(Checkpoint):
         if not Path("hold").exists():
             return super().due
         first, self.begun = not self.begun, True
+        if not first:
+            self.path.with_name("waiting").touch()
         while not first and self.asked_by is None and Path("hold").exists():
             time.sleep(0.02)
         return first or super().due
@@ -58,8 +60,8 @@ def job(log_file: str) -> Iterator[None]:
 
 
 def hold_trainings(folder: Path) -> None:
-    """While a copy of the project has a file ``hold``, each training writes a checkpoint after its first batch, and
-    then waits after every batch for a signal, or until the file is removed.
+    """While a copy of the project has a file ``hold``, each training writes a checkpoint after its first batch. After
+    every other batch it touches ``waiting`` beside the checkpoint, and waits for a signal or until ``hold`` is removed.
     """
     append(folder / "workflow/scripts/autoencoders/jobs/checkpoints.py", HELD_TRAINING)
 
@@ -87,14 +89,14 @@ def snakemake(folder: Path, *arguments: str, configs=("config/demo.yaml", "tiny.
     return done
 
 
+def hear_ctrl_c() -> None:
+    """For a new process: a shell's `&` starts programs that ignore SIGINT, and those that they start inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(folder: Path, command: list[str]) -> Iterator[subprocess.Popen]:
     """A command in the background, in its own process group, which is killed at the end; output.txt has its output."""
-
-    def hear_ctrl_c() -> None:
-        # A shell's `&` starts programs that ignore SIGINT, and those that they start inherit that.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     with open(folder / "output.txt", "a") as output:
         options = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True, "preexec_fn": hear_ctrl_c}
         process = subprocess.Popen(command, cwd=folder, **options)

@@ -3,8 +3,10 @@
 import ctypes
 import os
 import re
+import subprocess
+import sys
 import tempfile
-import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,6 @@ import torch
 
 from autoencoders.jobs import device, gpu_locks
 from autoencoders.jobs.errors import UserError
-from autoencoders.networks import numerics
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -162,41 +163,27 @@ def test_a_cell_asks_for_its_share_of_a_gpu(monkeypatch, caplog, gpu, widths, fi
     assert ("takes 4 of the 4 slots" in caplog.text and "--resources gpu=4" in caplog.text) == warns
 
 
-@pytest.fixture
-def torchs_own(monkeypatch):
-    """torch's settings, which are restored."""
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    settings = [
-        (torch.backends.cudnn, "benchmark"),
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
-        (torch.utils.deterministic, "fill_uninitialized_memory"),
-    ]
-    before, mode = [getattr(module, name) for module, name in settings], torch.get_deterministic_debug_mode()
-    threads = torch.get_num_threads()
-    yield
-    for (module, name), value in zip(settings, before, strict=True):
-        setattr(module, name, value)
-    torch.set_deterministic_debug_mode(mode)
-    torch.set_num_threads(threads)
+NUMERICS = """
+import os, warnings
+import torch
+from autoencoders.networks import numerics
+
+warnings.simplefilter("error")
+for tf32 in (True, False):
+    numerics.repeatable(1, tf32=tf32)
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
+assert torch.get_num_threads() == 1
+assert torch.get_deterministic_debug_mode() == 2
+assert not torch.backends.cudnn.benchmark
+print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
+"""
 
 
-def test_tf32_is_off_unless_asked_for_in_convolutions_and_products_alike(torchs_own):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for tf32 in (True, False):
-            numerics.repeatable(1, tf32=tf32)
-            assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (tf32, tf32)
-
-
-def test_every_algorithm_gives_the_same_numbers_again(torchs_own):
-    numerics.repeatable(1)
-    assert torch.get_num_threads() == 1
-    assert torch.get_deterministic_debug_mode() == 2
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert not torch.backends.cudnn.benchmark
-    # A value that the user has set is kept.
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
-    numerics.repeatable(1)
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+@pytest.mark.parametrize(("workspace", "expected"), [(None, ":4096:8"), (":16:8", ":16:8")])
+def test_computations_are_deterministic_and_use_tf32_only_if_asked(workspace, expected):
+    """In convolutions and products alike. The user's own workspace for cuBLAS is kept."""
+    environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    environment |= {"CUBLAS_WORKSPACE_CONFIG": workspace} if workspace else {}
+    options = {"cwd": Path(device.__file__).parents[2], "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", NUMERICS], **options)
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr

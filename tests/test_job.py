@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import hear_ctrl_c
 
 from autoencoders.jobs import job
 
@@ -37,7 +38,8 @@ def run(folder: Path, work: str) -> subprocess.CompletedProcess:
     # With Python's own buffers, wherever this runs.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-c", SCRIPT.format(folder=folder, work=work)]
-    return subprocess.run(command, cwd=SCRIPTS, env=environment, capture_output=True, text=True)
+    options = {"cwd": SCRIPTS, "env": environment, "capture_output": True, "text": True}
+    return subprocess.run(command, preexec_fn=hear_ctrl_c, **options)
 
 
 @pytest.mark.parametrize(
