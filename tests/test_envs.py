@@ -1,9 +1,8 @@
-"""The environments: one source of versions, in a form that Snakemake, conda and pip accept; and the stand-in for conda.
+"""The environments: one source of versions, in a form that Snakemake, conda and pip accept.
 
 `make environments` creates them, and runs each rule in its own.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -92,59 +91,7 @@ def test_snakemake_itself_needs_no_package_of_an_env(project, envs):
     assert done.returncode == 0, done.stderr
 
 
-# ---- the stand-in for conda
-
-GOOD = {"channels": ["conda-forge"], "dependencies": ["python=3.12", "pip", {"pip": ["numpy==2.4.6"]}]}
-
-
-def test_the_stand_in_reads_every_env(project, envs):
+def test_the_stand_in_for_conda_reads_every_env(project, envs):
     for name, env in envs.items():
         read = stand_in.parse_environment((project / "envs" / name).read_text())
         assert [*read.specs, {"pip": read.requirements}] == env["dependencies"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"name": "mine"}, "nothing else"),
-        ({"channels": ["conda-forge", "defaults"]}, "only channel is conda-forge"),
-        ({"dependencies": ["python=3.12=="]}, "no match spec"),
-        ({"dependencies": ["pip", {"pip": []}]}, "no list of requirements"),
-        ({"dependencies": [{"npm": ["left-pad"]}]}, "neither a match spec"),
-        ({"dependencies": ["pip", {"pip": ["--index-url=https://example.org"]}]}, "no requirement for pip"),
-        ({"dependencies": ["pip", {"pip": ["a @ https://example.org/a.whl"]}]}, "no requirement with an address"),
-        ({"dependencies": ["python=3.12", {"pip": ["a"]}]}, "needs pip among the dependencies"),
-    ],
-)
-def test_the_stand_in_refuses_what_it_does_not_understand(change, message):
-    with pytest.raises(stand_in.Refused, match=message):
-        stand_in.parse_environment(yaml.safe_dump(GOOD | change))
-
-
-def test_the_stand_in_overwrites_nothing(tmp_path):
-    file, prefix = tmp_path / "e.yaml", tmp_path / "env"
-    file.write_text(yaml.safe_dump(GOOD))
-    prefix.mkdir()
-    with pytest.raises(stand_in.Refused, match="there is something in"):
-        stand_in.create(tmp_path, file, prefix)
-    assert not list(prefix.iterdir())
-
-
-def test_the_stand_in_answers_and_activates_as_conda_does(tmp_path):
-    """It is called by the file that Snakemake finds on PATH."""
-    base, python = stand_in.write_base(tmp_path), tmp_path / "env" / "bin" / "python"
-
-    def call(*arguments):
-        return subprocess.run([base / "conda", *arguments], capture_output=True, text=True)
-
-    assert re.findall(r"\d+\.\d+\.\d+", call("--version").stdout) == [stand_in.VERSION]
-    assert json.loads(call("info", "--json").stdout)["conda_prefix"] == str(tmp_path / "base")
-    assert call("clean", "--all").returncode == 2
-    python.parent.mkdir(parents=True)
-    script = f"set -euo pipefail; source {base}/activate {tmp_path}/env; command -v python; echo $CONDA_PREFIX"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert "no environment in" in done.stderr
-    python.write_text("#!/bin/sh\n")
-    python.chmod(0o755)
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == [str(python), str(tmp_path / "env")]
