@@ -3,13 +3,9 @@
 `make environments` creates them, and runs each rule in its own.
 """
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
-import yaml
 from environments import rules, stand_in
 from packaging.requirements import Requirement
 from rattler import MatchSpec
@@ -76,19 +72,6 @@ def test_every_env_has_what_its_scripts_import(project, envs):
         have = {rules.import_name(pin) for pin in rules.pip_pins(envs[env])}
         needed = rules.third_party_imports(rules.script_of(project, rule))
         assert needed <= have, f"{rule} needs {needed - have}"
-
-
-def test_snakemake_itself_needs_no_package_of_an_env(project, envs):
-    """Each rule may have an environment of its own."""
-    files = [project / "Snakefile", *sorted((project / "workflow" / "rules").glob("*.smk"))]
-    text = "\n".join(file.read_text() for file in files)
-    imports = re.findall(r"^ *(from autoencoders[\w.]* import .+)$", text, flags=re.MULTILINE)
-    assert imports
-    missing = sorted({rules.import_name(pin) for env in envs.values() for pin in rules.pip_pins(env)})
-    code = [f"import sys; sys.modules.update(dict.fromkeys({missing}))", *imports]
-    env = os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")}
-    done = subprocess.run([sys.executable, "-c", "\n".join(code)], env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_stand_in_for_conda_reads_every_env(project, envs):
