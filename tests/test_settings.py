@@ -298,12 +298,9 @@ def refusal_at(paper, tmp_path):
     return refusal_at
 
 
-def test_the_walk_through_the_schema_is_complete():
-    assert {("datasets", "cifar10", "limit"), ("training", "learning_rate", 0), ("priors", "gmm")} <= set(LEVELS)
-    assert {("extractors", "inception"), ("measures", "frechet"), ("models", "dae", "penalties", "mine")} <= set(LEVELS)
-    numbers = {path for path, _ in NUMBERS}
-    assert {("seeds", 0), ("cells_per_gpu", 32), ("experiments", "width", 0, "latent", 0)} <= numbers
-    assert {("priors", "gmm", "max_iter"), ("extractors", "classifier", "epochs")} <= numbers
+def test_the_walk_through_the_schema_reaches_kinds_lists_and_closed_mappings():
+    assert {("priors", "gmm"), ("training", "learning_rate", 0), ("models", "dae", "penalties", "mine")} <= set(LEVELS)
+    assert {("cells_per_gpu", 32), ("experiments", "width", 0, "latent", 0)} <= {path for path, _ in NUMBERS}
     mappings = [node for _, node in schema_nodes() if "object" in grid.as_list(node.get("type", []))]
     assert all("additionalProperties" in node for node in mappings)
 
