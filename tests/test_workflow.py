@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from comparing import differences
 from PIL import Image
 from running import copy_project, planned, snakemake
@@ -92,10 +91,8 @@ def test_scores_are_frechet_distances_of_the_images_that_comparisons_name(chain)
 
     trained = load_weights(chain / VAE / "weights.safetensors", device)
     # Priors are fitted to samples of the codes, as the config says, which are as wide as N(0, 1) before much training.
-    means, codes = (
-        encode(trained, load_images(chain / RESULTS / "datasets/digits/train.npz"), 250, device),
-        np.load(chain / VAE / "codes.npy"),
-    )
+    codes, images = np.load(chain / VAE / "codes.npy"), load_images(chain / RESULTS / "datasets/digits/train.npz")
+    means = encode(trained, images, 250, device)
     assert means.shape == codes.shape and 0.3 < (codes - means).std() < 3
     between = decode(trained, midpoints(encode(trained, splits["test"], 250, device), seed=0), 250, device)
     # Hardly trained, the network decodes other codes to nearly the same images: all but a few roundings must agree.
@@ -250,19 +247,3 @@ priors: {{ gmm: {{ components: 2 }} }}
     # A new image is noticed.
     Image.new("RGB", (64, 64)).save(folder / "photos" / "dark" / "more.png")
     assert "prepare_dataset" in planned(snakemake(folder, "-n", "all_tables", configs=("mine.yaml",)).stdout)
-
-
-@pytest.mark.slow
-def test_real_images_are_prepared_from_their_parquet_files(project, tmp_path, shared_data):
-    folder = copy_project(project, tmp_path)
-    config = {}
-    for name, limit in (("cifar10", {"train": 300, "test": 100}), ("celeba", {"train": 200, "test": 50})):
-        files = {split: f"{shared_data}/{name}/{split}-*.parquet" for split in limit}
-        config[name] = {"source": "parquet", "parquet": files, "limit": limit, "crop": 70 if name == "celeba" else None}
-    (folder / "real.yaml").write_text(yaml.safe_dump({"datasets": config}))
-    snakemake(folder, "all_datasets", configs=("real.yaml",))
-    for name, size in (("cifar10", 32), ("celeba", 64)):
-        for split, count in config[name]["limit"].items():
-            with np.load(folder / f"results/datasets/{name}/{split}.npz") as arrays:
-                assert arrays["images"].shape == (count, 3, size, size) and arrays["images"].std() > 30
-                assert ("labels" in arrays) == (name == "cifar10")
