@@ -104,8 +104,9 @@ def test_models_inherit_model_defaults(paper):
 
 
 def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
-    paper["datasets"]["cifar10"] |= {"latent": [64, 8, 16], "comparison_latent": None}
-    assert settings.resolve(paper)["datasets"]["cifar10"]["comparison_latent"] == 16
+    for sizes, middle in (([64, 8, 16], 16), ([64, 8, 32, 16], 32)):
+        paper["datasets"]["cifar10"] |= {"latent": sizes, "comparison_latent": None}
+        assert settings.resolve(paper)["datasets"]["cifar10"]["comparison_latent"] == middle
     mine = yaml.safe_load(MINE.replace("latent: 4", "latent: [20]"))
     resolved = settings.resolve(laid_over(paper, mine))["datasets"]
     assert (resolved["cifar10"]["comparison_latent"], resolved["celeba"]["comparison_latent"]) == (20, 64)
