@@ -32,10 +32,10 @@ report: "workflow/report/workflow.rst"
 
 
 onstart:
-    # Snakemake 9.27's default limit of 100 jobs a second schedules once more a second for every job that has ended, which
-    # takes a whole core in the end. A longer timespan (--max-jobs-per-timespan 100000/1m) helps, but then Snakemake waits
-    # for that long before it exits. Local jobs need no limit, and SLURM submits two jobs at a time anyway. A limit that
-    # the user sets is kept. The attribute is not documented, so another version of Snakemake may not have it.
+    # With its default limit of 100 jobs a second, Snakemake 9.27 schedules once more per second for each job that
+    # has ended, which takes a whole core in the end. A longer timespan (--max-jobs-per-timespan 100000/1m) helps, but
+    # then Snakemake waits for that long before it exits. Local jobs need no limit, and SLURM submits two jobs at a time
+    # anyway. A limit that the user sets is kept. The attribute is undocumented: another version may not have it.
     limit = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None

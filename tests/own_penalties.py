@@ -1,4 +1,4 @@
-"""Penalties as a user writes them: files of their own."""
+"""Penalties in files of a user's own."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ WEIGHTS = """
 def penalty(step, options):
     return sum(parameter.square().sum() for parameter in step.network.decoder.parameters())
 """
-# A gradient, whose own gradient training needs.
+# A gradient that training differentiates again.
 GRADIENT = """
 import torch
 
@@ -32,7 +32,7 @@ OWN = {"random": (RANDOM, 0.5, {"spread": 2.0}), "weights": (WEIGHTS, 0.01, {}),
 
 
 def entry(folder: Path, name: str) -> dict:
-    """One of ``OWN``, written to mine.py in ``folder``, as a config's entry."""
+    """A config's entry for one of ``OWN``, which is written to mine.py in ``folder``."""
     source, weight, options = OWN[name]
     path = folder / "mine.py"
     path.write_text(source)

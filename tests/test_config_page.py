@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from running import laid_over
 
 from autoencoders.config import settings
 from autoencoders.jobs import kinds
@@ -96,34 +97,10 @@ def test_the_page_has_a_row_for_every_option_of_a_kind_and_no_other_tables(page)
     assert set(options_of_kinds("sources")) <= set(page["datasets"])
     assert set(page["extractors"]) == set(options_of_kinds("extractors"))
     assert {heading for heading, rows in page.items() if rows} == set(SECTIONS)
-
-
-def test_the_row_of_penalties_names_the_keys_of_an_entry(page):
+    # Penalties are described in one row.
     _, text = page["models and model_defaults"]["penalties"]
     for key in [*settings.read_schema()["$defs"]["penalty"]["properties"], *options_of_kinds("penalties")]:
         assert f"{key}:" in text, key
-
-
-def blocks(project, language: str) -> list[str]:
-    """The page's code blocks in a language."""
-    text = (project / "config" / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def examples(project, tmp_path, monkeypatch) -> dict:
-    """The resolved config of the page's examples of kinds, with their files."""
-    monkeypatch.chdir(tmp_path)
-    for block in blocks(project, "python"):
-        path = tmp_path / re.match(r"# (\S+\.py)\n", block)[1]
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(block)
-    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
-    # Laid over the paper's, two levels deep.
-    for block in blocks(project, "ya?ml"):
-        for key, entries in yaml.safe_load(block).items():
-            config[key] |= entries
-    return settings.resolve(config)
 
 
 def own(entries: dict) -> dict:
@@ -132,17 +109,26 @@ def own(entries: dict) -> dict:
     return entry
 
 
-def test_the_pages_examples_of_kinds_work(examples):
+def test_the_pages_examples_of_kinds_work(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (project / "config" / "README.md").read_text()
+    examples = re.findall(r"^```ya?ml\n(.*?)^```", text, re.M | re.S)
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        path = tmp_path / re.match(r"# (\S+\.py)\n", block)[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block)
+    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
+    config = settings.resolve(laid_over(config, *map(yaml.safe_load, examples)))
     random, torch_random = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    entry = own({name: entry for model in examples["models"].values() for name, entry in model["penalties"].items()})
+    entry = own({name: entry for model in config["models"].values() for name, entry in model["penalties"].items()})
     step = SimpleNamespace(codes=torch.randn(4, 3, generator=torch_random))
     loss = kinds.load("penalties", entry["kind"]).penalty(step, entry)
     assert loss.shape == () and loss > 0
-    entry = own(examples["priors"])
+    entry = own(config["priors"])
     prior, codes = kinds.load("priors", entry["kind"]), random.normal(size=(50, 3)).astype(np.float32)
     fitted = prior.fit(codes, entry, seed=0, device="cpu", checkpoint=None)
     assert prior.sample(fitted, 7, random).shape == (7, 3)
-    entry = own(examples["measures"])
+    entry = own(config["measures"])
     features, reference = (torch.randn(20, 5, generator=torch_random) for _ in range(2))
     measure = kinds.load("measures", entry["kind"]).measure
     assert float(measure(features, reference, entry, prepared={}, random=random)) > 0

@@ -1,4 +1,4 @@
-"""The environments: one source of versions, and a form that Snakemake, conda and pip all accept.
+"""The environments: one source of versions, in a form that Snakemake, conda and pip accept.
 
 test_environments.py creates them, and shows that each rule finds its packages in its own.
 """

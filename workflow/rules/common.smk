@@ -505,8 +505,8 @@ def figure_title(name):
 COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
 
 
-# Labels of the report's pictures. Each picture has one: Snakemake 9.27 may turn several into a switch, and shows an empty
-# page for a picture without a counterpart. A search shows pictures of the same label and header as one result.
+# Labels of the report's pictures. Each picture has one: Snakemake 9.27 may turn several into a switch, and shows an
+# empty page for a picture without a counterpart. A search shows pictures of the same label and header as one result.
 
 
 def score_figure_label(wildcards):
