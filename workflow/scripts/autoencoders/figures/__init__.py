@@ -1,1 +1,1 @@
-"""What people look at."""
+"""Figures, contact sheets and images of cells."""

@@ -1,6 +1,6 @@
 """Figures of images: reconstructions and samples.
 
-Apart from `figures.paper_figures`: a change of those must not draw every cell's images again.
+They are separate from `figures.paper_figures`, so that a change there does not redraw the images of every cell.
 """
 
 import math
@@ -18,16 +18,17 @@ from autoencoders.figures.tiles import tile
 
 
 def text_width(text: str) -> int:
-    """Pixels that a text in the figures' font takes."""
+    """The width of a text in the figures' font, in pixels."""
     font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
     return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
 
 
 @matplotlib.rc_context(STYLE)
 def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) -> Figure:
-    """Pictures (uint8 H×W×3) one below the other, each with its label at the left; a text stands in for none.
+    """Rows of a label with a picture (uint8 H×W×3) to its right, or with a text if there is no picture.
 
-    ``gaps`` are the pixels of white below each but the last. Saved at DPI, a pixel of a picture is one of the file.
+    ``gaps`` are the white pixels below each row but the last. Saved at DPI, each pixel of a picture is one pixel of the
+    file.
     """
     edge, text_height = 12, 60
     margin = 2 * edge + max(text_width(label) for label, _ in rows)
@@ -51,8 +52,9 @@ def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) ->
 
 
 def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int) -> Figure:
-    """Originals, uint8 (n, 3, S, S), each above its reconstruction (of the same shape; n = 0 where the cell
-    diverged), ``per_row`` pairs in a row.
+    """Originals, uint8 (n, 3, S, S), each above its reconstruction, ``per_row`` pairs in a row.
+
+    Reconstructions have the same shape, but n = 0 if the cell diverged.
     """
     if len(reconstructions) == 0:
         return strips([("reconstruction", "diverged: no reconstructions")], [])
@@ -65,9 +67,7 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_
 
 
 def sample_grid(images: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """A block of samples for every prior: ``images`` maps its name to uint8 (n, 3, S, S), n = 0 where the cell
-    diverged.
-    """
+    """A block of samples for each prior. ``images`` maps its name to uint8 (n, 3, S, S), n = 0 if the cell diverged."""
     rows = []
     for prior in sorted(images, key=comparison_order):
         samples = images[prior]

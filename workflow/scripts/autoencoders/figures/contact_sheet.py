@@ -17,10 +17,9 @@ MARGIN, GAP, TITLE = 0.4, 0.15, 0.22
 
 @matplotlib.rc_context(STYLE)
 def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
-    """An A4 page with all pictures (title to the path of a PNG), in their order.
+    """An A4 page of all pictures (title -> path of a PNG), in their order.
 
-    All are reduced alike, so that their texts stay as large as one another; none is enlarged beyond the size that
-    ``figures.page_style.save`` gave it.
+    All are scaled by the same factor, at most 1, so that their texts have equal sizes.
     """
     images = {title: np.asarray(Image.open(path).convert("RGB")) for title, path in pictures.items()}
     figure = Figure(figsize=(WIDTH, HEIGHT))
@@ -34,9 +33,10 @@ def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
 
 
 def layout(sizes: Sequence[tuple[int, int]]) -> list[tuple[float, float, float, float]]:
-    """Where pictures of those sizes (width, height in pixels) go: (left, top, width, height) in inches.
+    """Boxes (left, top, width, height), in inches from the top left corner of the page, for pictures of ``sizes``
+    (width, height in pixels).
 
-    The largest scale at which they fit in rows, by steps of a hundredth; from the left and the top of the page.
+    The scale is the largest, in steps of one percent, at which the rows fit on the page.
     """
     across, down = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
     sizes = np.array(sizes, float).reshape(-1, 2) / DPI
@@ -57,7 +57,7 @@ def layout(sizes: Sequence[tuple[int, int]]) -> list[tuple[float, float, float, 
 
 
 def wrap(sizes: np.ndarray, across: float) -> Iterator[np.ndarray]:
-    """Rows of sizes (n, 2) no wider than ``across``, each with as many as fit; a single one may be wider."""
+    """Split sizes (n, 2) into rows of as many as fit into the width ``across``; a single picture may be wider."""
     start = 0
     for end in range(1, len(sizes) + 1):
         row = sizes[start : end + 1]

@@ -32,7 +32,7 @@ from autoencoders.figures.score_curves import (
     styled,
 )
 
-# Columns of the table, their names at the axes, and the value that Gaussian codes have, the more of them the nearer.
+# Column of the table -> axis label, and the value for Gaussian codes (in the limit of many codes).
 STATISTICS = {
     "mardia_kurtosis_ratio": ("Mardia's kurtosis,\nratio to a Gaussian's", 1),
     "mean_abs_skewness": ("|skewness|,\nmean over units", 0),
@@ -46,11 +46,12 @@ MODELS = Encoding("Model", ("model",), lambda keys: {key: MODEL_LINES[key] for k
 
 @styled
 def latent_statistics_figure(table: pd.DataFrame, comparison_latent: Mapping[str, int]) -> Figure:
-    """How far codes are from Gaussian against the encoder's size: a row of panels a statistic, columns a dataset.
+    """Statistics of the codes against the encoder's size: a row of panels per statistic, columns per dataset.
 
-    ``table`` has a row a cell: dataset, model, filters, depth, latent, seed, status and the statistics. Drawn are the
-    cells of the dataset's latent size in ``comparison_latent``: against the width, DAE and VAE of depth 1; against the
-    depth, DAEs, where a dataset has several depths. Means over the seeds that are "ok", with bands of their range.
+    ``table`` has a row per cell: dataset, model, filters, depth, latent, seed, status and the statistics. The figure
+    shows the cells with the dataset's latent size in ``comparison_latent``: DAE and VAE of depth 1 against the width
+    and, if a dataset has several depths, DAEs against the depth. Lines are means over the seeds with status "ok", bands
+    their range.
     """
     at_comparison = table["latent"] == table["dataset"].map(comparison_latent)
     rows = table[at_comparison & ((table["model"] == "dae") | ((table["model"] == "vae") & (table["depth"] == "1")))]
@@ -85,7 +86,7 @@ def latent_statistics_figure(table: pd.DataFrame, comparison_latent: Mapping[str
 
 
 def columns_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The axes of a dataset's panels, "filters" and "depth", with the rows that they show."""
+    """The x axes of a dataset's panels, "filters" and "depth", each with the rows to show."""
     of_depth_1, deterministic = rows[rows["depth"] == "1"], rows[rows["model"] == "dae"]
     columns = [("filters", of_depth_1)] if len(of_depth_1) else []
     return [*columns, ("depth", deterministic)] if deterministic["depth"].nunique() > 1 else columns
@@ -96,7 +97,7 @@ def ordered(rows: pd.DataFrame, axis: str) -> list:
 
 
 def draw_statistic(axes: Axes, rows: pd.DataFrame, statistic: str, axis: str, widths: Channel, models: Channel) -> None:
-    """A line a model against the width, of which the markers have the colours; or a line a width against the depth."""
+    """Against the width, a line per model with markers coloured by width; against the depth, a line per width."""
     place = rows[axis].map({value: place for place, value in enumerate(ordered(rows, axis))})
     values = rows[statistic].where(rows["status"] == "ok")
     for (model, filters), line in rows.groupby(["model", "filters"]):

@@ -1,4 +1,4 @@
-"""How training went: the loss of every epoch, a line a cell."""
+"""Learning curves: the loss of every epoch, one line per cell."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ from autoencoders.figures.score_curves import LEGEND_WIDTH, PAGE_WIDTH, styled
 
 CELL = list(CELL_KEYS)
 WIDTHS = Encoding("Filters", ("filters",), width_looks)
-# Columns of history.parquet, and what they are called at an axis.
+# Column of history.parquet -> axis label.
 LOSSES = {"reconstruction_loss": "reconstruction loss", "kl": "KL divergence"}
 COLUMNS = 3
 PANEL_HEIGHT = 1.75
@@ -44,7 +44,7 @@ DIVERGED_MARK = {"marker": "x", "markersize": 5, "markeredgewidth": 1.2}
 
 
 def learning_curves(cells: Iterable[tuple[Mapping, pd.DataFrame]]) -> pd.DataFrame:
-    """The contents of cell.json and history.parquet of some cells, as one table with a row an epoch.
+    """The contents of cell.json and history.parquet of several cells, as one table with a row per epoch.
 
     Columns: the cell's keys, status, variational, epoch (from 0), learning_rate and ``LOSSES``.
     """
@@ -58,10 +58,10 @@ def learning_curves(cells: Iterable[tuple[Mapping, pd.DataFrame]]) -> pd.DataFra
 
 @styled
 def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figure:
-    """A panel a model with the reconstruction loss of every cell, and one a variational model with its KL divergence.
+    """A panel per model with the reconstruction loss of every cell, and one per VAE with its KL divergence.
 
-    ``curves`` is a table of ``learning_curves``, of one dataset. The latent sizes nearest to ``comparison_latent``
-    stand out from the others.
+    ``curves`` is a table from ``learning_curves`` for one dataset. Cells with the latent size nearest to
+    ``comparison_latent`` are highlighted.
     """
     curves = curves.assign(compared=at_nearest_latent(curves, comparison_latent))
     models = sorted(curves["model"].unique(), key=model_order)
@@ -95,9 +95,9 @@ def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figu
 
 
 def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Channel, depths: Channel) -> None:
-    """A line a cell, pale but for the ``compared`` ones; the mark at the end of these says their width and depth.
+    """A line per cell. Those ``compared`` are bold and end in a marker that shows width and depth; the others are pale.
 
-    A cell that diverged ends in a cross, at the top of the axis where its last loss is above ``high``.
+    The line of a diverged cell ends in a cross: at the top of the axis if its last finite loss is above ``high``.
     """
     for epoch in rate_changes(curves):
         axes.axvline(epoch, color="0.85", linewidth=0.6, zorder=0)
@@ -125,14 +125,14 @@ def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Chann
 
 
 def rate_changes(curves: pd.DataFrame) -> list[float]:
-    """Before which epochs, counted from 1, the learning rate changes: half-way from one to the next."""
+    """Where the learning rate changes: half-way between two epochs, which count from 1."""
     rates = curves.drop_duplicates("epoch").sort_values("epoch")
     changed = rates["learning_rate"].diff().fillna(0) != 0
     return (rates.loc[changed, "epoch"] + 0.5).tolist()
 
 
 def limits(curves: pd.DataFrame, loss: str) -> tuple[float, float]:
-    """The range of the cells that did not diverge, or of all, with some room: what diverges may be of any size."""
+    """The range of the losses with a margin: of cells that did not diverge, whose losses can be huge, else of all."""
     values = curves.loc[np.isfinite(curves[loss])]
     values = values[values["status"] != DIVERGED] if (values["status"] != DIVERGED).any() else values
     if values.empty:

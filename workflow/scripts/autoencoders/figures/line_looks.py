@@ -1,4 +1,4 @@
-"""What a colour, a marker and a line style mean in a figure, and the legend that says so."""
+"""The meaning of colours, markers and line styles in a figure, and the legend."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
@@ -14,15 +14,15 @@ from autoencoders.evidence.display_names import comparison_label, comparison_ord
 
 BLACK, RED, GREEN, BLUE, ORANGE, PURPLE = "#000000", "#d62728", "#43b649", "#1030b0", "#ff9f1c", "#9b30c8"
 GREY = "0.35"
-# Colours with markers, and line styles with glyphs, for what the paper has no look for. Their numbers have no common
-# divisor, so that no pair comes twice.
+# Colours with markers, and line styles with glyphs, for keys without a look in the paper. The numbers of colours and of
+# markers have no common divisor, nor have those of styles and glyphs, so that no pair repeats.
 OTHER_COLOURS = ("#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
 OTHER_MARKERS = "vp<*>hP"
 OTHER_LOOKS = tuple(zip(OTHER_COLOURS * 7, OTHER_MARKERS * 5, strict=True))
 OTHER_LINES = tuple(
     zip(("--", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3))) * 5, ("_", "|", "+", "2", "x") * 4, strict=True)
 )
-# The paper's colours, in shades that are told apart in grey too (luminance 0, 0.35, 0.55, 0.2).
+# The paper's colours, in shades that also differ in greyscale (luminance 0, 0.35, 0.55, 0.2).
 WIDTHS = {32: (BLACK, "o"), 64: (RED, "s"), 128: (GREEN, "^"), 256: (BLUE, "D")}
 NAMES = {
     "model": model_label,
@@ -33,10 +33,10 @@ NAMES = {
 
 
 class Encoding(NamedTuple):
-    """How columns decide one look: a colour and a marker, or a line style and the glyph inside the marker (or None).
+    """How columns determine a look: a colour and a marker, or a line style and the glyph inside the marker (or None).
 
-    ``choose`` maps keys, tuples of those columns' values in ``key_order``, to their looks in the legend's order. The
-    glyph tells line styles apart where there is one latent size only, and on points without a line.
+    ``choose`` maps keys (tuples of the columns' values, sorted by ``key_order``) to their looks, in the legend's order.
+    The glyph distinguishes line styles if there is only one latent size, and on points without a line.
     """
 
     heading: str
@@ -45,7 +45,7 @@ class Encoding(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """An ``Encoding`` for the rows of one figure: the look and the name of every key."""
+    """An ``Encoding`` applied to the rows of one figure: the look and the name of each key."""
 
     heading: str
     columns: tuple[str, ...]
@@ -54,7 +54,7 @@ class Channel(NamedTuple):
 
 
 def channel(encoding: Encoding, rows: pd.DataFrame) -> Channel:
-    """The looks and names that the keys in the columns of ``rows`` have."""
+    """The looks and names of the keys that occur in ``rows``."""
     keys = set(rows[list(encoding.columns)].itertuples(index=False, name=None))
     looks = encoding.choose(sorted(keys, key=lambda key: key_order(encoding.columns, key)))
     named = [column for column in encoding.columns if len(encoding.columns) == 1 or not is_constant(rows, column)]
@@ -63,20 +63,20 @@ def channel(encoding: Encoding, rows: pd.DataFrame) -> Channel:
 
 
 def is_constant(rows: pd.DataFrame, column: str) -> bool:
-    """Whether the legend may say this once for all lines: they have one width, or depth 1."""
+    """Whether all lines share this value and the legend can state it once: any single width, or depth 1."""
     values = set(rows[column])
     return len(values) == 1 and (column == "filters" or (column == "depth" and values == {"1"}))
 
 
 def key_name(columns: Sequence[str], key: tuple, named: Sequence[str]) -> str:
-    """(dae, 128, 2) as "DAE, 128 filters, depth 2", less the columns that are not ``named``."""
+    """(dae, 128, 2) as "DAE, 128 filters, depth 2", without the columns that are not ``named``."""
     if len(columns) == 1 and columns[0] in ("filters", "depth"):
         return str(key[0])
     return ", ".join(NAMES[column](value) for column, value in zip(columns, key, strict=True) if column in named)
 
 
 def depth_order(depth: str) -> tuple:
-    """Sort key: the convolutions of four encoder stages, so that 3321 (9) stands between 2 (8) and 3 (12)."""
+    """Sort key: the convolutions of four encoder stages, so that 3321 (9) is between 2 (8) and 3 (12)."""
     return (sum(map(int, depth)) if len(depth) > 1 else 4 * int(depth)), depth
 
 
@@ -86,9 +86,9 @@ def key_order(columns: Sequence[str], key: tuple) -> tuple:
 
 
 def known_or_other(known: Mapping[tuple, tuple], others: Sequence[tuple]) -> Callable[[list[tuple]], dict]:
-    """For ``Encoding.choose``: the look of ``known`` for a key or for its first values, else the next of ``others``.
+    """For ``Encoding.choose``: the look in ``known`` for a key or for its first values, else the next of ``others``.
 
-    A look goes to one key only, the first: two VAE baselines of different widths must not look the same.
+    Each look is given to one key only, the first: two VAE baselines of different widths must not look the same.
     """
 
     def choose(keys: Iterable[tuple]) -> dict[tuple, tuple]:
@@ -103,13 +103,13 @@ def known_or_other(known: Mapping[tuple, tuple], others: Sequence[tuple]) -> Cal
 
 
 def ordered_looks(count: int) -> list[tuple]:
-    """Colours that pale steadily, in grey too, each with a marker."""
+    """Colours that become steadily paler, also in greyscale, each with a marker."""
     colours = matplotlib.colormaps["plasma"](np.linspace(0.1, 0.8, max(count, 2)))[:count]
     return list(zip(map(tuple, colours), cycle(OTHER_MARKERS), strict=False))
 
 
 def width_looks(keys: Iterable[tuple[int]]) -> dict[tuple[int], tuple]:
-    """Colour and marker of every width: the paper's, or an ordered colour map's for widths that it has not."""
+    """Colour and marker of each width: the paper's, or from an ordered colour map for widths not in the paper."""
     keys = list(keys)
     others = [key for key in keys if key[0] not in WIDTHS]
     chosen = dict(zip(others, ordered_looks(len(others)), strict=True))
@@ -117,7 +117,7 @@ def width_looks(keys: Iterable[tuple[int]]) -> dict[tuple[int], tuple]:
 
 
 def marker_size(marker: str) -> float:
-    """In points; a triangle looks smaller than other markers of its size."""
+    """In points. A triangle looks smaller than other markers of the same size."""
     return 6.0 if marker in "^v<>*" else 5.0
 
 
@@ -132,7 +132,7 @@ def heading(text: str) -> tuple[Line2D, str]:
 
 
 def colour_entries(colours: Channel) -> list[tuple]:
-    """Entries of the legend (handle, text): a marker a key."""
+    """Legend entries (handle, text): a marker per key."""
     entries = [heading(colours.heading)]
     for key, (colour, marker) in colours.looks.items():
         handle = symbol(marker, markersize=marker_size(marker), color=colour, markeredgewidth=0)
@@ -141,7 +141,7 @@ def colour_entries(colours: Channel) -> list[tuple]:
 
 
 def line_entries(lines: Channel) -> list[tuple]:
-    """Entries of the legend: a grey line a key, with the glyph in its marker; none for ``only_depth_1``."""
+    """Legend entries: a grey line per key, with the glyph in its marker; none for ``only_depth_1``."""
     if only_depth_1(lines):
         return []
     entries = [heading(lines.heading)]
@@ -153,12 +153,12 @@ def line_entries(lines: Channel) -> list[tuple]:
 
 
 def only_depth_1(lines: Channel) -> bool:
-    """Whether all lines have the style of depth 1, which ``constant_entries`` says shorter."""
+    """Whether all lines have the style of depth 1, which ``constant_entries`` states in fewer words."""
     return lines.columns == ("depth",) and set(lines.looks) == {("1",)}
 
 
 def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tuple]:
-    """Entries of the legend: what no name in it says since it is the same for all lines."""
+    """Legend entries: width and depth, if the names of keys omit them because all lines share them."""
     columns = {column for each in channels if len(each.columns) > 1 or only_depth_1(each) for column in each.columns}
     texts = [
         NAMES[column](rows[column].iloc[0])
@@ -169,12 +169,12 @@ def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tu
 
 
 def legend_height(entries: Sequence[tuple]) -> float:
-    """Inches that ``add_legend`` takes for them."""
+    """The height of the legend with these entries, in inches."""
     return 0.3 + 0.165 * sum(text.count("\n") + 1 for _, text in entries)
 
 
 def add_legend(figure: Figure, entries: Sequence[tuple]) -> None:
-    """Every encoding of a figure in one column right of its panels: headings, and their values below them."""
+    """Draw the legend in one column to the right of the panels: headings, and their values below them."""
     figure.legend(
         *zip(*entries, strict=True),
         loc="outside right upper",

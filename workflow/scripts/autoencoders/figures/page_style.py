@@ -1,4 +1,4 @@
-"""The look that all figures share, and how they are saved."""
+"""The style of all figures, and how they are saved."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from autoencoders.jobs.files import atomic
 
 DPI = 200
-# DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are those in print.
+# DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are those in print, in
+# points.
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -26,7 +27,7 @@ STYLE = {
     "xtick.minor.size": 2,
     "grid.color": "0.9",
     "grid.linewidth": 0.5,
-    # Type 42: text in a PDF stays text; Type 3 fonts are refused by many journals.
+    # Type 42 keeps text in a PDF as text; many journals refuse Type 3 fonts.
     "pdf.fonttype": 42,
 }
 

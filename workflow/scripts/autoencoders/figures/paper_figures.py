@@ -1,8 +1,8 @@
-"""The figures of scores against the latent size: Figures 1 to 5 of the paper, and one for its text on noise.
+"""The figures of scores against the latent size: Figures 1 to 5 of the paper, and one for its experiment with noise.
 
-Each takes a table of ``evidence.score_tables.collect_scores`` with the cells of one experiment, the extractor whose
-distances to draw, and the paper's values (``read_published``). For what they share, such as seeds, gaps and published
-values, see ``figures.score_curves.draw_scores``.
+Each takes a table from ``evidence.score_tables.collect_scores`` with the cells of one experiment, the extractor whose
+distances it shows, and the published values (``read_published``). How all of them show seeds, diverged cells and
+published values is described in ``figures.score_curves.draw_scores``.
 """
 
 import re
@@ -30,7 +30,7 @@ from autoencoders.figures.line_looks import (
 )
 from autoencoders.figures.score_curves import draw_scores
 
-# Two depths that the paper never has at the same width share a line style, as there, and differ in the glyph.
+# As in the paper, two depths that never occur at the same width share a line style; here they differ in the glyph.
 DEPTH_LINES = {("1",): ("-", None), ("2",): ("--", "_"), ("3",): (":", "."), ("3321",): (":", "+")}
 DEPTH = Encoding("Depth", ("depth",), known_or_other(DEPTH_LINES, OTHER_LINES))
 
@@ -42,14 +42,14 @@ def prior_lines(**known: tuple) -> Encoding:
 
 
 def fitted_priors(scores: pd.DataFrame) -> list[str]:
-    """MVG, GMM and a user's own: all but N(0,I), which is far off for most models."""
+    """MVG, GMM and a user's own priors, without N(0,I), whose distances are far larger for most models."""
     return sorted(({*scores["comparison"]} | {"mvg", "gmm"}) - {*NOT_PRIORS, "standard_normal"}, key=comparison_order)
 
 
 def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
     """Figure 1: width. Panels MVG and GMM; VAE solid, DAE dotted; crosses for the results that the paper cites.
 
-    It serves any other experiment too: whatever its models and depths, none shares a line.
+    It is also drawn for a user's own experiments: each combination of model and depth has its own line.
     """
     panels = [[prior] for prior in fitted_priors(scores)]
     widths = Encoding("Filters", ("filters",), width_looks)
@@ -59,7 +59,7 @@ def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
 
 
 def figure2_5(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
-    """Figures 2 and 5, printed twice by the paper: depth. Panels MVG and GMM; the VAE baseline black."""
+    """Figures 2 and 5, which the paper prints twice: depth. Panels MVG and GMM; the VAE baseline black."""
     panels = [[prior] for prior in fitted_priors(scores)]
     looks = {("vae",): (BLACK, "o"), **{("dae", filters): WIDTHS[filters] for filters in (64, 128, 256)}}
     models = Encoding("Model", ("model", "filters"), known_or_other(looks, OTHER_LOOKS))
@@ -82,7 +82,7 @@ def figure3(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
 def figure4(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
     """Figure 4: normalisation of the code. MVG solid, GMM dashed, N(0,I) dotted.
 
-    In the paper N(0,I) of a plain DAE is several times the rest: a logarithmic axis still leaves the others apart then.
+    The axis is logarithmic because in the paper the distances of a plain DAE with N(0,I) are several times the others.
     """
     looks = {
         ("dae",): (RED, "s"),
@@ -98,14 +98,14 @@ def figure4(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
 
 
 def noise(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
-    """Noise on the decoder's input (section 4): panels Test R, MVG and GMM; the paler, the more noise; VAE black."""
+    """Noise on the decoder's input (section 4): panels Test R, MVG and GMM; paler with more noise; VAE black."""
     panels = [["test_recon"], *([prior] for prior in fitted_priors(scores))]
     models = Encoding("Model", ("model", "filters"), noise_looks)
     return draw_scores(scores, extractor, published, panels, models, DEPTH)
 
 
 def noise_looks(keys: Iterable[tuple]) -> dict[tuple, tuple]:
-    """For models by name and filters: colours in the order of the noise that a name says; a VAE's is black."""
+    """For keys (model, filters): colours in the order of the noise in the model's name; the VAE is black."""
     noise_of = {
         key: float(match[1] or 0) for key in keys if (match := re.fullmatch(r"dae(?:-noise(\d+(?:\.\d+)?))?", key[0]))
     }

@@ -1,6 +1,6 @@
 """Figures A.1 and A.2 of the paper: the codes of training images in two of the latent dimensions.
 
-Apart from ``figures.paper_figures``: a new look of the scores must not read all codes again.
+They are separate from ``figures.paper_figures``, so that a change there does not read all codes again.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from autoencoders.figures.page_style import STYLE
 from autoencoders.jobs.errors import UserError
 
 SHOWN = 5000
-# Of the points (luminance 0.4, 0.55, 0.7), and the ellipse with its line. A.1: DAEs blue and red, VAE green; A.2: DAE
-# blue, VAE red.
+# Colour of the points (luminance 0.4, 0.55, 0.7), colour and line style of the ellipse. A.1: DAEs blue and red, VAE
+# green; A.2: DAE blue, VAE red.
 LOOKS = (
     ("#3f63dc", "#0a1f7a", (0, (1, 1.2))),
     ("#ec6a5e", "#7d0f0a", (0, (4, 1.5))),
@@ -28,18 +28,19 @@ LOOKS = (
     ("#f2b134", "#7a4d00", "-."),
     ("#b48be0", "#451773", (0, (8, 1.5, 1, 1.5))),
 )
-# The VAEs have a panel of their own where all codes together reach this many times as far.
+# The VAEs get a second panel if the range of all codes is at least this many times theirs.
 ZOOM = 2
 
 
 @matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: int) -> Figure:
-    """Codes of the same images by several models, in two latent dimensions drawn with ``seed``.
+    """Codes of the same images by several models, in two latent dimensions chosen at random with ``seed``.
 
-    ``models`` are (label, variational, codes); codes are floats (N, z), z ≥ 2 (the least counts), and N = 0 for a cell
-    that diverged, which the legend says. Colours go to the DAEs in their order, then to the VAEs. At most ``SHOWN``
-    images are drawn, by all models the same ones; an ellipse is two standard deviations of the Gaussian (MVG) of all.
-    Where the DAEs' codes reach much farther than the VAEs', as in the paper, a second panel shows the VAEs' range.
+    ``models`` are (label, variational, codes), codes floats (N, z) with z ≥ 2; the dimensions are among those that all
+    models have. N = 0 for a diverged cell, which is named in the legend. The DAEs get the first colours, then the VAEs.
+    At most ``SHOWN`` images are drawn, the same ones for all models. The ellipse is two standard deviations of the
+    Gaussian (MVG) fitted to all codes. If the DAEs' codes reach much farther than the VAEs', as in the paper, a second
+    panel shows the VAEs' range.
 
     Raises UserError for codes of one latent unit.
     """
@@ -56,7 +57,7 @@ def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: in
     if len(views) == 2 and views[0][1] < ZOOM * views[1][1]:
         views.pop()
     panels = max(len(views), 1)
-    # A label takes up to the width of a panel.
+    # A label of the legend is up to a panel wide.
     figure = Figure(figsize=(0.5 + 3.4 * panels, 3.8 + 0.2 * -(-len(models) // panels)), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False)[0]
     for axes, (centre, reach) in zip(grid, views, strict=False):
@@ -81,27 +82,28 @@ def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: in
 
 
 def view(clouds: Sequence[np.ndarray]) -> tuple[np.ndarray, float] | None:
-    """Centre (2,) and half the side of the square that holds three standard deviations of each cloud (N, 2).
+    """Centre (2,) and half the side of the square with three standard deviations of each cloud (N, 2); None if all are
+    empty.
 
-    Of Gaussian codes 0.5 % lie outside; four would leave half of the panel empty.
+    0.5 % of Gaussian codes lie outside; with four standard deviations half of the panel would be empty.
     """
     clouds = [cloud for cloud in clouds if len(cloud)]
     if not clouds:
         return None
     low = np.min([cloud.mean(0) - 3 * cloud.std(0) for cloud in clouds], axis=0)
     high = np.max([cloud.mean(0) + 3 * cloud.std(0) for cloud in clouds], axis=0)
-    # A cloud without any spread has a view all the same.
+    # Not zero, even if all points are equal.
     return (low + high) / 2, max(float((high - low).max()) / 2, 1e-6)
 
 
 def draw_clouds(axes: Axes, clouds: Sequence[np.ndarray], looks: Sequence[tuple], seed: int) -> None:
-    """The widest cloud lies behind the others, and all points behind all ellipses."""
+    """Draw the widest cloud behind the others, and all points behind all ellipses."""
     for order, index in enumerate(sorted(range(len(clouds)), key=lambda index: -spread(clouds[index]))):
         cloud, (colour, dark, line) = clouds[index], looks[index]
         if not len(cloud):
             continue
         shown = np.random.default_rng(seed).permutation(len(cloud))[:SHOWN]
-        # Thousands of points as vectors would make a PDF of many megabytes.
+        # Thousands of points as vectors would need many megabytes in a PDF.
         style = {"s": 3, "linewidths": 0, "alpha": 0.35, "rasterized": True, "zorder": 2 + order / len(clouds)}
         axes.scatter(*cloud[shown].T, color=colour, **style)
         if len(cloud) > 1:

@@ -1,8 +1,8 @@
-"""Scores against the latent size: the drawing that all such figures share.
+"""Scores against the latent size: what all such figures share.
 
-A figure (``figures.paper_figures``) says which columns of the scores decide the colour and marker of a line, and which
-its line style. With the dataset (a row of panels) and the comparison, all columns that tell two cells apart must have a
-part in it: else different cells would be averaged as if they were seeds.
+Each figure (``figures.paper_figures``) chooses the columns of the scores that determine the colour and marker of a
+line, and those that determine its line style. Together with the dataset (a row of panels) and the comparison, they must
+include all columns in which two cells differ: otherwise different cells would be averaged as if they were seeds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,12 @@ from autoencoders.figures.page_style import STYLE
 
 styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 
-# Inches. A page's width; a panel with the space around it, by how many stand in a row.
+# Inches. The width of a page; a panel with the space around it, by the number of panels in a row.
 PAGE_WIDTH = 7.4
 LEGEND_WIDTH = 1.6
 PANEL_SIZES = {1: (4.4, 4.0), 2: (2.9, 2.6)}
 MANY_PANELS = (2.0, 2.6)
-# A caret with its tip on the axis: all other triangles are markers of lines.
+# A caret with its tip on the axis: other triangles are markers of lines.
 DIVERGED_MARK = {"marker": CARETDOWN, "markersize": 5, "markeredgewidth": 0}
 
 
@@ -61,14 +61,14 @@ def draw_scores(
     cited: bool = False,
     log: bool = False,
 ) -> Figure:
-    """The Fréchet distance against the latent size: a row of panels a dataset, a panel for each of ``panels``, which
-    are lists of comparisons.
+    """The Fréchet distance against the latent size: a row of panels per dataset, with one panel for each of ``panels``,
+    which are lists of comparisons.
 
-    ``scores`` is a table of ``evidence.score_tables.collect_scores``, of one experiment. A line is the mean over the
-    seeds that are "ok", its band their range; a latent size at which every seed diverged leaves a gap, and on the axis
-    a mark in the line's colour, since one that was not run leaves a gap too. Beside rows that are ``comparable`` with
-    the paper stand values of ``published`` (``read_published``): open markers for the paper's own of the very lines
-    drawn, and with ``cited`` crosses for those of others. ``log`` is for the distance.
+    ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. A line is the mean over the
+    seeds with status "ok", its band their range. A latent size at which all seeds diverged is a gap in the line, with a
+    mark on the axis in the line's colour to distinguish it from one that was not run. If rows are ``comparable`` with
+    the paper, values of ``published`` (``read_published``) are drawn, too: open markers for the paper's own values of
+    the same lines and, if ``cited``, crosses for those of other papers. ``log``: the distance's axis is logarithmic.
     """
     comparisons = [comparison for panel in panels for comparison in panel]
     scores = of_measure(scores)
@@ -114,12 +114,12 @@ def draw_scores(
 
 
 def ordered_datasets(rows: pd.DataFrame) -> list[str]:
-    """The paper's datasets first, as in the paper."""
+    """The paper's datasets first, in the paper's order."""
     return sorted(rows["dataset"].unique(), key=lambda name: (name not in DATASETS, name != "cifar10", name))
 
 
 def panel_grid(rows: int, columns: int, legend: float) -> tuple[Figure, np.ndarray]:
-    """A figure with room for a legend of that height in inches, and its panels; those of a row share their axes."""
+    """A figure with room for a legend of ``legend`` inches in height, and its panels, which share the axes of a row."""
     panel_width, panel_height = PANEL_SIZES.get(columns, MANY_PANELS)
     width = min(PAGE_WIDTH, LEGEND_WIDTH + panel_width * columns)
     figure = Figure(figsize=(width, max(0.3 + panel_height * rows, legend)), layout="constrained")
@@ -127,12 +127,12 @@ def panel_grid(rows: int, columns: int, legend: float) -> tuple[Figure, np.ndarr
 
 
 def axes_width(figure: Figure, columns: int) -> float:
-    """About the inches from end to end of an axis, before the layout is known."""
+    """The approximate length of an x axis in inches, before the layout is known."""
     return (figure.get_figwidth() - LEGEND_WIDTH - 0.6) / columns - 0.1
 
 
 def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """The paper's own values for the lines of ``rows``, where those are comparable: rows of ``published``."""
+    """The rows of ``published`` with the paper's own values for those lines of ``rows`` that are comparable."""
     keys = ["dataset", "model", "filters", "depth", "comparison"]
     lines = rows.loc[comparable(rows), keys].drop_duplicates()
     own = published[~published["model"].isin(CITED)]
@@ -140,8 +140,8 @@ def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """The values of others that the paper cites, for the comparisons of ``rows``, where those are comparable: rows of
-    ``published``.
+    """The rows of ``published`` with values that the paper cites, for those comparisons of ``rows`` that are
+    comparable.
     """
     panels = rows.loc[comparable(rows), ["dataset", "comparison"]].drop_duplicates()
     return published[published["model"].isin(CITED)].merge(panels, on=["dataset", "comparison"])
@@ -153,7 +153,7 @@ def draw_panel(
     diverged = {}
     for (colour_key, line_key), line in by_line(rows, colours, lines):
         name = f"{colours.names[colour_key]}; {lines.names[line_key]}"
-        # A group without a value stays in the index as NaN, which breaks the line there.
+        # A group without values has the mean NaN, which interrupts the line.
         seeds = line["value"].where(line["status"] == "ok").groupby(line["latent"])
         draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name)
         for latent in (latent for latent, count in seeds.count().items() if not count):
@@ -175,11 +175,11 @@ def by_line(rows: pd.DataFrame, colours: Channel, lines: Channel) -> Iterator[tu
 
 
 def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, name: str) -> None:
-    """The means of ``seeds``, values grouped by their place on the x axis; the band of several lies behind them."""
+    """The means of ``seeds`` (values grouped by x) and, if there are several seeds, the band of their range."""
     mean = seeds.mean()
     if seeds.count().max() > 1:
         axes.fill_between(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.15, linewidth=0)
-        # A band has no width at a point without neighbours.
+        # The band has no width at a point without neighbours.
         axes.vlines(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.25, linewidth=2)
     axes.plot(
         mean.index,
@@ -189,7 +189,7 @@ def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, 
         linewidth=1.2,
         marker=marker,
         markersize=marker_size(marker),
-        # A thin white edge keeps markers that overlap apart.
+        # A thin white edge separates markers that overlap.
         markeredgecolor="white",
         markeredgewidth=0.4,
         label=name,
@@ -199,14 +199,14 @@ def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, 
 
 
 def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
-    """A mark a colour, the first on the bottom axis and the others stacked on it, where none hides another."""
+    """A mark for each colour, stacked from the bottom axis upwards, so that none hides another."""
     at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 6}
     for place, colour in enumerate(of_latent):
         axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
 
 
 def draw_points(axes: Axes, x: pd.Series, y: pd.Series, colour, marker: str, glyph: str | None) -> None:
-    """Open markers: values of the paper, beside our line of the same colour and marker."""
+    """Open markers for the paper's values, in the colour and shape of our line."""
     axes.plot(
         x,
         y,
@@ -224,14 +224,14 @@ def draw_points(axes: Axes, x: pd.Series, y: pd.Series, colour, marker: str, gly
 
 
 def seed_entries(rows: pd.DataFrame) -> list[tuple]:
-    """Entries of the legend: the band of several seeds."""
+    """Legend entries: the band of several seeds."""
     if rows["seed"].nunique() == 1:
         return []
     return [heading("Seeds"), (Patch(color=GREY, alpha=0.25, linewidth=0), "their range")]
 
 
 def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
-    """Entries of the legend: the marks of cells that diverged at every seed."""
+    """Legend entries: the marks of cells that diverged with every seed."""
     keys = [key for key in CELL_KEYS if key != "seed"]
     if (rows["status"] == "ok").groupby([rows[key] for key in keys]).any().all():
         return []
@@ -239,7 +239,7 @@ def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
 
 
 def published_entries(points: pd.DataFrame, crosses: pd.DataFrame) -> list[tuple]:
-    """Entries of the legend: what is published."""
+    """Legend entries: published values."""
     entries = []
     if len(points) or len(crosses):
         entries.append(heading("Published"))
@@ -261,7 +261,7 @@ def format_score_axis(axes: Axes, log: bool) -> None:
         return
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    # Within a power of ten or so, the usual ticks would be one or two.
+    # The default would be only one or two ticks if the range is about a power of ten.
     steps = [1, 1.5, 2, 3, 5, 7] if high / low < 30 else [1, 2, 5] if high / low < 1000 else [1]
     axes.yaxis.set_major_locator(LogLocator(subs=steps))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -269,12 +269,12 @@ def format_score_axis(axes: Axes, log: bool) -> None:
 
 
 def format_latent_axis(axes: Axes, latents: Sequence[int], width: float) -> None:
-    """A log2 axis, ``width`` inches long, with a tick at every latent size, and its number where there is room.
+    """A log2 axis, ``width`` inches long, with a tick at every latent size and as many of their numbers as fit.
 
-    Powers of two are written first, the others where they fit.
+    Powers of two come first.
     """
     axes.set_xscale("log", base=2)
-    # A number of four digits takes a third of an inch, with the white beside it.
+    # A number of four digits with the space around it takes a third of an inch.
     room = np.log2(max(latents) / min(latents)) * 0.33 / width
     written = []
     for latent in sorted(latents, key=lambda latent: (latent & (latent - 1) != 0, latent)):
@@ -290,7 +290,7 @@ def format_latent_axis(axes: Axes, latents: Sequence[int], width: float) -> None
 
 
 def message_figure(message: str) -> Figure:
-    """A figure that says why there is nothing to see."""
+    """A figure that states why there is nothing to draw."""
     figure = Figure(figsize=(5, 1))
     figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
     return figure

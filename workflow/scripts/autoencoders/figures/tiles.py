@@ -1,4 +1,4 @@
-"""Many small images as one large one, and that as a PNG file."""
+"""Many small images in one large picture, and its PNG file."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from autoencoders.jobs.files import atomic
 
 
 def tile(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Images uint8 (n, 3, S, S), n ≥ 1, row by row on white: uint8 (H, W, 3), ``gap`` pixels between them.
+    """Images uint8 (n, 3, S, S), n ≥ 1, row by row on white with ``gap`` pixels between them: uint8 (H, W, 3).
 
-    Small images are enlarged by a whole factor, to about 128 pixels, so that every pixel stays a sharp square.
+    Small images are enlarged by an integer factor, to at most 128 pixels, so that every pixel stays a sharp square.
     """
     count, _, size, _ = images.shape
     scale = max(1, 128 // size)
