@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import append, copy_project, snakemake, train_slowly
+from running import append, copy_project, hold_trainings, snakemake
 
 from autoencoders.jobs import run_status
 from autoencoders.jobs.checkpoints import Checkpoint
@@ -402,7 +402,7 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, requ
     shutil.copy2(project / "Makefile", folder)
     (folder / "long.yaml").write_text("{run: [width], training: {epochs: 100000}}")
     (folder / "hold").touch()
-    train_slowly(folder)
+    hold_trainings(folder)
     # Lines at once, instead of after ten and thirty seconds.
     append(folder / "workflow/scripts/autoencoders/jobs/progress.py", "\nProgress.due = True\n")
     append(folder / "workflow/scripts/autoencoders/jobs/run_status.py", "\nINTERVAL, SILENCE = 1, 2\n")

@@ -150,7 +150,7 @@ def test_no_module_can_run_what_it_reads(project):
 )
 @pytest.mark.parametrize("group", kinds.FOLDERS)
 def test_a_kind_is_one_of_its_folder(group, kind):
-    with pytest.raises(UserError, match=r"is no kind\..* Write (one of|the path of a Python file)"):
+    with pytest.raises(UserError, match=r"is no kind\..* Write (one of|the path of your own Python file)"):
         kinds.load(group, kind)
 
 

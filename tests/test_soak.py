@@ -8,7 +8,6 @@ results or without those of one cell, until there were enough kills, or for SOAK
 """
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -19,9 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
+from comparing import lasting_results
 from running import copy_project, snakemake_command, started
 
 pytestmark = pytest.mark.slow
@@ -133,28 +132,6 @@ class Disturber:
                 undisturbed(self.folder, "--unlock")
 
 
-MEASURED = {"seconds", "earlier_seconds", "images_per_second", "peak_memory_bytes", "energy_joules", "resumed"}
-
-
-def lasting(file: Path) -> object:
-    """The content of a file that is the same in every run."""
-    if {"logs", "benchmarks"} & set(file.parts):
-        return None
-    if file.name == "cell.json" or file.match("extractors/*.json"):
-        return {key: value for key, value in json.loads(file.read_text()).items() if key not in MEASURED}
-    if file.name == "costs.parquet":
-        cells = ["dataset", "model", "filters", "depth", "latent", "seed", "device", "precision"]
-        return pd.read_parquet(file)[cells].to_dict("records")
-    return None if file.stem == "costs" else file.read_bytes()
-
-
-def lasting_results(folder: Path) -> dict[str, object]:
-    """By file. Each run has its own record, which is left out."""
-    results = folder / RESULTS
-    found = [file for file in results.rglob("*") if file.is_file() and not file.match("logs/runs/*.json")]
-    return {file.relative_to(results).as_posix(): lasting(file) for file in found}
-
-
 def test_results_are_the_same_however_often_jobs_and_runs_are_killed(project, tmp_path):
     calm, disturbed = (tmp_path / name for name in ("undisturbed", "disturbed"))
     for folder in (calm, disturbed):
@@ -162,7 +139,7 @@ def test_results_are_the_same_however_often_jobs_and_runs_are_killed(project, tm
         copy_project(project, folder)
         shutil.copy2(project / "tests" / "soak.yaml", folder)
     undisturbed(calm)
-    expected = lasting_results(calm)
+    expected = lasting_results(calm / RESULTS)
     assert not [name for name in expected if re.search(r"\.writing-|checkpoint\.safetensors$", name)]
     disturber, rounds = Disturber(disturbed), 0
     while rounds == 0 or not disturber.over:
@@ -173,7 +150,7 @@ def test_results_are_the_same_however_often_jobs_and_runs_are_killed(project, tm
             for folder in [results] if rounds % 4 == 0 else [cell, results / "tables"]:
                 shutil.rmtree(folder)
         disturber.run_to_the_end()
-        found = lasting_results(disturbed)
+        found = lasting_results(disturbed / RESULTS)
         assert found.keys() == expected.keys()
         assert [name for name in expected if found[name] != expected[name]] == []
         (disturbed / "output.txt").rename(disturbed / f"output-{rounds}.txt")
