@@ -46,5 +46,7 @@ def measure_shared(machine: Machine, case: Case, precision: str, count: int, sec
     """The sum over ``count`` processes, each of which trains a cell."""
     began, ended, rates = zip(*train_together(machine, case, precision, count, seconds), strict=True)
     together = 100 * (min(ended) - max(began)) / (max(ended) - min(began))
-    note = f"{machine.threads} CPU thread(s) each; sum over all, {together:.0f}% of the time at once"
+    note = f"{machine.threads} CPU thread(s) each"
+    if count > 1:
+        note += f"; sum over all, {together:.0f}% of the time at once"
     return [Row(sum(rates), "images/s", note, ours=count == 1)]
