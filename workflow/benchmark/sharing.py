@@ -2,8 +2,8 @@
 
 import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
-from threading import Barrier
+from concurrent.futures import ProcessPoolExecutor, wait
+from threading import Barrier, BrokenBarrierError
 
 from benchmark.comparison import Row
 from benchmark.loops import FIRST, Case, pipeline_loop
@@ -31,7 +31,7 @@ def train_between(machine: Machine, case: Case, precision: str, count: int, seco
 
 
 def train_together(machine: Machine, case: Case, precision: str, count: int, seconds: float) -> list[Span]:
-    """The spans of ``count`` processes. Raises an error of any."""
+    """The spans of ``count`` processes. Raises the error of one that failed, not of those that waited for it."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, mp_context=context) as pool:
         # No process takes minutes to start, or to train for an epoch; if one fails, the others stop waiting.
@@ -39,6 +39,10 @@ def train_together(machine: Machine, case: Case, precision: str, count: int, sec
         futures = [pool.submit(train_between, machine, case, precision, count, seconds, ready) for _ in range(count)]
         for future in futures:
             future.add_done_callback(lambda done: done.exception() and ready.abort())
+        wait(futures)
+        for future in futures:
+            if future.exception() and not isinstance(future.exception(), BrokenBarrierError):
+                raise future.exception()
         return [future.result() for future in futures]
 
 

@@ -74,6 +74,8 @@ def select(values: pd.DataFrame, **keys: object) -> pd.DataFrame:
 def value(values: pd.DataFrame, **keys: object) -> float:
     """The value of the one row with these keys; NaN where there is none."""
     found = select(values, **keys)["value"]
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} rows have {keys}")
     return float(found.iloc[0]) if len(found) else float("nan")
 
 

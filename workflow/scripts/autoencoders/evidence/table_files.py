@@ -104,7 +104,10 @@ def html_table(rows: pd.DataFrame, number: int) -> str:
     texts = rows.map(html_text).rename(columns=html.escape).reset_index(drop=True)
     sides = zip(texts, alignment(rows), strict=True)
     right = {name: [{"selector": "", "props": "text-align: right"}] for name, side in sides if side == "right"}
-    return Styler(texts, uuid=str(number), cell_ids=False).hide(axis="index").set_table_styles(right).to_html()
+    styled = Styler(texts, uuid=str(number), cell_ids=False).hide(axis="index").set_table_styles(right)
+    # By default Styler trims tables of more than 262,144 cells.
+    with pd.option_context("styler.render.max_elements", rows.size):
+        return styled.to_html()
 
 
 def html_text(text: str) -> str:

@@ -67,7 +67,11 @@ def lock_slot(file: Path) -> FileLock | None:
     except Timeout:
         return None
     # Cleaners remove old files from temporary folders. The next job would then lock a new file beside this one.
-    os.utime(file)
+    try:
+        os.utime(file)
+    except FileNotFoundError:
+        lock.release()  # A cleaner was faster.
+        return None
     return lock
 
 

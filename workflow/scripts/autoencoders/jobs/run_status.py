@@ -25,9 +25,11 @@ from autoencoders.jobs.files import read_seconds, write_json
 
 # Seconds between two lines on the terminal: at least, and at most while cells are computed.
 INTERVAL, SILENCE = 30, 120
-# Seconds without a sign of life after which a run, or a job that reports progress, is taken for dead. Shared disks show
-# changes up to a minute late.
-DEAD, SILENT = 180, 90
+# Seconds without a sign of life after which a run, or a job of another machine, is taken for dead. Shared disks show
+# changes up to a minute late, and a large batch may take minutes on a CPU.
+DEAD, SILENT = 180, 300
+# Of the records. Another version writes others.
+FORMAT = 2
 # How many jobs a line names, and how many a page lists of each state.
 NAMED, LISTED = 2, 20
 # Bytes that are read from the end of a log.
@@ -80,12 +82,16 @@ class Run:
     def save(self) -> None:
         """Write the record, and remove those of dead runs. Raises UserError if the disk is full or read-only."""
         for path in records(self.folder):
-            with contextlib.suppress(*DAMAGED):
-                if read_run(path).is_alive(self.started):
-                    continue
-            with contextlib.suppress(OSError):
-                path.unlink()
-        write_json(self.record, {key: value for key, value in asdict(self).items() if key != "folder"})
+            try:
+                alive = read_run(path).is_alive(self.started)
+            except DAMAGED:
+                alive = self.started - written(path) <= DEAD  # It may be another version's.
+            if not alive:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        write_json(
+            self.record, {key: value for key, value in asdict(self).items() if key != "folder"} | {"format": FORMAT}
+        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,10 @@ class Status:
     total: float = math.nan
     left: float = math.nan
     diverged: bool = False
+
+
+class OtherVersion(ValueError):
+    """A record that this version can't read, though it is not damaged."""
 
 
 def written(path: Path) -> float:
@@ -129,8 +139,10 @@ def records(folder: Path, *below: str) -> list[Path]:
 
 
 def read_run(record: Path) -> Run:
-    """Raises an error of DAMAGED."""
+    """Raises OtherVersion, or an error of DAMAGED."""
     facts = json.loads(record.read_text())
+    if facts.pop("format", 1) != FORMAT:
+        raise OtherVersion(f"{record} was written by another version. A new run removes it.")
     return Run(record.parents[2], **facts | {"jobs": tuple(Job(**job) for job in facts["jobs"])})
 
 
@@ -197,15 +209,17 @@ def read_log(path: Path, alive: bool, now: float) -> Status:
     )
     # Snakemake writes the benchmark file soon after the process of a job that succeeds has ended.
     gone = process is not None and is_gone(int(process[1]), process[2]) and (quiet > INTERVAL or not alive)
-    if over or gone or (quiet > SILENT and (told or not alive)):
+    here = process is not None and process[2] == socket.gethostname()
+    if over or gone or (quiet > SILENT and not here and (told or not alive)):
         epoch = re.search(r"epoch \d+/\d+", told[1]) if told else None
         text = "interrupted" if over else "killed" if gone else "killed, or hangs,"
         return Status("interrupted", begun, at, f"{text} at {epoch[0]}" if epoch else text)
     if told is None:
         return Status("running", begun, at, text)
     done, left = int(told[2]) / 100, 3600 * int(told[3]) + 60 * int(told[4]) + int(told[5]) if told[3] else math.nan
-    # Percents are too coarse near the end.
-    return Status("running", begun, at, told[1], left / (1 - done) if done < 0.9 else now - begun + left, left)
+    # Near the end percents are too coarse; an interruption has added to what this job itself has taken.
+    total = left / (1 - done) if done < 0.9 else max(now - begun + left, left / (1.005 - done))
+    return Status("running", begun, at, told[1], total, left)
 
 
 def resumption(cell: Path, now: float) -> str:
@@ -362,7 +376,10 @@ def page(run: Run, now: float) -> str:
             lines.append(f"  {job.name}: {jobs[job].text} ({ago(now - jobs[job].written)})")
             if state == "interrupted":
                 cell = run.folder / "cells" / job.cell
-                lines[-1] += f"; {resumption(cell, now)}" if job.kind == "train" else "; the next run repeats it"
+                mixture = cell / "priors" / f"{Path(job.name).name}.checkpoint.safetensors"
+                resumed = job.kind.startswith("fit_prior/") and mixture.exists()
+                again = "the next run resumes it" if resumed else "the next run repeats it"
+                lines[-1] += f"; {resumption(cell, now) if job.kind == 'train' else again}"
             lines += [f"    {run.log(job)}"] if state == "failed" else []
         lines += [f"  and {len(listed) - LISTED} more"] if len(listed) > LISTED else []
     return "\n".join(map(printable, lines))
@@ -375,6 +392,8 @@ def main(folder: str) -> int:
         try:
             run = read_run(path)
             pages.append((run.started, page(run, time.time())))
+        except OtherVersion as error:
+            pages.append((written(path), str(error)))
         except DAMAGED as error:
             reason = f"{path} is damaged ({type(error).__name__}: {error}). The next run removes it."
             damaged += [reason] if path.exists() else []  # Or a new run has just removed it.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import explained
 
 if TYPE_CHECKING:
     import torch
@@ -58,14 +58,13 @@ def inception_network(path: str | Path, block: int) -> torch.nn.Module:
     found. pytorch-fid loads them strictly: every key must fit.
     """
     import torch
-    from pytorch_fid.inception import InceptionV3
+    from pytorch_fid.inception import FID_WEIGHTS_URL, InceptionV3
 
     weights, before = read_weights(path), torch.hub.get_dir()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "checkpoints", URL.rsplit("/", 1)[1])
+    with temporary_folder() as folder:
+        copy = Path(folder, "checkpoints", FID_WEIGHTS_URL.rsplit("/", 1)[1])
         copy.parent.mkdir()
-        with explained(copy):
-            torch.save(weights, copy)
+        torch.save(weights, copy)
         torch.hub.set_dir(folder)
         try:
             return InceptionV3([block])
@@ -73,6 +72,19 @@ def inception_network(path: str | Path, block: int) -> torch.nn.Module:
             raise not_inception(path, textwrap.shorten(str(error), 200)) from error
         finally:
             torch.hub.set_dir(before)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[str]:
+    """Raises UserError where there is no room, or no folder, for 91 MB of temporary files."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+    except OSError as error:
+        raise UserError(
+            f"pytorch-fid's network needs 91 MB for a moment in the folder for temporary files ({error}). Make room "
+            "there, or set the environment variable TMPDIR to another folder."
+        ) from error
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
