@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from pathlib import Path
@@ -186,6 +187,14 @@ def test_refusals_end_it_at_once(hub, tmp_path, waits, of, code, advice):
         download_hub([URI], tmp_path)
     assert len([path for path, _ in hub.asked if of == "dataset" or "resolve" in path]) == 1
     assert waits == []
+
+
+def test_a_silent_hub_is_given_up(hub, tmp_path, monkeypatch):
+    hub.files[TREE] = silence = threading.Event()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
+    with pytest.raises(UserError, match=r"list of files .*timed out"):
+        download_hub([URI], tmp_path)
+    silence.set()
 
 
 def test_an_answer_that_is_no_hubs_names_the_setting(hub, tmp_path):
