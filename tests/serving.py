@@ -34,8 +34,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             found = self.server.faults.pop(0)
         self.answer(404 if found is None else found)
 
-    def answer(self, found: bytes | int | str | float, links: str = "") -> None:
-        """Bytes are sent, an integer is a status, text an address elsewhere; a fraction cuts the answer short."""
+    def answer(self, found: bytes | int | str | float | threading.Event) -> None:
+        """Bytes are sent, an integer is a status, text an address elsewhere; a fraction cuts the answer short. With an
+        event the server stays silent until it is set, but no longer than five seconds.
+        """
+        if isinstance(found, threading.Event):
+            if found.wait(5):
+                return None
+            found = 404
         if isinstance(found, int):
             return self.send_error(found)
         if isinstance(found, str):

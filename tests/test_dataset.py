@@ -25,23 +25,15 @@ def pictures(count, height=10, width=12):
 
 
 def dataset(source, settings, train=None, test=None, **values):
-    limit = {"train": train, "test": test}
-    return {
-        "source": source,
-        source: settings,
-        "crop": None,
-        "size": 32,
-        "test_fraction": 0.2,
-        "limit": limit,
-        **values,
-    }
+    common = {"crop": None, "size": 32, "test_fraction": 0.2, "limit": {"train": train, "test": test}}
+    return {"source": source, source: settings, **common, **values}
 
 
 DIGITS = dataset("sklearn", {"name": "digits"})
 
 
 def class_folders(path, **counts):
-    """Folders train and test with so many pictures a class, as in train={"a": 3}; gives their section of the config."""
+    """Folders train and test with so many pictures per class (train={"a": 3}); returns their section of the config."""
     for split, classes in counts.items():
         for name, count in classes.items():
             (path / split / name).mkdir(parents=True)
@@ -66,7 +58,6 @@ def test_the_first_images_are_cropped_in_their_order_and_no_more_opened(limit, c
     expected = np.stack([np.asarray(image)[1:9, 2:10].transpose(2, 0, 1) for image in images[:count]])
     assert prepared.dtype == np.uint8 and np.array_equal(prepared, expected)
     assert labels.tolist() == opened == list(range(count))
-    assert prepare_split(Split(5, None, opening, str), 8, 8, limit)[1] is None
 
 
 def encoded(image, kind="PNG"):
@@ -89,10 +80,8 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_file_or_row_is_named(tmp_path, kind):
-    rows = [{"bytes": data} for data in (GOOD, GOOD, DAMAGED[kind])]
-    table = pa.table({"image": pa.array(rows, pa.struct([("bytes", pa.binary())]))})
-    pq.write_table(table.slice(0, 1), tmp_path / "0.parquet")
-    pq.write_table(table.slice(1), tmp_path / "1.parquet")
+    for number, rows in enumerate([[GOOD], [GOOD, DAMAGED[kind]]]):
+        pq.write_table(pa.table({"image": pa.array(rows, pa.binary())}), tmp_path / f"{number}.parquet")
     source = parquet.splits({"train": f"{tmp_path}/*.parquet", "image": "image"}, tmp_path)["train"]
     with pytest.raises(UserError, match=rf"^{tmp_path}/1.parquet, row 1 cannot be read as an image"):
         prepare_split(source, None, 32)
@@ -111,7 +100,6 @@ def test_the_split_is_stratified_covers_everything_and_depends_on_the_seed_alone
     train, test = split_train_test(160, labels, 0.2)
     assert sorted([*train, *test]) == list(range(160))
     assert np.bincount(labels[test]).tolist() == [20, 10, 2]
-    assert train.dtype == test.dtype == np.int64
     assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
     assert np.array_equal(test, split_train_test(160, labels, 0.2)[1])
     assert not np.array_equal(test, split_train_test(160, labels, 0.2, seed=1)[1])
@@ -136,12 +124,10 @@ def test_digits_and_their_limits():
     """1,797 of them, a fifth set aside by class; grey as three equal channels."""
     arrays = prepare(DIGITS, "unused")
     assert [arrays[split]["images"].shape for split in ("train", "test")] == [(1438, 3, 32, 32), (359, 3, 32, 32)]
-    for split in arrays.values():
-        assert (split["images"] == split["images"][:, :1]).all()
-        assert split["labels"].dtype == np.int64
+    assert all((split["images"] == split["images"][:, :1]).all() for split in arrays.values())
     counts = [np.bincount(arrays[split]["labels"]) for split in ("train", "test")]
     assert np.abs(counts[1] - sum(counts) / 5).max() < 1
-    # Pixels and labels still belong together: the nearest training image tells the digit.
+    # The split keeps pixels and labels together: the nearest training image has the same label.
     train, test = (arrays[split]["images"][:, 0].reshape(-1, 1024).astype(np.float32) for split in ("train", "test"))
     distances = (test**2).sum(1)[:, None] - 2 * test @ train.T + (train**2).sum(1)
     assert (arrays["train"]["labels"][distances.argmin(1)] == arrays["test"]["labels"]).mean() > 0.95
@@ -154,10 +140,8 @@ def test_digits_and_their_limits():
 def test_a_sources_own_test_split_is_used_and_lost_classes_are_reported(tmp_path, caplog):
     settings = class_folders(tmp_path, train={"a": 3, "b": 2}, test={"a": 1, "b": 3})
     arrays = prepare(dataset("folder", settings, test=2), tmp_path)
-    assert arrays["train"]["labels"].tolist() == [0, 0, 0, 1, 1]
-    assert arrays["test"]["labels"].tolist() == [0, 1]
-    assert len(arrays["test"]["images"]) == 2
-    assert not caplog.text
+    assert [split["labels"].tolist() for split in arrays.values()] == [[0, 0, 0, 1, 1], [0, 1]]
+    assert len(arrays["test"]["images"]) == 2 and not caplog.text
     prepare(dataset("folder", settings, train=3), tmp_path)
     assert "train has images of only 1 of the dataset's 2 classes" in caplog.text
     assert "test has" not in caplog.text
@@ -212,13 +196,10 @@ def test_stored_arrays_come_back_and_damaged_files_are_named(tmp_path):
 
 
 def test_the_subset_that_is_scored_is_drawn_by_its_seed():
-    subset = evaluation_subset(1000, 100, seed=0)
-    assert subset.dtype == np.int64 and len(subset) == 100
-    assert (np.diff(subset) > 0).all() and subset.min() >= 0 and subset.max() < 1000
-    assert np.array_equal(subset, evaluation_subset(1000, 100, seed=0))
-    assert not np.array_equal(subset, evaluation_subset(1000, 100, seed=1))
-    for size in (5, 6):
-        assert evaluation_subset(5, size, seed=0).tolist() == [0, 1, 2, 3, 4]
+    first, again, other = (evaluation_subset(1000, 100, seed=seed) for seed in (0, 0, 1))
+    assert len(first) == 100 and (np.diff(first) > 0).all() and first.min() >= 0 and first.max() < 1000
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert all(evaluation_subset(5, size, seed=0).tolist() == [0, 1, 2, 3, 4] for size in (5, 6))
 
 
 # ---- real images

@@ -109,8 +109,10 @@ def test_what_is_written_is_read_and_a_damaged_file_is_refused_by_name(tmp_path,
         damaged.append((tmp_path / "array.npy").read_bytes())
     for content in damaged:
         target.write_bytes(content)
-        with pytest.raises(UserError, match=rf"result\.{kind} is not .*readable.* Delete it"):
+        with pytest.raises(UserError, match=rf"result\.{kind} is not .*readable.* Delete it") as refusal:
             read(target)
+        # NumPy advises to load pickles.
+        assert "allow_pickle" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

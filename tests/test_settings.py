@@ -1,7 +1,6 @@
 """The config: the paper's cells, defaults, and refusals that say what to write instead."""
 
 import copy
-import io
 import itertools
 import json
 import math
@@ -47,28 +46,20 @@ def fault_of(config: dict) -> str:
 
 def test_the_default_config_is_the_papers_346_cells(paper):
     before = copy.deepcopy(paper)
-    config = settings.resolve(paper)
-    assert paper == before
-    cells = grid.cells(config)
-    assert len(cells) == 346
-    width = [(cell["dataset"], cell["filters"]) for cell in grid.experiment_cells(config, "width")]
-    assert {key: width.count(key) for key in width} == {
-        **{("cifar10", filters): 28 for filters in (32, 64, 128, 256)},
-        **{("celeba", filters): 22 for filters in (32, 64, 128)},
+    cells = grid.cells(settings.resolve(paper))
+    assert paper == before and len(cells) == 346
+    networks = [(cell["dataset"], cell["model"], cell["filters"], cell["depth"]) for cell in cells]
+    widths, sigmas = {"cifar10": (32, 64, 128, 256), "celeba": (32, 64, 128)}, ("0.1", "0.5", "1")
+    sizes = {"cifar10": 14, "celeba": 11}
+    assert {network: networks.count(network) for network in networks} == {
+        **{(name, model, n, "1"): sizes[name] for name in sizes for model in ("dae", "vae") for n in widths[name]},
+        **dict.fromkeys(
+            [("cifar10", "dae", *network) for network in ((64, "2"), (64, "3"), (128, "2"), (128, "3321"))], 14
+        ),
+        **dict.fromkeys([("cifar10", f"dae-{norm}", 128, "1") for norm in ("bn", "sn", "ln")], 14),
+        **dict.fromkeys([("cifar10", "dae-frozen", 128, depth) for depth in ("1", "2")], 14),
+        **dict.fromkeys([("cifar10", f"dae-noise{sigma}", 128, "1") for sigma in sigmas], 14),
     }
-    # The other experiments add 14 latent sizes each of:
-    rest = [cell for cell in cells if cell not in grid.experiment_cells(config, "width")]
-    others = [(cell["dataset"], cell["model"], cell["filters"], cell["depth"]) for cell in rest]
-    assert {other: others.count(other) for other in others} == dict.fromkeys(
-        [
-            *[("cifar10", "dae", 64, depth) for depth in ("2", "3")],
-            *[("cifar10", "dae", 128, depth) for depth in ("2", "3321")],
-            *[("cifar10", f"dae-{norm}", 128, "1") for norm in ("bn", "sn", "ln")],
-            *[("cifar10", "dae-frozen", 128, depth) for depth in ("1", "2")],
-            *[("cifar10", f"dae-noise{sigma}", 128, "1") for sigma in ("0.1", "0.5", "1")],
-        ],
-        14,
-    )
 
 
 MINE = "run: [mine]\nexperiments: {mine: [{dataset: cifar10, model: dae, filters: 8, latent: 4}]}\n"
@@ -93,7 +84,7 @@ def test_cells_are_the_union_of_the_grids_that_run(paper, change, count):
     assert {cell["depth"] for cell in cells} <= {"1", "2", "3", "3321"}
 
 
-def test_models_inherit_model_defaults(paper):
+def test_models_inherit_model_defaults_and_widths_are_sorted(paper):
     paper["model_defaults"] = {"widening": "last", "beta": 0.5, "kl_reduction": "sum"}
     paper["models"] |= {"dae": {}, "vae": {"variational": True}, "mine": {"variational": True, "widening": "first"}}
     models = settings.resolve(paper)["models"]
@@ -101,6 +92,9 @@ def test_models_inherit_model_defaults(paper):
     assert models["vae"]["beta"] == models["mine"]["beta"] == 0.5
     # Options of the KL term change nothing in a model without one.
     assert [models["dae"][key] for key in ("beta", "kl_reduction", "codes")] == [0, "mean", "mean"]
+    # Widths may be numbers or text.
+    widths = settings.resolve({**paper, "cells_per_gpu": {"64": 2, 128: 1, 32: 4}})["cells_per_gpu"]
+    assert list(widths.items()) == [(32, 4), (64, 2), (128, 1)]
 
 
 def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
@@ -109,12 +103,7 @@ def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
         assert settings.resolve(paper)["datasets"]["cifar10"]["comparison_latent"] == middle
     mine = yaml.safe_load(MINE.replace("latent: 4", "latent: [20]"))
     resolved = settings.resolve(laid_over(paper, mine))["datasets"]
-    assert (resolved["cifar10"]["comparison_latent"], resolved["celeba"]["comparison_latent"]) == (20, 64)
-
-
-def test_cells_per_gpu_are_sorted_by_width_as_numbers_or_text(paper):
-    resolved = settings.resolve({**paper, "cells_per_gpu": {"64": 2, 128: 1, 32: 4}})["cells_per_gpu"]
-    assert list(resolved.items()) == [(32, 4), (64, 2), (128, 1)]
+    assert [resolved[name]["comparison_latent"] for name in ("cifar10", "celeba")] == [20, 64]
 
 
 def test_comparisons_follow_the_references_and_the_priors_that_run(paper):
@@ -148,7 +137,6 @@ def experiment(name: str, change: str = "") -> str:
 
 
 REFUSED = [
-    ("trainign: {}", "trainign is not a key. Did you mean 'training'?"),
     ("training: {epoch: 5}", "training.epoch is not a key. Did you mean 'epochs'?"),
     ("training: {epochs: '100'}", "'100' can't be used here. Write a whole number, at least 1. It is text"),
     ("training: {epochs: 50}", "a step begins at epoch 66, but training.epochs is 50"),
@@ -168,8 +156,10 @@ REFUSED = [
     ("models: {vae: {penalties: {kl: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
     ("models: {dae: {penalties: {mine: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
     ("models: {dae: {penalties: {mine: {kind: mien, weight: 1}}}}", "'mien' is no kind. Write the path of your"),
+    ("measures: {mine: {kind: '{mine}.py'}}", "measures.mine.kind: '{mine}.py' contains one of"),
     ("model_defaults: {penalties: {mine: {kind: no.py, weight: 1}}}", "model_defaults.penalties.mine.kind: there"),
     ("experiments: {width: []}", "experiments.width is empty. Write a list of grids"),
+    *((f"{key}: null", f"the config lacks the key '{key}'") for key in ("datasets", "models", "experiments", "run")),
     (experiment("width", "dataset: cifar"), "no dataset 'cifar'. Did you mean 'cifar10'?"),
     (experiment("width", "model: [dae, vea]"), "no model 'vea'. Did you mean 'vae'?"),
     (experiment("width", "latent: [16, x]"), "one or more latent sizes"),
@@ -208,7 +198,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("change", "words"), REFUSED, ids=[change for change, _ in REFUSED])
 def test_a_wrong_config_is_refused_with_what_to_write(paper, change, words):
-    assert words in fault_of(laid_over(paper, yaml.safe_load(change)))
+    config = laid_over(paper, yaml.safe_load(change))
+    assert words in fault_of({key: value for key, value in config.items() if value is not None})
 
 
 def test_every_fault_has_its_line_and_long_values_are_cut(paper):
@@ -218,11 +209,6 @@ def test_every_fault_has_its_line_and_long_values_are_cut(paper):
     assert len(str(refusal.value)) < 400
 
 
-def test_missing_parts_are_named(paper):
-    for key in ("datasets", "models", "experiments", "run"):
-        assert f"the config lacks the key '{key}'" in fault_of({name: paper[name] for name in paper if name != key})
-
-
 # ---- the same faults at every key of the schema
 
 # The name of one entry of each mapping with free names.
@@ -230,19 +216,13 @@ EXAMPLES = {
     **{"datasets": "cifar10", "models": "dae", "experiments": "width", "cells_per_gpu": 32},
     **{"priors": "gmm", "measures": "frechet", "penalties": "mine"},
 }
-
-
-def whole_schema() -> dict:
-    """The schema with the options of the kinds of EXAMPLES; the penalty is a file without options."""
-    schema = copy.deepcopy(settings.read_schema())
-    parts = schema["$defs"]
-    parts["prior"] = {**settings.entry_schema("priors", "gmm"), "$defs": {}}
-    parts["measure"] = {**settings.entry_schema("measures", "frechet"), "$defs": {}}
-    parts["penalty"] = {**parts["penalty"], "additionalProperties": False}
-    return schema
-
-
-SCHEMA = whole_schema()
+# The schema with the options of these kinds; the penalty is a file without options.
+SCHEMA = copy.deepcopy(settings.read_schema())
+SCHEMA["$defs"] |= {
+    "prior": {**settings.entry_schema("priors", "gmm"), "$defs": {}},
+    "measure": {**settings.entry_schema("measures", "frechet"), "$defs": {}},
+    "penalty": {**SCHEMA["$defs"]["penalty"], "additionalProperties": False},
+}
 
 
 def schema_nodes(node=SCHEMA, path=()):
@@ -299,15 +279,11 @@ def refusal_at(paper, tmp_path):
     return refusal_at
 
 
-def test_the_walk_through_the_schema_reaches_kinds_lists_and_closed_mappings():
-    assert {("priors", "gmm"), ("training", "learning_rate", 0), ("models", "dae", "penalties", "mine")} <= set(LEVELS)
-    assert {("cells_per_gpu", 32), ("experiments", "width", 0, "latent", 0)} <= {path for path, _ in NUMBERS}
-    mappings = [node for _, node in schema_nodes() if "object" in grid.as_list(node.get("type", []))]
-    assert all("additionalProperties" in node for node in mappings)
-
-
 @pytest.mark.parametrize("path", LEVELS, ids=settings.join_path)
 def test_an_unknown_key_is_refused_at_every_level(refusal_at, path):
+    # The walk through the schema reaches kinds, lists and mappings with free names.
+    assert {("priors", "gmm"), ("training", "learning_rate", 0), ("models", "dae", "penalties", "mine")} <= set(LEVELS)
+    assert {("cells_per_gpu", 32), ("experiments", "width", 0, "latent", 0)} <= {path for path, _ in NUMBERS}
     message = refusal_at((*path, "nosuchkey"), 1)
     assert message.startswith(f"{settings.join_path((*path, 'nosuchkey'))} is not a key. Keys here: ")
 
@@ -364,9 +340,7 @@ def test_a_users_own_kind_has_options(own, group):
     assert grid.own_kinds(config) == [(group, f"{group}0.py")]
     assert entries_of(settings.resolve(own(group, text, strength=2)), group)["mine"]["strength"] == 2
     for value in (-1, "2", True, None, math.nan):
-        assert fault_of(own(group, text, strength=value)).startswith(
-            f"{place}.strength: {value!r} can't be used here. Wri"
-        )
+        assert fault_of(own(group, text, strength=value)).startswith(f"{place}.strength: {value!r} can't be used")
     assert fault_of(own(group, text, strenght=1)).startswith(f"{place}.strenght is not a key. Did you mean 'strength'?")
     required = FUNCTIONS[group] + 'OPTIONS = {"rank": {"type": "integer"}}\n'
     assert fault_of(own(group, required)).startswith(f"{place} lacks the key 'rank'. Write what the kind")
@@ -381,7 +355,7 @@ def test_a_users_own_kind_has_options(own, group):
     [
         ("x = (\n", ".py, line 1 can't be loaded: SyntaxError: "),
         ("\nraise ValueError('no luck')\n", ".py can't be loaded: ValueError: no luck."),
-        ("raise SystemExit\n", ".py can't be loaded: SystemExit: "),
+        ("raise SystemExit\n", "SystemExit"),
         ("import nosuchpackage\n", ".py imports 'nosuchpackage', which is not installed here"),
         ("def fit(codes, options, **_): ...\n", "it has no function 'sample'. config/README.md has an example"),
         (f"{FUNCTIONS['priors']}fit = 3\n", "it has no function 'fit'"),
@@ -397,13 +371,6 @@ def test_a_users_own_kind_has_options(own, group):
 def test_a_file_that_can_not_be_used_is_refused_with_why(own, text, words):
     fault = fault_of(own("priors", text))
     assert fault.startswith("priors.mine.kind: ") and "priors0.py" in fault and words in fault
-
-
-def test_a_path_that_can_not_be_used_is_refused(own, tmp_path):
-    config = own("measures", FUNCTIONS["measures"])
-    for kind, words in (("no.py", f"(looked in {tmp_path}). Write the path"), ("{mine}.py", "contains one of")):
-        config["measures"]["mine"]["kind"] = kind
-        assert fault_of(config).startswith("measures.mine.kind: ") and words in fault_of(config)
 
 
 def test_penalties_of_model_defaults_apply_to_models_without_their_own(own):
@@ -441,20 +408,16 @@ ADDED = {
 }
 
 
-@pytest.mark.parametrize("other", [{}, {"tol": 1e-4}, {"steps": 5}, {"start": "random"}])
-def test_new_options_are_left_out_of_params_unless_they_are_used(other):
-    every = {"kind": "mine", "rank": 3, "tol": 1e-3, "steps": 1, "start": None} | other
-    shortened = kinds.without_new(every, ADDED)
-    assert shortened == {"kind": "mine", "rank": 3} | other
-    assert kinds.complete(shortened, ADDED) == every
-
-
-def test_a_model_without_penalties_has_its_old_params(paper):
+def test_new_options_are_left_out_of_params_unless_they_are_used(paper):
+    for other in ({}, {"tol": 1e-4}, {"steps": 5}, {"start": "random"}):
+        every = {"kind": "mine", "rank": 3, "tol": 1e-3, "steps": 1, "start": None} | other
+        shortened = kinds.without_new(every, ADDED)
+        assert shortened == {"kind": "mine", "rank": 3} | other
+        assert kinds.complete(shortened, ADDED) == every
+    # As a model's penalties.
     parts = settings.read_schema()["$defs"]["model"]["properties"]
     options = grid.objective_options(settings.resolve(paper), "vae")
     assert kinds.without_new(options, parts) == {"beta": 0.01, "kl_reduction": "mean", "noise": 0}
-    changed = options | {"penalties": {"mine": {"kind": "mine.py", "weight": 0}}}
-    assert kinds.without_new(changed, parts) == changed
 
 
 def test_options_have_descriptions_and_valid_values_before():
@@ -486,21 +449,15 @@ def test_a_key_that_appears_twice_is_refused_with_its_lines(tmp_path):
 # ---- files and images
 
 
-def picture(width: int = 40, height: int = 30) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def faults_of(paper, tmp_path):
     """What the main process reports of a dataset ``mine`` of the images in tmp_path, which are 40 x 30 pixels large."""
-    names = [f"images/{label}/{number}" for label in ("cats", "dogs") for number in range(3)]
-    for name in ("flat/a", "test/cats/a", *names):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{name}.png").write_bytes(picture())
-    (tmp_path / "empty").mkdir()
-    pq.write_table(pa.table({"img": pa.array([picture()] * 2, pa.binary()), "kind": [0, 1]}), tmp_path / "a.parquet")
+    names = [f"images/{label}/{number}.png" for label in ("cats", "dogs") for number in range(3)]
+    for file in [tmp_path / name for name in ("flat/a.png", "test/cats/a.png", *names)]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(file)
+    table = {"img": pa.array([file.read_bytes()] * 2, pa.binary()), "kind": [0, 1]}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
 
     def faults_of(kind: str, files: str, **options) -> list[str]:
         named = {key: f"{tmp_path}/{value}" for key, value in yaml.safe_load(files).items() if key in ("train", "test")}
@@ -522,15 +479,12 @@ LABELS = {"extractors": ["classifier"]}
     ("kind", "files", "options", "words"),
     [
         ("parquet", "{train: '*.parquet'}", {}, "a.parquet has no column 'image'"),
-        ("parquet", "{train: '*.parquet', image: img, label: class}", {}, "has no column 'class'"),
-        ("parquet", "{train: '*.parquet', image: kind}", {}, "holds int64, no images"),
         ("parquet", "{train: '*.parquet', test: no-*, image: img}", {}, "datasets.mine.parquet.test: no file matches"),
         ("parquet", "{train: '*.parquet', image: img}", {"crop": 31}, "crop: 31 is larger than the image of 40 x 30"),
         ("parquet", "{train: '*.parquet', image: img}", LABELS, "a classifier needs labels"),
         ("parquet", "{train: '*.parquet', image: img, label: kind}", {"crop": 30, **LABELS}, None),
         ("folder", "{train: images, test: test}", {"crop": 31}, "crop: 31 is larger than the image of 40 x 30"),
         ("folder", "{train: nowhere}", {}, "datasets.mine.folder.train: there is no folder"),
-        ("folder", "{train: empty}", {}, "holds no images"),
         ("folder", "{train: flat}", LABELS, "a classifier needs labels"),
         ("folder", "{train: images}", {"crop": 30, **LABELS}, None),
     ],
@@ -559,9 +513,7 @@ def broken(file, time: int | None = None):
 
 def moved_folder(folder):
     """Its image is older than the preparation."""
-    (folder / "elsewhere").mkdir()
-    broken(folder / "elsewhere" / "bad.png", time=1)
-    return (folder / "elsewhere").rename(folder / "images" / "birds") / "bad.png"
+    return broken(folder / "flat" / "bad.png", time=1).parent.rename(folder / "images" / "birds") / "bad.png"
 
 
 def link(folder):
@@ -571,34 +523,34 @@ def link(folder):
 
 
 @pytest.fixture
-def record(faults_of, tmp_path):
-    """The record of the preparation of images/."""
-    record = tmp_path / "results" / "datasets" / "mine" / "dataset.json"
-    record.parent.mkdir(parents=True)
-    record.write_text(fingerprints(tmp_path))
-    return record
+def prepared(faults_of, tmp_path):
+    """Writes the record of a preparation of images/, or another text in its place."""
+    file = tmp_path / "results" / "datasets" / "mine" / "dataset.json"
+    file.parent.mkdir(parents=True)
 
+    def prepared(text: str | None = None) -> None:
+        dataset = {"source": "folder", "folder": {"train": f"{tmp_path}/images"}}
+        file.write_text(text or json.dumps({"fingerprints": first_look.fingerprints(dataset)}))
 
-def fingerprints(folder) -> str:
-    dataset = {"source": "folder", "folder": {"train": f"{folder}/images"}}
-    return json.dumps({"fingerprints": first_look.fingerprints(dataset)})
+    prepared()
+    return prepared
 
 
 @pytest.mark.parametrize("new", [lambda folder: broken(folder / "images/cats/bad.png"), moved_folder, link])
-def test_a_new_broken_image_is_refused_before_prepared_images_are_deleted(faults_of, record, tmp_path, new):
+def test_a_new_broken_image_is_refused_before_prepared_images_are_deleted(faults_of, prepared, tmp_path, new):
     """Otherwise Snakemake deletes them, and everything is trained again even if the image is removed."""
     assert not faults_of("folder", "{train: images}")
     file = new(tmp_path)
     (fault,) = faults_of("folder", "{train: images}")
     assert f"{file} cannot be read as an image" in fault and "remove it" in fault
     # Prepared images are not read again; and without a readable record, preparation itself reports faults.
-    for text in (fingerprints(tmp_path), "{}", "[]", "{"):
-        record.write_text(text)
+    for text in (None, "{}", "[]", "{"):
+        prepared(text)
         assert not faults_of("folder", "{train: images}")
 
 
-def test_new_images_are_read_from_the_newest_up_to_the_limit(faults_of, record, tmp_path, monkeypatch):
-    """There may not be time for all."""
+def test_new_images_are_read_from_the_newest_up_to_the_limit(faults_of, prepared, tmp_path, monkeypatch):
+    """Reading all may take too long."""
     broken(tmp_path / "images" / "dogs" / "0.png", time=1)
     broken(tmp_path / "images" / "cats" / "9.png")
     (fault,) = faults_of("folder", "{train: images}")
@@ -612,8 +564,10 @@ def test_new_images_are_read_from_the_newest_up_to_the_limit(faults_of, record, 
 # ---- Snakemake
 
 
-def test_snakemakes_process_loads_no_scientific_packages(project):
+def test_snakemakes_process_loads_no_scientific_packages(project, tmp_path):
     """Each job reads the Snakefile again, and Snakemake's own environment may have none of them."""
+    here = {"train": str(tmp_path), "test": None, "label": None}
+    options = {"torchvision": {"name": "CIFAR10"}, "sklearn": {"name": "digits"}, "folder": here, "parquet": here}
     text = (project / "workflow" / "rules" / "common.smk").read_text()
     imports = [line for line in text.splitlines() if line.startswith("from autoencoders")]
     assert any("settings" in line for line in imports) and any("kinds" in line for line in imports)
@@ -624,7 +578,12 @@ for group in kinds.FOLDERS:
     for kind in kinds.names(group):
         kinds.load(group, kind)
 settings.resolve({yaml.safe_load((project / "config" / "config.yaml").read_text())})
-print({{"numpy", "PIL", "pyarrow", "pandas", "sklearn", "torch", "torchvision"}} & sys.modules.keys())
+for name, options in {options}.items():
+    source = kinds.load("sources", name)
+    for question in ("is_remote", "files", "fingerprints", "check", "has_test", "labelled", "training_images", "side"):
+        answer = getattr(source, question, list)(options)
+        list(answer) if question == "check" else answer
+print({{"numpy", "PIL", "pyarrow", "pandas", "sklearn", "torch", "torchvision", "httpx2"}} & sys.modules.keys())
 """
     path = settings.SCHEMA_FILE.parents[1] / "scripts"
     done = subprocess.run([sys.executable, "-c", code], cwd=path, capture_output=True, text=True, check=True)

@@ -38,6 +38,11 @@ DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, Runtim
 AGAIN = "Delete it, and the next run creates it again."
 
 
+def described(error: Exception) -> str:
+    """NumPy's description of a damaged file, without its advice to allow pickles: loading one can run code."""
+    return "it contains something other than plain arrays" if "pickle" in str(error) else str(error)
+
+
 def of_the_disk(error: BaseException) -> bool:
     """Whether the disk or the network failed, and not the file."""
     return getattr(error, "errno", None) in (errno.EIO, errno.ESTALE)
@@ -189,7 +194,7 @@ def read_npy(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except DAMAGED as error:
-        raise UserError(f"{path} is not a readable npy file ({error}). {AGAIN}") from error
+        raise UserError(f"{path} is not a readable npy file ({described(error)}). {AGAIN}") from error
 
 
 def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -208,7 +213,7 @@ def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str
         except (*DAMAGED, TypeError, OSError) as error:
             if of_the_disk(error):
                 raise
-            raise UserError(f"{path} is not a readable npz file ({error}). {AGAIN}") from error
+            raise UserError(f"{path} is not a readable npz file ({described(error)}). {AGAIN}") from error
 
 
 def read_seconds(path: Path) -> float:
