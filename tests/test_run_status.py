@@ -1,5 +1,6 @@
-"""How far runs have come, by their files: made-up ones, and those of a run that is interrupted, killed and fails."""
+"""The status of runs, read from made-up files and from those of a real run that is interrupted, killed and fails."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -11,12 +12,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from running import append, copy_project, hold_trainings, snakemake
+from running import append, copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
 
 from autoencoders.jobs import run_status
 from autoencoders.jobs.checkpoints import Checkpoint
@@ -121,8 +123,8 @@ def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path
 
 
 def test_all_runs_in_a_folder_and_below_it_are_shown_once_the_newest_last(tmp_path, capsys):
-    for place, started in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
-        Results(tmp_path / "results" / place).run(TABLE, started=started, command=f"at {place}")
+    for place, begun in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
+        Results(tmp_path / "results" / place).run(TABLE, started=begun, command=f"at {place}")
     (tmp_path / "results" / "link").symlink_to(tmp_path / "results" / "demo")
     assert run_status.main(str(tmp_path / "results")) == 0
     assert re.findall(r": at (.*)\n", capsys.readouterr().out) == ["demo", "a/b", ""]
@@ -396,7 +398,7 @@ CELL = "train/digits/dae/f2-d1-z4-s0"
 
 
 @pytest.mark.slow
-def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, request):
+def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
     folder, configs = copy_project(project, tmp_path), ("config/demo.yaml", "tiny.yaml", "long.yaml")
     log, images = (folder / "results/demo" / name for name in (f"logs/{CELL}.log", "datasets/digits/train.npz"))
     shutil.copy2(project / "Makefile", folder)
@@ -411,38 +413,31 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, requ
         command = ["make", "--silent", "status", f"PYTHON={sys.executable}"]
         return subprocess.run(command, cwd=folder, text=True, check=True, stdout=subprocess.PIPE).stdout
 
-    def wait_for(found) -> None:
-        begun = time.monotonic()
-        while not found():
-            assert time.monotonic() < begun + 180
-            time.sleep(0.1)
-
-    def start(line: str) -> subprocess.Popen:
+    @contextlib.contextmanager
+    def run_until(line: str) -> Iterator[subprocess.Popen]:
         """A run, once it has printed the line while the cell is trained."""
         log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "snakemake", "all_scores", "--cores", "2", "--resources", "gpu=0"]
-        command += ["--rerun-incomplete", "--configfile", *configs]
-        with open(folder / "output.txt", "w") as output:
-            run = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
-        request.addfinalizer(lambda: subprocess.run(["kill", "-9", f"-{run.pid}"], stderr=subprocess.DEVNULL))
-        wait_for(
-            lambda: re.search(rf"\n{line}.*; now {CELL} \(epoch", (folder / "output.txt").read_text()) or run.poll()
-        )
-        assert run.poll() is None, (folder / "output.txt").read_text()
-        return run
+        (folder / "output.txt").unlink(missing_ok=True)
+        with started(folder, snakemake_command("all_scores", "--rerun-incomplete", configs=configs)) as run:
+            printed = re.compile(rf"\n{line}.*; now {CELL} \(epoch")
+            wait_until(lambda: printed.search((folder / "output.txt").read_text()), run)
+            yield run
 
-    run = start(r"1 of 2 cells scored \(1 diverged\)")
-    assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
-    os.killpg(run.pid, signal.SIGINT)
-    run.wait(120)
+    with run_until(r"1 of 2 cells scored \(1 diverged\)") as run:
+        assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
+        os.killpg(run.pid, signal.SIGINT)
+        run.wait(120)
     at = r"at epoch (?P<at>\d+)/100000 \(\d+ s ago\); the checkpoint is of epoch (?P=at), after batch \d+ \(\d+ s ago\)"
     assert re.search(rf"\nstopped: (.*\n)*interrupted:\n  {CELL}: interrupted {at}; the next run", status())
-    run = start("1 of 2 cells scored")
-    run.kill()
-    run.wait()
-    assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
-    os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
-    wait_for(lambda: re.search(rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is of epoch ", status()))
+    with run_until("1 of 2 cells scored") as run:
+        run.kill()
+        run.wait()
+        assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
+        os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
+        killed = rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is of epoch "
+        deadline = time.monotonic() + 120
+        while not re.search(killed, status()):
+            assert time.monotonic() < deadline, status()
     # A failure: images that can't be read. What only plans or unlocks leaves the record as it is.
     kept = images.stat()
     images.write_bytes(b"no images")
