@@ -101,20 +101,29 @@ def noise(dae, low, middle, high, **keys):
     return join(over(m, v + wiggle[m], v - wiggle[m], v, **keys) for m, v in levels.items())
 
 
-def little_change(model):
+def upset(best, *winners):
+    """Where each of these in turn is far better than the paper says, e.g. dae32."""
+    return [optima(**best | {key: 1}) for key in winners]
+
+
+def diverged(model, up_to_512, above):
+    return at(model, 1, latent=512, diverged=up_to_512) + at(model, 1, latent=768, diverged=above)
+
+
+def little_change(name, model):
     """Changes of 4 % and 6 %; up and down do not cancel; a diverged or missing size does not count."""
     flat = over("dae", 100, 100, 100)
+    small, up_and_down, large = (
+        flat + over(model, *values) for values in ((100, 100, 112), (94, 106, 106), (100, 100, 116))
+    )
     return [
-        (HOLDS, flat + over(model, 100, 100, 112)),
-        (HOLDS, flat + over(model, 100, 100, 100, 500, latents=(64, 128, 256, 512))),
-        (FAILS, flat + over(model, 94, 106, 106)),
-        (FAILS, flat + over(model, 100, 100, 116)),
-        (LACKS, flat + over(model, 100, 100, math.nan)),
-        (LACKS, flat + over(model, 100, 100, 100, filters=64)),
+        (name, HOLDS, small, flat + over(model, 100, 100, 100, 500, latents=(64, 128, 256, 512))),
+        (name, FAILS, up_and_down, large),
+        (name, LACKS, flat + over(model, 100, 100, math.nan), flat + over(model, 100, 100, 100, filters=64)),
     ]
 
 
-# Verdicts and the rows that they are reached on. The comparison latent size is 128.
+# Verdicts and the rows that they are reached on, several cases a line. The comparison latent size is 128.
 WIN_MVG = {"dae32": 90, "vae32": 80, "dae64": 70, "vae64": 80, "dae128": 60, "vae128": 70, "dae256": 75, "vae256": 65}
 WIN_GMM = WIN_MVG | {"dae256": 65, "vae256": 75}
 WIN_CELEBA = WIN_MVG | {"dae64": 80, "vae64": 70}
@@ -126,68 +135,53 @@ BELOW = mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2))
 SHALLOW, SHALLOW_64 = over("dae", 20, 10, 20), over("dae", 20, 10, 20, filters=64)
 NOISE = noise(10, 11, 13, 14)
 EAE = at("eae (cited)", 2.0, **NORMAL)
+KURTOSIS = "mardia_kurtosis_ratio"
+GAPS = best_gaps(9, 8)
 CASES = [
-    ("dae_below_vae", HOLDS, BELOW + at("dae", 9, 64)),  # a width without a VAE
-    ("dae_below_vae", HOLDS, BELOW + at("dae", 9, latent=64) + at("vae", 1, latent=64)),
+    # A width, latent size or depth that only one of the models has, or another depth, is not part of the claim.
+    ("dae_below_vae", HOLDS, BELOW + at("dae", 9, 64), BELOW + at("dae", 9, latent=64) + at("vae", 1, latent=64)),
     ("dae_below_vae", HOLDS, BELOW + at("dae", 9, depth="2") + at("vae", 1, depth="2")),
-    ("dae_below_vae", FAILS, mixed("dae", "vae", mvg=(3, 2), gmm=(1, 2))),
-    ("dae_below_vae", FAILS, mixed("dae", "vae", mvg=(3, 2), gmm=(1, math.nan))),
+    ("dae_below_vae", FAILS, *(mixed("dae", "vae", mvg=(3, 2), gmm=(1, other)) for other in (2, math.nan))),
     ("dae_below_vae", LACKS, mixed("dae", "vae", mvg=(1, 2), gmm=(1, math.nan))),
     # A cited result of a prior that this run lacks is not part of the claim.
     ("dae_below_vae", HOLDS, at("dae", 1, quantities=("mvg",)) + at("vae", 2, quantities=("mvg",)) + CITED_128),
     ("dae_below_vae", LACKS, over("dae", 1, latents=(64,)) + over("vae", 2, latents=(64,))),
     ("mvg_winners_at_optimum", HOLDS, optima(**WIN_MVG)),
-    *(
-        ("mvg_winners_at_optimum", FAILS, optima(**WIN_MVG | {key: 1}))
-        for key in ("dae32", "vae64", "vae128", "dae256")
+    ("mvg_winners_at_optimum", FAILS, *upset(WIN_MVG, "dae32", "vae64", "vae128", "dae256")),
+    (
+        "mvg_winners_at_optimum",
+        LACKS,
+        [row for row in optima(**WIN_MVG) if (row["model"], row["filters"]) != ("vae", 32)],
     ),
-    ("mvg_winners_at_optimum", LACKS, optima(**{key: best for key, best in WIN_MVG.items() if key != "vae32"})),
     ("mvg_winners_at_optimum", LACKS, [row for row in optima(**WIN_MVG) if row["latent"] != 256]),
     ("gmm_winners_at_optimum", HOLDS, optima(**WIN_GMM)),
-    *(
-        ("gmm_winners_at_optimum", FAILS, optima(**WIN_GMM | {key: 1}))
-        for key in ("dae32", "vae64", "vae128", "vae256")
-    ),
+    ("gmm_winners_at_optimum", FAILS, *upset(WIN_GMM, "dae32", "vae64", "vae128", "vae256")),
     ("winners_at_optimum", HOLDS, optima(**WIN_CELEBA)),
-    *(("winners_at_optimum", FAILS, optima(**WIN_CELEBA | {key: 1})) for key in ("dae32", "dae64", "vae128")),
-    ("dae_close_to_cited", HOLDS, CITED_128 + at("dae", 104.0)),
-    ("dae_close_to_cited", HOLDS, CITED_128 + at("dae", 96.0)),
-    ("dae_close_to_cited", FAILS, CITED_128 + at("dae", 106.0)),
-    ("dae_close_to_cited", FAILS, CITED_128 + at("dae", 94.0)),
+    ("winners_at_optimum", FAILS, *upset(WIN_CELEBA, "dae32", "dae64", "vae128")),
+    ("dae_close_to_cited", HOLDS, CITED_128 + at("dae", 104.0), CITED_128 + at("dae", 96.0)),
+    ("dae_close_to_cited", FAILS, CITED_128 + at("dae", 106.0), CITED_128 + at("dae", 94.0)),
     ("dae_close_to_cited", LACKS, at("rae", 100.0) + at("dae", 100.0)),  # a user's own RAE is not the cited one
     ("dae_has_minimum", HOLDS, over("dae", 3, 1, 2) + over("vae", 1, 2, 3)),
-    ("dae_has_minimum", FAILS, over("dae", 3, 2, 1)),
-    ("dae_has_minimum", FAILS, over("dae", 1, 2, 3)),
+    ("dae_has_minimum", FAILS, over("dae", 3, 2, 1), over("dae", 1, 2, 3)),
     ("dae_has_minimum", LACKS, over("dae", 3, 1, math.nan)),
     ("vae_has_minimum", HOLDS, over("vae", 3, 1, 2) + over("dae", 1, 2, 3)),
     ("vae_has_minimum", FAILS, over("vae", 3, 2, 1)),
-    # In relative terms: 10 of 10 against 20 of 100.
+    # In relative terms: 10 of 10 against 20 of 100. In the last case, the DAE's larger rise lies where there is no VAE.
     ("dae_more_sensitive_than_vae", HOLDS, SHALLOW + over("vae", 120, 100, 120)),
     ("dae_more_sensitive_than_vae", FAILS, over("dae", 15, 10, 15) + over("vae", 20, 10, 20)),
-    # The DAE's larger rise lies where there is no VAE.
     (
         "dae_more_sensitive_than_vae",
         FAILS,
-        over("dae", 11, 10, 11, 90, latents=(64, 128, 256, 512)) + over("vae", 15, 10, 15),
+        over("dae", 11, 10, 11) + at("dae", 90, latent=512) + over("vae", 15, 10, 15),
     ),
     ("dae_more_sensitive_than_vae", LACKS, SHALLOW + over("vae", 15, 10, math.nan)),
-    ("vae_unstable_above_512", HOLDS, at("vae", 5, latent=768, diverged=1) + at("vae", 1, latent=1024) + at("vae", 1)),
-    ("vae_unstable_above_512", FAILS, at("vae", 1, latent=768) + at("vae", 1, latent=512)),
-    ("vae_unstable_above_512", FAILS, at("vae", 1, latent=768, diverged=1) + at("vae", 1, latent=512, diverged=1)),
-    ("vae_unstable_above_512", LACKS, at("vae", 1, latent=768, diverged=1)),
-    (
-        "vae_unstable_above_512",
-        LACKS,
-        at("vae", 1, latent=768, diverged=None) + at("vae", 1, latent=512, diverged=None),
-    ),
-    (
-        "dae_never_diverges",
-        HOLDS,
-        at("dae", 1, latent=512) + at("dae", 1, latent=768) + at("vae", math.nan, latent=768, diverged=1),
-    ),
-    ("dae_never_diverges", FAILS, at("dae", 1, latent=512) + at("dae", 1, latent=768, diverged=1)),
-    ("dae_never_diverges", FAILS, at("dae", 1, latent=512, diverged=1) + at("dae", 1, latent=768)),
-    ("dae_never_diverges", LACKS, at("dae", 1, diverged=None) + at("dae", 1, latent=768, diverged=None)),
+    # The numbers of diverged seeds at 512 and 768 latent units; None: unknown.
+    ("vae_unstable_above_512", HOLDS, diverged("vae", 0, 1) + at("vae", 1, latent=1024)),
+    ("vae_unstable_above_512", FAILS, diverged("vae", 0, 0), diverged("vae", 1, 1)),
+    ("vae_unstable_above_512", LACKS, at("vae", 1, latent=768, diverged=1), diverged("vae", None, None)),
+    ("dae_never_diverges", HOLDS, diverged("dae", 0, 0) + diverged("vae", 0, 1)),
+    ("dae_never_diverges", FAILS, diverged("dae", 0, 1), diverged("dae", 1, 0)),
+    ("dae_never_diverges", LACKS, diverged("dae", None, None)),
     # A deep network without one of depth 1 is not part of the claim.
     ("depth_flattens", HOLDS, SHALLOW + over("dae", 15, 10, 15, depth="2") + at("dae", 1, filters=64, depth="2")),
     ("depth_flattens", FAILS, over("dae", 15, 10, 15) + over("dae", 20, 10, 20, depth="2")),
@@ -196,21 +190,22 @@ CASES = [
     ("depth_hurts_at_64", FAILS, SHALLOW_64 + over("dae", 12, 9, 12, filters=64, depth="2")),
     ("depth_hurts_at_64", LACKS, SHALLOW_64 + over("dae", 12, 11, filters=64, depth="2")),
     ("depth_helps_at_128", HOLDS, SHALLOW + over("dae", 12, 9, 12, depth="3321")),
-    ("depth_helps_at_128", FAILS, SHALLOW + over("dae", 12, 11, 12, depth="3321")),
     # One of several depths is enough to fail.
     ("depth_helps_at_128", FAILS, SHALLOW + over("dae", 12, 9, 12, depth="3321") + over("dae", 12, 11, 12, depth="2")),
     ("depth_moves_optimum_down", HOLDS, SHALLOW + over("dae", 10, 12, 12, depth="3321")),
-    ("depth_moves_optimum_down", FAILS, SHALLOW + over("dae", 12, 9, 12, depth="3321")),
-    ("depth_moves_optimum_down", FAILS, SHALLOW + over("dae", 12, 10, 9, depth="3321")),
+    (
+        "depth_moves_optimum_down",
+        FAILS,
+        *(SHALLOW + over("dae", 12, *rest, depth="3321") for rest in ((9, 12), (10, 9))),
+    ),
     ("best_is_3321_at_96", HOLDS, BEST + over("rae (cited)", 1, 1, 1) + over("vae", 80, 61, 80)),
-    ("best_is_3321_at_96", FAILS, BEST + over("vae", 50, 50, 50)),
-    ("best_is_3321_at_96", FAILS, BEST + over("dae", 80, 59, 80)),
+    ("best_is_3321_at_96", FAILS, BEST + over("vae", 50, 50, 50), BEST + over("dae", 80, 59, 80)),
     ("best_is_3321_at_96", FAILS, over("dae", 60, 61, 65, depth="3321", **DEEP_LATENTS)),
     ("best_is_3321_at_96", LACKS, over("dae", 60, latents=(96,), depth="3321") + over("eae (cited)", 80, 80, 80)),
-    *(("freezing_changes_little", *case) for case in little_change("dae-frozen")),
-    *(("bn_changes_little", *case) for case in little_change("dae-bn")),
-    *(("sn_changes_little", *case) for case in little_change("dae-sn")),
-    *(("ln_changes_little", *case) for case in little_change("dae-ln")),
+    *little_change("freezing_changes_little", "dae-frozen"),
+    *little_change("bn_changes_little", "dae-bn"),
+    *little_change("sn_changes_little", "dae-sn"),
+    *little_change("ln_changes_little", "dae-ln"),
     ("bn_below_vae", HOLDS, at("dae-bn", 1, **NORMAL) + at("vae", 2, **NORMAL)),
     ("bn_below_vae", FAILS, at("dae-bn", 2, **NORMAL) + at("vae", 2, **NORMAL)),
     ("bn_below_vae", LACKS, at("dae-bn", 1, **NORMAL) + at("vae", math.nan, **NORMAL)),
@@ -218,26 +213,18 @@ CASES = [
     ("bn_not_below_eae", HOLDS, at("dae-bn", 3, **NORMAL) + EAE),
     ("bn_not_below_eae", FAILS, at("dae-bn", 1, **NORMAL) + EAE),
     ("bn_not_below_eae", LACKS, at("dae-bn", 3, **NORMAL) + at("rae (cited)", 2.0, **NORMAL)),
-    *(
-        ("noise_hurts", HOLDS, noise(10, 11, 12, 13, quantities=(quantity,)))
-        for quantity in ("test_recon", "mvg", "gmm")
-    ),
-    *(
-        ("noise_hurts", FAILS, noise(10, 11, 13, 12, quantities=(quantity,)))
-        for quantity in ("test_recon", "mvg", "gmm")
-    ),
+    ("noise_hurts", HOLDS, *(noise(10, 11, 12, 13, quantities=(quantity,)) for quantity in ("test_recon", *FITTED))),
+    ("noise_hurts", FAILS, *(noise(10, 11, 13, 12, quantities=(quantity,)) for quantity in ("test_recon", *FITTED))),
     ("noise_hurts", FAILS, noise(11, 10, 12, 13)),
     # Levels are numbers, not texts.
     ("noise_hurts", HOLDS, at("dae", 1) + at("dae-noise2", 2) + at("dae-noise10", 3)),
     ("noise_hurts", LACKS, over("dae", 10, 10) + over("dae-noise0.5", math.nan, math.nan)),
     ("noise_hurts", LACKS, at("dae", 10, latent=64) + at("dae-noise0.5", 11, latent=128)),
-    ("noise_crosses_vae", HOLDS, NOISE + over("vae", 1, 11, 24)),  # 12 in the mean
-    ("noise_crosses_vae", FAILS, NOISE + over("vae", 10, 10, 10)),
-    ("noise_crosses_vae", FAILS, NOISE + over("vae", 14, 14, 14)),
+    ("noise_crosses_vae", HOLDS, NOISE + over("vae", 1, 11, 24)),  # mean 12
+    ("noise_crosses_vae", FAILS, NOISE + over("vae", 10, 10, 10), NOISE + over("vae", 14, 14, 14)),
     ("noise_crosses_vae", LACKS, NOISE + over("vae", 12, 12, 12, filters=64)),
     ("dae_gains_to_128", HOLDS, optima(dae32=3, dae64=2, dae128=1)),
-    ("dae_gains_to_128", FAILS, optima(dae32=3, dae64=1, dae128=2)),
-    ("dae_gains_to_128", FAILS, optima(dae32=2, dae64=3, dae128=1)),
+    ("dae_gains_to_128", FAILS, optima(dae32=3, dae64=1, dae128=2), optima(dae32=2, dae64=3, dae128=1)),
     ("dae_gains_to_128", LACKS, optima(dae32=3, dae128=1)),
     ("dae_gains_more_than_vae", HOLDS, optima(dae32=10, dae128=5, vae32=100, vae128=60)),  # a half against two fifths
     ("dae_gains_more_than_vae", FAILS, optima(dae32=10, dae128=6, vae32=10, vae128=5)),
@@ -252,31 +239,31 @@ CASES = [
     ("gap_narrows_at_comparison", FAILS, gaps(9, math.nan, 7, 8)),
     ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8)),
     ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8, latent=64) + by_width("gmm", 1, 1, latent=64)),
-    ("gap_narrows_at_optimum", HOLDS, best_gaps(9, 8, 7, 6)),
-    ("gap_narrows_at_optimum", HOLDS, best_gaps(9, 8) + over("dae", 1, 1, 1, depth="2", quantities=("gmm",))),
-    ("gap_narrows_at_optimum", FAILS, best_gaps(9, 7, 8, 6)),
-    ("gap_narrows_at_optimum", FAILS, best_gaps(9, math.nan, 7, 8)),
-    ("gap_narrows_at_optimum", LACKS, [row for row in best_gaps(9, 8) if row["latent"] != 256]),
-    ("gap_narrows_at_optimum", LACKS, [row for row in best_gaps(9, 8) if row["quantity"] == "mvg"]),
+    (
+        "gap_narrows_at_optimum",
+        HOLDS,
+        best_gaps(9, 8, 7, 6),
+        GAPS + over("dae", 1, 1, 1, depth="2", quantities=("gmm",)),
+    ),
+    ("gap_narrows_at_optimum", FAILS, best_gaps(9, 7, 8, 6), best_gaps(9, math.nan, 7, 8)),
+    ("gap_narrows_at_optimum", LACKS, [row for row in GAPS if row["latent"] != 256]),
+    ("gap_narrows_at_optimum", LACKS, [row for row in GAPS if row["quantity"] == "mvg"]),
     ("likelihood_gap_narrows_with_width", HOLDS, by_width("log_likelihood_gap", 9, 8, 7, 6)),
     ("likelihood_gap_narrows_with_width", FAILS, by_width("log_likelihood_gap", 9, 7, 8, 6)),
-    ("codes_more_gaussian_with_width", HOLDS, by_width("mardia_kurtosis_ratio", 1.5, 1.6, 1.2)),
-    (
-        "codes_more_gaussian_with_width",
-        HOLDS,
-        by_width("mardia_kurtosis_ratio", 0.5, 1.1),
-    ),  # from below and above: 0.5 and 0.1 away
-    ("codes_more_gaussian_with_width", FAILS, by_width("mardia_kurtosis_ratio", 1.1, 0.5)),
-    ("codes_more_gaussian_with_width", LACKS, by_width("mardia_kurtosis_ratio", 1.2, math.nan)),
-    ("codes_more_gaussian_with_depth", HOLDS, by_depth("mardia_kurtosis_ratio", 0.5, 1.2)),
-    ("codes_more_gaussian_with_depth", FAILS, by_depth("mardia_kurtosis_ratio", 1.2, 0.5)),
-    # Midpoints that score higher may cost less beyond the codes themselves.
-    ("interpolation_better_with_width", HOLDS, midpoints(by_width, (9, 5), (12, 9))),
-    ("interpolation_better_with_width", HOLDS, midpoints(by_width, (9, 5), (4, 5))),
+    # Distances from 1, from above or below: 0.5 and 0.2, then 0.5 and 0.1.
+    ("codes_more_gaussian_with_width", HOLDS, by_width(KURTOSIS, 1.5, 1.6, 1.2), by_width(KURTOSIS, 0.5, 1.1)),
+    ("codes_more_gaussian_with_width", FAILS, by_width(KURTOSIS, 1.1, 0.5)),
+    ("codes_more_gaussian_with_width", LACKS, by_width(KURTOSIS, 1.2, math.nan)),
+    ("codes_more_gaussian_with_depth", HOLDS, by_depth(KURTOSIS, 0.5, 1.2)),
+    ("codes_more_gaussian_with_depth", FAILS, by_depth(KURTOSIS, 1.2, 0.5)),
+    # Pairs of midpoints and Test R. Midpoints that score higher may cost less beyond Test R.
+    ("interpolation_better_with_width", HOLDS, *(midpoints(by_width, (9, 5), wide) for wide in ((12, 9), (4, 5)))),
     ("interpolation_better_with_width", FAILS, midpoints(by_width, (9, 5), (7, 3))),
-    ("interpolation_better_with_width", LACKS, midpoints(by_width, (9, 5), (math.nan, 4))),
-    ("interpolation_better_with_width", LACKS, midpoints(by_width, (9, 5), (7, math.nan))),
-    ("interpolation_better_with_width", LACKS, by_width("interpolation", 9, 7)),
+    (
+        "interpolation_better_with_width",
+        LACKS,
+        *(midpoints(by_width, (9, 5), w) for w in ((math.nan, 4), (7, math.nan))),
+    ),
     (
         "interpolation_better_with_width",
         LACKS,
@@ -285,18 +272,17 @@ CASES = [
     ("interpolation_better_with_depth", HOLDS, midpoints(by_depth, (9, 5), (12, 9))),
     ("interpolation_better_with_depth", FAILS, midpoints(by_depth, (9, 5), (7, 2))),
     ("interpolation_better_with_depth", LACKS, midpoints(by_depth, (math.nan, 5), (7, 4))),
-    ("interpolation_better_with_depth", LACKS, by_depth("test_recon", 9, 7)),
 ]
 
 
 def test_every_claim_has_cases_that_hold_and_fail():
     for verdict_of_case in (HOLDS, FAILS):
-        assert list(dict.fromkeys(name for name, expected, _ in CASES if expected == verdict_of_case)) == list(CLAIMS)
+        assert list(dict.fromkeys(name for name, expected, *_ in CASES if expected == verdict_of_case)) == list(CLAIMS)
 
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_verdicts(name):
-    cases = [(expected, rows) for claim, expected, rows in CASES if claim == name]
+    cases = [(expected, rows) for claim, expected, *cases in CASES if claim == name for rows in cases]
     for number, (expected, rows) in enumerate(cases):
         # The order of rows must not matter.
         assert verdict(name, rows[::-1] if number % 2 else rows) == expected, f"case {number}"
@@ -334,14 +320,12 @@ def score(
 
 
 def statistics(*rows):
-    columns = ["dataset", "model", "filters", "depth", "latent", "seed", "status"]
-    made = []
-    for row in rows:
-        number = math.nan if row["status"] == "diverged" else 1.0 + row["seed"]
-        ratios = {"mardia_kurtosis_ratio": number, "mardia_skewness_ratio": 2 * number, "log_likelihood_gap": -number}
-        made.append({key: row[key] for key in columns} | {"codes": 10, **ratios})
-    names = ["codes", "mardia_kurtosis_ratio", "mardia_skewness_ratio", "log_likelihood_gap"]
-    return pd.DataFrame(made, columns=[*columns, *names])
+    """The latent statistics of these rows' cells: 1 + seed, twice that, and minus that."""
+    cells = pd.DataFrame(rows)[["dataset", "model", "filters", "depth", "latent", "seed", "status"]]
+    number = (1.0 + cells["seed"]).mask(cells["status"] == "diverged")
+    return cells.assign(
+        codes=10, mardia_kurtosis_ratio=number, mardia_skewness_ratio=2 * number, log_likelihood_gap=-number
+    )
 
 
 INCEPTION = {"extractor": "inception", "setting": "paper"}
@@ -395,11 +379,8 @@ def test_verdicts_on_the_papers_own_numbers(published):
     """Computed by hand from config/published_fid.csv; the tables are the paper's 2 and 3."""
     table = judged(published, score(1, "cifar10", **INCEPTION), score(1, "celeba", **INCEPTION))
     table = table[table["evidence"] == "published"]
-    verdicts = {
-        dataset: {name: set(part["claim"]) for name, part in rows.groupby("verdict")}
-        for dataset, rows in table.groupby("dataset")
-    }
-    assert verdicts["cifar10"][HOLDS] == {
+    verdicts = table.groupby(["dataset", "verdict"])["claim"].agg(set)
+    assert verdicts["cifar10", HOLDS] == {
         # Table 2, DAE and VAE. MVG: 99.60 101.0, 85.38 101.0, 82.49 101.9, 90.59 112.5.
         # GMM: 90.55 94.40, 77.36 93.60, 73.78 94.21, 79.97 108.6.
         "dae_below_vae",
@@ -426,13 +407,13 @@ def test_verdicts_on_the_papers_own_numbers(published):
         "test_recon_worse_at_256",
     }
     # MVG minus GMM: in Table 2 9.05, 8.02, 8.71, 10.62; at the optima 9.69, 8.79, 8.80, 11.23.
-    assert verdicts["cifar10"][FAILS] == {"gap_narrows_at_comparison", "gap_narrows_at_optimum"}
+    assert verdicts["cifar10", FAILS] == {"gap_narrows_at_comparison", "gap_narrows_at_optimum"}
     # 32 filters, MVG: 65.50 64.71. MVG minus GMM: 5.67, 5.84, 7.86.
-    assert verdicts["celeba"][FAILS] == {"dae_below_vae", "gap_narrows_at_comparison"}
+    assert verdicts["celeba", FAILS] == {"dae_below_vae", "gap_narrows_at_comparison"}
     # Lowest of Table 3, DAE and VAE: MVG 62.77 52.10, 53.76 47.73, 44.98 47.70; GMM 51.58 48.03, 45.80 43.23,
     # 39.10 42.91. Close: 46.96 to 44.74 is 4.96 %, 39.10 to 40.95 4.5 %, to 39.76 1.7 %. Gaps: 11.19, 7.96, 5.88.
     # Gains of DAE and VAE: MVG 28.3 % and 8.4 %, GMM 24.2 % and 10.7 %.
-    assert verdicts["celeba"][HOLDS] == {
+    assert verdicts["celeba", HOLDS] == {
         "winners_at_optimum",
         "dae_close_to_cited",
         "dae_gains_to_128",
@@ -496,20 +477,14 @@ def test_settings_and_extractors_are_judged_separately(published):
     assert "65.50 > 64.71" in table.loc[("published", "paper", "inception"), "numbers"]
 
 
-@pytest.mark.parametrize(
-    ("keys", "expected", "numbers"),
-    [
-        (INCEPTION, HOLDS, "N(0,I), 128 filters, EAE: 90.00 > 85.26"),
-        ({"extractor": "inception", "setting": "own"}, LACKS, "–"),
-        ({"extractor": "inception-other", "setting": "paper"}, LACKS, "–"),
-    ],
-)
-def test_only_comparable_scores_are_compared_with_cited_ones(published, keys, expected, numbers):
-    cell = {"comparison": "standard_normal", "filters": 128, "latent": 128, **keys}
+@pytest.mark.parametrize("other", [{}, {"setting": "own"}, {"extractor": "inception-other"}])
+def test_only_comparable_scores_are_compared_with_cited_ones(published, other):
+    cell = {"comparison": "standard_normal", "filters": 128, "latent": 128, **INCEPTION, **other}
     # A user's own model of the same name is not the cited one.
     table = judged(published, score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
     row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")]
-    assert row[["verdict", "numbers"]].to_numpy().tolist() == [[expected, numbers]]
+    expected = [LACKS, "–"] if other else [HOLDS, "N(0,I), 128 filters, EAE: 90.00 > 85.26"]
+    assert row[["verdict", "numbers"]].to_numpy().tolist() == [expected]
 
 
 def test_a_diverged_run_measures_only_its_divergence(published):
@@ -523,28 +498,17 @@ def test_a_diverged_run_measures_only_its_divergence(published):
 
 
 def test_sections_say_what_was_compared_and_over_how_many_seeds(published):
-    rows = [
-        score(1, "cifar10", **INCEPTION),
-        score(1, "cifar10", extractor="inception", setting="own"),
-        score(2, "cifar10", extractor="inception", setting="own", seed=1),
-        score(None, "cifar10", extractor="inception", setting="own", seed=2),
-        score(1, extractor="inception-other"),
-    ]
-    scores = pd.DataFrame(rows).assign(images=300, reference_images=500, extractor_accuracy=math.nan)
+    own = {"extractor": "inception", "setting": "own"}
+    rows = [score(1, "cifar10", **INCEPTION), score(1, extractor="inception-other")]
+    rows += [score(value, "cifar10", seed=seed, **own) for seed, value in enumerate([1, 2, None])]
+    scores = pd.DataFrame(rows).assign(images=300, reference_images=500)
+    scores = scores.assign(extractor_accuracy=math.nan, extractor_chance=math.nan)
     scores.loc[0, ["images", "reference_images"]] = 10_000
-    table = judged(published, *rows)
-    sections = {
-        section.heading: section for section in claims_sections(table, scores.assign(extractor_chance=math.nan))
-    }
-    own, ours, papers, digits = sections.values()
-    assert list(sections) == [
-        "CIFAR-10: this run, FID, not the paper's setting",
-        "CIFAR-10: this run, FID",
-        "CIFAR-10: the paper's own numbers",
-        "digits: this run, FD (inception-other features), not the paper's setting",
-    ]
+    own, ours, papers, digits = claims_sections(judged(published, *rows), scores)
+    assert own.heading.startswith("CIFAR-10: this run, FID, not the paper") and "the paper's own" in papers.heading
+    assert ours.heading == "CIFAR-10: this run, FID" and "digits: this run, FD (inception-other" in digits.heading
     assert "300 images with 500" in own.text and "Means over 2 seeds" in own.text and "One seed" not in own.text
     assert "In the paper's setting" in ours.text and "10,000 images with 10,000" in ours.text
     assert "One seed" in ours.text and "One seed" in digits.text and "seed" not in papers.text
     assert "doubtful" in papers.text and "doubtful" not in ours.text
-    assert len(digits.rows) == len(CLAIMS) and list(digits.rows) == ["Claim", "Verdict", "Numbers", "Source"]
+    assert len(digits.rows) == len(CLAIMS)

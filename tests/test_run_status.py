@@ -1,5 +1,6 @@
-"""How far runs have come, by their files: made-up ones, and those of a run that is interrupted, killed and fails."""
+"""The status of runs, read from made-up files and from those of a real run that is interrupted, killed and fails."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -11,12 +12,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from running import append, copy_project, hold_trainings, snakemake
+from running import append, copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
 
 from autoencoders.jobs import run_status
 from autoencoders.jobs.checkpoints import Checkpoint
@@ -28,13 +30,13 @@ TRAINING = f"INFO training: {AT}"
 
 
 class Results:
-    """A results folder whose files are written at times of the test's own."""
+    """A results folder whose files have the times that a test gives."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def run(self, *jobs: Job, alive=True, now=START + 60, **facts) -> Run:
-        """One with a record. If it is not ``alive``, its last sign of life is too old."""
+        """A run with a record, which was touched too long ago if the run is not ``alive``."""
         known = {"started": START, "command": "snakemake all", "host": "elsewhere", "pid": 1234}
         run = Run(self.folder, jobs, **(known | facts))
         run.save()
@@ -49,7 +51,7 @@ class Results:
         return path
 
     def end(self, job: Job, at: float, seconds: float = 1.0) -> None:
-        """A job ends, after so many seconds."""
+        """A job succeeds after so many seconds."""
         if not (self.folder / f"logs/{job.name}.log").exists():
             self.write(f"logs/{job.name}.log", "", at)
         self.write(f"benchmarks/{job.name}.tsv", f"s\th:m:s\n{seconds}\t0:00:01\n", at)
@@ -68,7 +70,7 @@ def results(tmp_path) -> Results:
 
 
 def job(text: str, work=1.0, due=True) -> Job:
-    """By its rule, the rest of its cell's folder, and what follows that: "score a classifier"."""
+    """From its rule, its cell and, if any, what follows the cell in its name: "score a classifier"."""
     rule, name, *variant = text.split()
     cell = name if "/" in name else f"digits/{name}"
     return Job("/".join([rule, cell, *variant]), "/".join([rule, *variant]), cell, work, due)
@@ -121,8 +123,8 @@ def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path
 
 
 def test_all_runs_in_a_folder_and_below_it_are_shown_once_the_newest_last(tmp_path, capsys):
-    for place, started in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
-        Results(tmp_path / "results" / place).run(TABLE, started=started, command=f"at {place}")
+    for place, begun in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
+        Results(tmp_path / "results" / place).run(TABLE, started=begun, command=f"at {place}")
     (tmp_path / "results" / "link").symlink_to(tmp_path / "results" / "demo")
     assert run_status.main(str(tmp_path / "results")) == 0
     assert re.findall(r": at (.*)\n", capsys.readouterr().out) == ["demo", "a/b", ""]
@@ -181,7 +183,7 @@ HERE, GONE = (f"INFO process {pid} on {socket.gethostname()}" for pid in (os.get
         ([GONE, TRAINING], INTERVAL + 1, True, "interrupted", "killed at epoch 3/100"),
         ([HERE, TRAINING, "ERROR interrupted by SIGTERM; x"], 1, True, "interrupted", "interrupted at epoch 3/100"),
         ([HERE, TRAINING, "ERROR no room"], 1, True, "failed", "no room"),
-        # Of a long log, the first line and the end are read.
+        # Only the first line and the end of a long log are read.
         ([GONE, *[TRAINING] * 2000], 1, False, "interrupted", "killed at epoch 3/100"),
     ],
 )
@@ -208,7 +210,7 @@ def test_a_job_is_done_when_its_benchmark_file_is_newer_than_the_run_and_its_log
     assert (state(), state(old)) == ("not started", "done")
     results.end(one, START + 10)
     assert state() == "done"
-    # On a cluster a group that failed is repeated: Snakemake removes logs and outputs, but no benchmark files.
+    # On a cluster, Snakemake repeats a group that failed: it removes logs and outputs, but not benchmark files.
     (results.folder / f"logs/{one.name}.log").unlink()
     assert state() == "not started"
     results.say(one, START + 50, "INFO computing")
@@ -339,7 +341,7 @@ def test_a_page_counts_the_jobs_that_it_lists(results, alive):
     assert "\x1b" not in page and f"1 of {LISTED + 9} cells done" in page
     assert ("running: started" in page, "left, until" in page) == (alive, alive)
     assert ("--unlock" in page, "still running" in page) == (not alive, not alive)
-    # A cell's failed job counts, and that of no cell.
+    # Failed jobs count with or without a cell.
     assert "\n30 jobs: 1 done, 25 running, 1 interrupted, 2 failed, 1 not started\n" in page
     listed = {text.split(":")[0]: text.count(" ago)") for text in re.split(r"\n(?=\w)", page)}
     assert (listed["running"], listed["interrupted"], listed["failed"]) == (LISTED, 1, 2) and "  and 5 more" in page
@@ -357,7 +359,7 @@ def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results
         1: lambda: results.say(mixture, now[0], "INFO \x1b[2JEM: iteration 8"),
         2: lambda: touched.append(run.record.stat().st_mtime > 2 * START),
         6: lambda: results.say(second, now[0], "INFO computing", TRAINING, begun=START),
-        # Another run has taken this one for dead.
+        # Another run has removed this one's record.
         8: lambda: (run.record.unlink(), results.end(first, now[0], 30)),
         # The disk fails for a moment.
         9: lambda: (results.end(second, now[0]), shutil.move(results.folder, away), results.folder.write_text("")),
@@ -396,14 +398,14 @@ CELL = "train/digits/dae/f2-d1-z4-s0"
 
 
 @pytest.mark.slow
-def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, request):
+def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
     folder, configs = copy_project(project, tmp_path), ("config/demo.yaml", "tiny.yaml", "long.yaml")
     log, images = (folder / "results/demo" / name for name in (f"logs/{CELL}.log", "datasets/digits/train.npz"))
     shutil.copy2(project / "Makefile", folder)
     (folder / "long.yaml").write_text("{run: [width], training: {epochs: 100000}}")
     (folder / "hold").touch()
     hold_trainings(folder)
-    # Lines at once, instead of after ten and thirty seconds.
+    # Print lines at once, not after ten and thirty seconds.
     append(folder / "workflow/scripts/autoencoders/jobs/progress.py", "\nProgress.due = True\n")
     append(folder / "workflow/scripts/autoencoders/jobs/run_status.py", "\nINTERVAL, SILENCE = 1, 2\n")
 
@@ -411,39 +413,32 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path, requ
         command = ["make", "--silent", "status", f"PYTHON={sys.executable}"]
         return subprocess.run(command, cwd=folder, text=True, check=True, stdout=subprocess.PIPE).stdout
 
-    def wait_for(found) -> None:
-        begun = time.monotonic()
-        while not found():
-            assert time.monotonic() < begun + 180
-            time.sleep(0.1)
-
-    def start(line: str) -> subprocess.Popen:
+    @contextlib.contextmanager
+    def run_until(line: str) -> Iterator[subprocess.Popen]:
         """A run, once it has printed the line while the cell is trained."""
         log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "snakemake", "all_scores", "--cores", "2", "--resources", "gpu=0"]
-        command += ["--rerun-incomplete", "--configfile", *configs]
-        with open(folder / "output.txt", "w") as output:
-            run = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
-        request.addfinalizer(lambda: subprocess.run(["kill", "-9", f"-{run.pid}"], stderr=subprocess.DEVNULL))
-        wait_for(
-            lambda: re.search(rf"\n{line}.*; now {CELL} \(epoch", (folder / "output.txt").read_text()) or run.poll()
-        )
-        assert run.poll() is None, (folder / "output.txt").read_text()
-        return run
+        (folder / "output.txt").unlink(missing_ok=True)
+        with started(folder, snakemake_command("all_scores", "--rerun-incomplete", configs=configs)) as run:
+            printed = re.compile(rf"\n{line}.*; now {CELL} \(epoch")
+            wait_until(lambda: printed.search((folder / "output.txt").read_text()), run)
+            yield run
 
-    run = start(r"1 of 2 cells scored \(1 diverged\)")
-    assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
-    os.killpg(run.pid, signal.SIGINT)
-    run.wait(120)
+    with run_until(r"1 of 2 cells scored \(1 diverged\)") as run:
+        assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
+        os.killpg(run.pid, signal.SIGINT)
+        run.wait(120)
     at = r"at epoch (?P<at>\d+)/100000 \(\d+ s ago\); the checkpoint is of epoch (?P=at), after batch \d+ \(\d+ s ago\)"
     assert re.search(rf"\nstopped: (.*\n)*interrupted:\n  {CELL}: interrupted {at}; the next run", status())
-    run = start("1 of 2 cells scored")
-    run.kill()
-    run.wait()
-    assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
-    os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
-    wait_for(lambda: re.search(rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is of epoch ", status()))
-    # A failure: images that can't be read. What only plans or unlocks leaves the record as it is.
+    with run_until("1 of 2 cells scored") as run:
+        run.kill()
+        run.wait()
+        assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
+        os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
+        killed = rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is of epoch "
+        deadline = time.monotonic() + 120
+        while not re.search(killed, status()):
+            assert time.monotonic() < deadline, status()
+    # A failure: unreadable images. Planning and unlocking leave the record as it is.
     kept = images.stat()
     images.write_bytes(b"no images")
     os.utime(images, ns=(kept.st_atime_ns, kept.st_mtime_ns))
