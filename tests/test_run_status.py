@@ -92,7 +92,7 @@ def test_a_new_run_removes_the_records_of_dead_runs_only(results):
     ended.wait()
     alive = [results.run(TABLE, pid=1), results.run(TABLE, pid=os.getpid(), **here)]
     dead = [results.run(TABLE, pid=2, alive=False).record, results.run(TABLE, pid=ended.pid, **here).record]
-    broken, hidden = (results.write(f"logs/runs/{name}", "{", START) for name in ("0-1.json", ".writing-1.json"))
+    broken, hidden = (results.write(f"logs/runs/{name}", "{", 1.0) for name in ("0-1.json", ".writing-1.json"))
     alive.append(results.run(TABLE, pid=3))
     assert {run.record for run in alive} == set(run_status.records(results.folder))
     assert hidden.exists() and not any(path.exists() for path in (*dead, broken))
