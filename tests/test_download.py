@@ -261,7 +261,7 @@ def test_files_on_the_hub_are_remote():
 
 
 def test_a_pattern_that_fits_nothing_is_answered_with_what_there_is(hub, tmp_path):
-    with pytest.raises(UserError, match=r"fits 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
+    with pytest.raises(UserError, match=r"matches 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
         download_hub(["hf://datasets/owner/faces@main/data/val-*"], tmp_path)
 
 

@@ -117,7 +117,7 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(data)
     assert Checkpoint(path, "key", 10).load() is None
-    assert not marker.exists() and "is no readable checkpoint" in caplog.text
+    assert not marker.exists() and "is not a readable checkpoint" in caplog.text
     # The attack is real: read without care, it succeeds.
     if "torch" in disguise:
         torch.load(io.BytesIO(data), weights_only=False)
@@ -150,7 +150,7 @@ def test_no_module_can_run_what_it_reads(project):
 )
 @pytest.mark.parametrize("group", kinds.FOLDERS)
 def test_a_kind_is_one_of_its_folder(group, kind):
-    with pytest.raises(UserError, match=r"is no kind\..* Write (one of|the path of your own Python file)"):
+    with pytest.raises(UserError, match=r"is not a kind\..* Write (one of|the path of your own Python file)"):
         kinds.load(group, kind)
 
 
@@ -158,7 +158,7 @@ def test_a_kind_is_one_of_its_folder(group, kind):
 def test_a_source_or_extractor_is_no_file_from_elsewhere(tmp_path, marker, group):
     """A config names files of penalties, priors and measures alone, and those are run: it is its author's code."""
     (tmp_path / "mine.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
-    with pytest.raises(UserError, match="is no kind"):
+    with pytest.raises(UserError, match="is not a kind"):
         kinds.load(group, str(tmp_path / "mine.py"))
     assert not marker.exists()
 

@@ -167,7 +167,7 @@ REFUSED = [
     ("models: {DAE: {noise: 0.2}}", "tables would confuse it with the model"),
     ("models: {vae: {penalties: {kl: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
     ("models: {dae: {penalties: {mine: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
-    ("models: {dae: {penalties: {mine: {kind: mien, weight: 1}}}}", "'mien' is no kind. Write the path of your"),
+    ("models: {dae: {penalties: {mine: {kind: mien, weight: 1}}}}", "'mien' is not a kind. Write the path of your"),
     ("model_defaults: {penalties: {mine: {kind: no.py, weight: 1}}}", "model_defaults.penalties.mine.kind: there"),
     ("experiments: {width: []}", "experiments.width is empty. Write a list of grids"),
     (experiment("width", "dataset: cifar"), "no dataset 'cifar'. Did you mean 'cifar10'?"),
@@ -181,15 +181,15 @@ REFUSED = [
     ("datasets: {cifar10: torchvision}", "datasets.cifar10: 'torchvision' can't be used here. Write a dataset, as in"),
     ("datasets: {celeba: {source: folder}}", "its source is 'folder', but it has no key 'folder'"),
     ("datasets: {celeba: {extractors: [inceptoin]}}", "classifier, inception. Did you mean 'inception'?"),
-    ("datasets: {celeba: {extractors: [classifier]}}", "a classifier needs labels, and this dataset has none"),
+    ("datasets: {celeba: {extractors: [classifier]}}", "the classifier needs labels, but this dataset has none"),
     ("datasets: {celeba: {crop: 179}}", "crop: 179 is larger than the images (178 pixels). Write at most 178"),
     ("datasets: {cifar10: {latent: [16, 64]}}", "128 is not one of the latent sizes that run (16, 64)"),
     ("datasets: {1: {source: sklearn, sklearn: {name: digits}}}", "datasets: 1 can't be used here"),
     ("priors: {standard_normal: null, mvg: null, gmm: null}", "priors is empty. Write at least one prior"),
-    ("priors: {gmm: null, mine: {kind: gmn}}", "'gmn' is no kind. Did you mean 'gmm'? Write one of gmm, mvg"),
+    ("priors: {gmm: null, mine: {kind: gmn}}", "'gmn' is not a kind. Did you mean 'gmm'? Write one of gmm, mvg"),
     ("priors: {mine: {components: 10}}", "priors.mine lacks the key 'kind'. Write a prior, as in {kind: gmm"),
     ("run_priors: [gmm, gmn]", "run_priors[1]: there is no prior 'gmn'. Known: standard_normal, mvg, gmm"),
-    ("measures: {mine: {kind: frechet}}", "measures.mine: only frechet may be or be called the Fréchet distance"),
+    ("measures: {mine: {kind: frechet}}", "measures.mine: only the measure named frechet may be"),
     ("extractors: {inception: {weights: no/such.pth}}", "there is no file 'no/such.pth'. Write the path of pt_inc"),
     ("cells_per_gpu: {a: 4}", "cells_per_gpu: 'a' can't be used here. Write how many cells of at most a width"),
     ("cells_per_gpu: {32: 4, 64: 3}", "[64]: 3 does not divide the largest value, 4. Write one of 1, 2, 4"),
@@ -369,7 +369,7 @@ def test_a_users_own_kind_has_options(own, group):
         )
     assert fault_of(own(group, text, strenght=1)).startswith(f"{place}.strenght is not a key. Did you mean 'strength'?")
     required = FUNCTIONS[group] + 'OPTIONS = {"rank": {"type": "integer"}}\n'
-    assert fault_of(own(group, required)).startswith(f"{place} lacks the key 'rank'. Write what the kind")
+    assert fault_of(own(group, required)).startswith(f"{place} lacks the key 'rank'. Write the options of the kind")
     # null removes an entry of another config file.
     config = own(group, text)
     entries_of(config, group)["mine"] = None
@@ -390,7 +390,7 @@ def test_a_users_own_kind_has_options(own, group):
         (f"{FUNCTIONS['priors']}OPTIONS = {{'a': {{'default': {{1, 2}}}}}}\n", "OPTIONS must be plain"),
         (f"{FUNCTIONS['priors']}OPTIONS = ['a']\n", "OPTIONS must be a dict with a dict for each option"),
         (f"{FUNCTIONS['priors']}OPTIONS = {{'a': {{'type': 'nubmer'}}}}\n", "is not valid JSON Schema: 'nubmer'"),
-        (f"{FUNCTIONS['priors']}OPTIONS = {{'kind': {{'default': 'x'}}}}\n", "has 'kind', which every entry has"),
+        (f"{FUNCTIONS['priors']}OPTIONS = {{'kind': {{'default': 'x'}}}}\n", "has 'kind', a key of every entry"),
         (f"{FUNCTIONS['priors']}MINUTES = 'two'\n", "MINUTES must be a number"),
     ],
 )
