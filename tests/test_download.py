@@ -161,7 +161,7 @@ def test_what_another_process_left_is_checked(hub, tmp_path, part, data, starts)
 
 def test_a_hub_that_keeps_failing_is_given_up_and_what_came_is_kept(hub, tmp_path, waits):
     hub.faults = [DATA] + [503] * 100
-    with pytest.raises(UserError, match=r"train-0.parquet could not be .* 5 times in a row.*HTTPS_PROXY.*continues"):
+    with pytest.raises(UserError, match=r"train-0.parquet could not be .* 5 times in a row.*HTTPS_PROXY.*resumes"):
         download_hub([ONE], tmp_path)
     assert files_in(tmp_path) == {f"{TRAIN}.part": DATA[:BLOCK]}
     hub.faults = []

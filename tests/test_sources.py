@@ -203,7 +203,7 @@ def test_class_folders_may_be_links(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ("mixed", None, r"mixed' holds 1 images itself \(such as 0.png\) and more in sub-folders \(class\)"),
+        ("mixed", None, r"mixed' holds 1 images \(such as 0.png\) and more in sub-folders \(class\)"),
         ("empty", None, r"empty' holds no images"),
         ("nowhere", None, r"nowhere' does not exist"),
         ("flat", "classes", r"has a sub-folder"),
