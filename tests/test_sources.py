@@ -106,7 +106,7 @@ def test_parquet_reads_the_download_folder(tmp_path):
     [
         (shards("{}/ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, weight"),
         (shards("{}/ok.parquet", label="class"), r"ok.parquet has no column 'class'"),
-        (shards("{}/ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, no images"),
+        (shards("{}/ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, not images"),
         (shards("{}/ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double; labels are"),
         (shards("{}/hole.parquet", label="label"), r"hole.parquet, row 1: column 'label' is empty"),
         (shards(["{}/ok.parquet", "{}/text.parquet"], label="label"), r"integers in some .* text in others"),

@@ -218,7 +218,7 @@ def check_kinds(config: dict) -> Iterator[str]:
         if name != FRECHET and (name.lower() in {*HEADERS, FRECHET} or measure["kind"] == FRECHET)
     ]
     for name in alike:
-        yield f"measures.{name}: only the measure named {FRECHET} may be that distance. Write another name and kind."
+        yield f"measures.{name}: only {FRECHET} may be or be called the Fréchet distance. Write another name and kind."
     if not alike and FRECHET not in running(config, "measures"):
         key = "measures" if FRECHET not in config["measures"] else "run_measures"
         yield f"{key}: tables, figures and claims report the Fréchet distance. Add {FRECHET}."
