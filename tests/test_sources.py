@@ -107,7 +107,7 @@ def test_parquet_reads_the_download_folder(tmp_path):
         (shards("{}/ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, weight"),
         (shards("{}/ok.parquet", label="class"), r"ok.parquet has no column 'class'"),
         (shards("{}/ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, not images"),
-        (shards("{}/ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double; labels are"),
+        (shards("{}/ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double, but labels are"),
         (shards("{}/hole.parquet", label="label"), r"hole.parquet, row 1: column 'label' is empty"),
         (shards(["{}/ok.parquet", "{}/text.parquet"], label="label"), r"integers in some .* text in others"),
         (shards("{}/none-*.parquet"), r"No file matches '.*none-\*.parquet'"),
@@ -115,7 +115,7 @@ def test_parquet_reads_the_download_folder(tmp_path):
         (shards("{}/cut.parquet"), r"cut.parquet is not a readable parquet file .* Copy or download it again"),
         (shards("{}/hollow.parquet", label="label"), r"hollow.parquet is not a readable parquet file"),
         (shards("{}/*.parquet", "{}/ok.parquet"), r"ok.parquet belongs to train and to test"),
-        (shards("hf://datasets/a/b@main/*.parquet"), r"None of the files of hf://.* is in .*download_dataset"),
+        (shards("hf://datasets/a/b@main/*.parquet"), r"None of the files of hf://.* are in .*download_dataset"),
     ],
 )
 def test_parquet_errors_are_reported(tmp_path, settings, message):
