@@ -9,28 +9,28 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo        all experiments on scikit-learn's digits, on two CPU cores, in minutes"
 	@echo "make report      tables, figures and claims of the demo on one page; CONFIG=mine.yaml of another run"
-	@echo "make status      how far the runs are that go on elsewhere, or have ended: all with results below results/"
+	@echo "make status      the state of every run with results below results/"
 	@echo "make test        the everyday tests, in five minutes"
 	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, environments"
 	@echo "make lint        the linters and formatters, checking only"
-	@echo "make bench       this pipeline's speed beside what one would use instead, on this machine, in minutes"
+	@echo "make bench       the speed of this pipeline and its alternatives on this machine, in minutes"
 	@echo "make soak        an hour of killed jobs and killed runs, after which the results must be the same"
-	@echo "make rulegraph   the README's picture of the rules, drawn anew; needs Graphviz"
-	@echo "make setup       only the environment that these use: $(VENV)"
+	@echo "make rulegraph   redraw the graph of the rules in workflow/README.md; needs Graphviz"
+	@echo "make setup       only the environment that all of these use: $(VENV)"
 
 setup: $(VENV)/installed
 
 $(VENV)/installed: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed, and $(PYTHON) is `$(PYTHON) --version`. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Installing PyTorch and the other packages once: on Linux a download of 3 GB, for some minutes."
+	  echo "Python 3.11 or newer is needed, but $(PYTHON) is `$(PYTHON) --version`: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing PyTorch and the other packages once: on Linux a download of 3 GB, which takes some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
 	@touch $@
 
 demo: setup
 	$(BIN)/snakemake --cores 2 --resources gpu=0 --configfile config/demo.yaml --rerun-incomplete || { \
-	  echo "If it was locked, and nothing else runs here: $(BIN)/snakemake --unlock, then make demo"; exit 1; }
+	  echo "If the folder was locked and no other run is active: $(BIN)/snakemake --unlock, then make demo"; exit 1; }
 	@echo
 	@echo "The demo is complete. Look at"
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
@@ -39,22 +39,23 @@ demo: setup
 	@echo "  make report                                   puts all of it on one page"
 	@echo "Next: README.md, sections \"Change something\" and \"The paper's run\"."
 
-# CONFIG="config/demo.yaml mine.yaml" for one laid over another, REPORT=results/report.zip for hundreds of cells: a page beside its pictures.
+# CONFIG="config/demo.yaml mine.yaml" overrides one config with another. REPORT=results/report.zip, for hundreds of
+# cells, writes a page beside its pictures.
 report: CONFIG ?= config/demo.yaml
 report: REPORT ?= results/report-$(basename $(notdir $(lastword $(CONFIG)))).html
 report: setup
 	@for file in $(CONFIG); do test -e "$$file" || { echo "There is no config $$file."; exit 1; }; done
 	@plan=$$($(BIN)/snakemake all --dry-run --configfile $(CONFIG) 2>&1) || { echo "$$plan"; exit 1; }; \
 	case "$$plan" in *"Nothing to be done"*) ;; *) echo "$$plan" | sed -n '/^Job stats:/,/^total/p'; \
-	  echo "These are missing, or would be made anew since config or code have changed; for each of them:"; \
+	  echo "These jobs would run, since results are missing, or config or code have changed; to list them:"; \
 	  echo "  snakemake all -n --configfile $(CONFIG)"; \
-	  echo "A report can have the old ones, but none may be missing."; esac
+	  echo "A report can show outdated results, but none may be missing."; esac
 	$(BIN)/snakemake --report '$(REPORT)' --report-stylesheet workflow/report/style.css --configfile $(CONFIG) || { \
-	  echo "Is all of it made? If not, first: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; \
-	  echo "Where a run goes on (\`make status\`), wait for it, and leave files that seem incomplete to it."; exit 1; }
+	  echo "If results are missing, first run: snakemake all --cores 2 --resources gpu=0 --configfile $(CONFIG)"; \
+	  echo "If a run is active (see \`make status\`), wait for it, and leave its incomplete files alone."; exit 1; }
 	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the report.html in it)."
 
-# At once, without an environment: `make status RESULTS=results/demo` for one run, or another folder.
+# Needs no environment. `make status RESULTS=results/demo` shows one run, or another folder.
 status: export RESULTS ?= results
 status:
 	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py "$$RESULTS"
@@ -76,13 +77,13 @@ lint: setup
 
 bench: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt -r envs/benchmark.txt || \
-	  echo "Pythae can't be installed; its rows will stay empty."
+	  echo "Pythae can't be installed; its rows will be empty."
 	PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m benchmark
 
 soak: setup
 	SOAK_MINUTES=60 $(BIN)/pytest --capture=no tests/test_soak.py
 
-# tred leaves out the arrows that follow from others; Snakemake's colours mean nothing.
+# tred removes redundant arrows; Snakemake's colours mean nothing.
 rulegraph: setup
 	$(BIN)/snakemake --rulegraph --forceall > workflow/pictures/rules.dot
 	sed -i.bak 's/color = "[^"]*"/color = "#3b6ea5"/' workflow/pictures/rules.dot

@@ -1,5 +1,4 @@
-# Variational autoencoders without the variation. The stages are in workflow/rules, one file each, in the order in which
-# data passes through them.
+# Variational autoencoders without the variation. The stages are in workflow/rules, one file each, in processing order.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -33,7 +32,7 @@ report: "workflow/report/workflow.rst"
 
 onstart:
     # With its default limit of 100 jobs a second, Snakemake 9.27 schedules once more per second for each job that
-    # has ended, which takes a whole core in the end. A longer timespan (--max-jobs-per-timespan 100000/1m) helps, but
+    # has ended, which eventually takes a whole core. A longer timespan (--max-jobs-per-timespan 100000/1m) helps, but
     # then Snakemake waits for that long before it exits. Local jobs need no limit, and SLURM submits two jobs at a time
     # anyway. A limit that the user sets is kept. The attribute is undocumented: another version may not have it.
     limit = getattr(workflow.scheduler, "job_rate_limiter", None)

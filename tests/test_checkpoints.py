@@ -165,7 +165,7 @@ def test_any_other_file_is_refused_and_training_starts_over(path, monkeypatch, c
     REFUSED[damage](path)
     weights, result = train(Checkpoint(path, "a", 10))
     assert (weights, result.resumed) == (train()[0], 0)
-    reason = "is not used: it was written with other" if damage == "another key" else "is no readable checkpoint"
+    reason = "is not used: it was written with other" if damage == "another key" else "is not a readable checkpoint"
     assert f"{path} {reason}" in caplog.text and "starts over" in caplog.text
     assert not Path("marker").exists()
 

@@ -160,7 +160,7 @@ def test_what_another_process_left_is_checked(hub, tmp_path, part, data, starts)
 
 def test_a_hub_that_keeps_failing_is_given_up_and_what_came_is_kept(hub, tmp_path, waits):
     hub.faults = [DATA] + [503] * 100
-    with pytest.raises(UserError, match=r"train-0.parquet could not be .* 5 times in a row.*HTTPS_PROXY.*continues"):
+    with pytest.raises(UserError, match=r"train-0.parquet could not be .* 5 times in a row.*HTTPS_PROXY.*resumes"):
         download_hub([ONE], tmp_path)
     assert files_in(tmp_path) == {f"{TRAIN}.part": DATA[:BLOCK]}
     hub.faults = []
@@ -253,7 +253,7 @@ def test_without_hf_token_nothing_is_sent_of_the_user(hub, tmp_path, monkeypatch
 
 
 def test_a_pattern_that_matches_nothing_is_answered_with_the_names_of_the_files(hub, tmp_path):
-    with pytest.raises(UserError, match=r"fits 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
+    with pytest.raises(UserError, match=r"matches 'data/val-\*' .*There are 4: data/old/train-9.parquet, data/test-0"):
         download_hub(["hf://datasets/owner/faces@main/data/val-*"], tmp_path)
 
 

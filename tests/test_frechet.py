@@ -63,7 +63,7 @@ def test_statistics_are_those_of_numpy_in_float64():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_statistics_refuse_fewer_than_two_images(count):
-    with pytest.raises(UserError, match=rf"at least two images on each side, here is {count}\b.*scoring.images"):
+    with pytest.raises(UserError, match=rf"at least two images on each side, not {count}\b.*scoring.images"):
         statistics(torch.zeros(count, 3))
 
 

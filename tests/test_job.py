@@ -48,7 +48,7 @@ def run(folder: Path, work: str) -> subprocess.CompletedProcess:
         ("pass", 0, "", False),
         ("raise UserError('write something else')", 70, "write something else", False),
         ("raise OutOfMemoryError", 70, "Run fewer jobs at once (--cores, cells_per_gpu)", False),
-        ("raise RuntimeError('x')", 70, "this is a fault of the pipeline", True),
+        ("raise RuntimeError('x')", 70, "this is a bug in the pipeline", True),
         ("open('missing.npy')", 70, "missing.npy", True),
         ("raise KeyboardInterrupt", 70, AGAIN, False),
         ("raise KeyboardInterrupt('a checkpoint is written')", 70, "a checkpoint is written", False),
@@ -79,8 +79,8 @@ def test_a_fault_of_ones_own_kind_is_named_with_its_line(tmp_path):
     (tmp_path / "mine.py").write_text("def penalty(step, options):\n    return step / 0\n")
     done = run(tmp_path, f"kinds.load('penalties', {str(tmp_path / 'mine.py')!r}).penalty(1, None)")
     assert done.returncode == 70
-    assert f"this is a fault of {tmp_path / 'mine.py'}, line 2" in done.stderr
-    assert "fault of the pipeline" not in done.stderr
+    assert f"this is a bug in {tmp_path / 'mine.py'}, line 2" in done.stderr
+    assert "bug in the pipeline" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -226,12 +226,12 @@ def test_a_job_is_done_when_its_benchmark_file_is_newer_than_the_run_and_its_log
     [
         (
             {"epoch": 15, "batches": 120},
-            "the checkpoint is of epoch 16, after batch 120 (3 min ago); the next run resum",
+            "the checkpoint is from epoch 16, after batch 120 (3 min ago); the next run resum",
         ),
-        ({"epoch": 15, "batches": 0}, "the checkpoint is of the end of epoch 15 (3 min ago); the next run resumes"),
-        ({"epoch": "\x1b"}, "its checkpoint is damaged: the next run starts it again"),
-        (b"[" * 100_000, "its checkpoint is damaged: the next run starts it again"),
-        (None, "there is no checkpoint: the next run starts it again"),
+        ({"epoch": 15, "batches": 0}, "the checkpoint is from the end of epoch 15 (3 min ago); the next run resumes"),
+        ({"epoch": "\x1b"}, "its checkpoint is damaged: the next run starts it over"),
+        (b"[" * 100_000, "its checkpoint is damaged: the next run starts it over"),
+        (None, "there is no checkpoint: the next run starts it over"),
     ],
 )
 def test_an_interrupted_training_shows_its_epoch_and_checkpoint(results, progress, expected):
@@ -427,14 +427,14 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
         assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
         os.killpg(run.pid, signal.SIGINT)
         run.wait(120)
-    at = r"at epoch (?P<at>\d+)/100000 \(\d+ s ago\); the checkpoint is of epoch (?P=at), after batch \d+ \(\d+ s ago\)"
+    at = r"at epoch (?P<at>\d+)/100000 \(\d+ s ago\); the checkpoint is from epoch (?P=at), after batch \d+ \(\d+ s ago\)"
     assert re.search(rf"\nstopped: (.*\n)*interrupted:\n  {CELL}: interrupted {at}; the next run", status())
     with run_until("1 of 2 cells scored") as run:
         run.kill()
         run.wait()
         assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
         os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
-        killed = rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is of epoch "
+        killed = rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is from epoch "
         deadline = time.monotonic() + 120
         while not re.search(killed, status()):
             assert time.monotonic() < deadline, status()

@@ -134,7 +134,7 @@ def test_each_measure_gets_what_it_has_prepared_as_tensors(own, make_reference):
 @pytest.mark.parametrize("value", ["'text'", "['a', 'b']", "[1, [2]]", "{'a': 1}", "None"])
 def test_only_arrays_of_numbers_can_be_prepared(own, make_reference, value):
     measures = {"mine": own("return 1", f"def prepare(reference, options): return {{'a': {value}}}")}
-    with pytest.raises(UserError, match="mine/a, which the measure has prepared"):
+    with pytest.raises(UserError, match="mine/a, which the measure prepared"):
         make_reference(measures=measures)
 
 

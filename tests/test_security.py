@@ -114,7 +114,7 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(data)
     assert Checkpoint(path, "key", 10).load() is None
-    assert not marker.exists() and "is no readable checkpoint" in caplog.text
+    assert not marker.exists() and "is not a readable checkpoint" in caplog.text
     # The attack is real: an unsafe reader runs it.
     if "torch" in disguise:
         torch.load(io.BytesIO(data), weights_only=False)
@@ -148,7 +148,7 @@ def test_a_kind_is_one_of_its_folder(tmp_path, marker, group):
     (tmp_path / "mine.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
     others = ["os", "__init__", "../../jobs/job", "autoencoders.jobs.job", "kl.", "", "/tmp", "mine", "mvg\n"]
     for kind in others + [str(tmp_path / "mine.py")] * (group not in kinds.FROM_ELSEWHERE):
-        with pytest.raises(UserError, match=r"is no kind\..* Write (one of|the path of your own Python file)"):
+        with pytest.raises(UserError, match=r"is not a kind\..* Write (one of|the path of your own Python file)"):
             kinds.load(group, kind)
     assert not marker.exists()
 

@@ -155,7 +155,7 @@ REFUSED = [
     ("models: {DAE: {noise: 0.2}}", "tables would confuse it with the model"),
     ("models: {vae: {penalties: {kl: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
     ("models: {dae: {penalties: {mine: {kind: kl, weight: 1}}}}", "kl is the built-in term"),
-    ("models: {dae: {penalties: {mine: {kind: mien, weight: 1}}}}", "'mien' is no kind. Write the path of your"),
+    ("models: {dae: {penalties: {mine: {kind: mien, weight: 1}}}}", "'mien' is not a kind. Write the path of your"),
     ("measures: {mine: {kind: '{mine}.py'}}", "measures.mine.kind: '{mine}.py' contains one of"),
     ("model_defaults: {penalties: {mine: {kind: no.py, weight: 1}}}", "model_defaults.penalties.mine.kind: there"),
     ("experiments: {width: []}", "experiments.width is empty. Write a list of grids"),
@@ -171,12 +171,12 @@ REFUSED = [
     ("datasets: {cifar10: torchvision}", "datasets.cifar10: 'torchvision' can't be used here. Write a dataset, as in"),
     ("datasets: {celeba: {source: folder}}", "its source is 'folder', but it has no key 'folder'"),
     ("datasets: {celeba: {extractors: [inceptoin]}}", "classifier, inception. Did you mean 'inception'?"),
-    ("datasets: {celeba: {extractors: [classifier]}}", "a classifier needs labels, and this dataset has none"),
+    ("datasets: {celeba: {extractors: [classifier]}}", "the classifier needs labels, but this dataset has none"),
     ("datasets: {celeba: {crop: 179}}", "crop: 179 is larger than the images (178 pixels). Write at most 178"),
     ("datasets: {cifar10: {latent: [16, 64]}}", "128 is not one of the latent sizes that run (16, 64)"),
     ("datasets: {1: {source: sklearn, sklearn: {name: digits}}}", "datasets: 1 can't be used here"),
     ("priors: {standard_normal: null, mvg: null, gmm: null}", "priors is empty. Write at least one prior"),
-    ("priors: {gmm: null, mine: {kind: gmn}}", "'gmn' is no kind. Did you mean 'gmm'? Write one of gmm, mvg"),
+    ("priors: {gmm: null, mine: {kind: gmn}}", "'gmn' is not a kind. Did you mean 'gmm'? Write one of gmm, mvg"),
     ("priors: {mine: {components: 10}}", "priors.mine lacks the key 'kind'. Write a prior, as in {kind: gmm"),
     ("run_priors: [gmm, gmn]", "run_priors[1]: there is no prior 'gmn'. Known: standard_normal, mvg, gmm"),
     ("measures: {mine: {kind: frechet}}", "measures.mine: only frechet may be or be called the Fréchet distance"),
@@ -343,7 +343,7 @@ def test_a_users_own_kind_has_options(own, group):
         assert fault_of(own(group, text, strength=value)).startswith(f"{place}.strength: {value!r} can't be used")
     assert fault_of(own(group, text, strenght=1)).startswith(f"{place}.strenght is not a key. Did you mean 'strength'?")
     required = FUNCTIONS[group] + 'OPTIONS = {"rank": {"type": "integer"}}\n'
-    assert fault_of(own(group, required)).startswith(f"{place} lacks the key 'rank'. Write what the kind")
+    assert fault_of(own(group, required)).startswith(f"{place} lacks the key 'rank'. Write the options of the kind")
     # null removes an entry of another config file.
     config = own(group, text)
     entries_of(config, group)["mine"] = None
@@ -364,7 +364,7 @@ def test_a_users_own_kind_has_options(own, group):
         (f"{FUNCTIONS['priors']}OPTIONS = {{'a': {{'default': {{1, 2}}}}}}\n", "OPTIONS must be plain"),
         (f"{FUNCTIONS['priors']}OPTIONS = ['a']\n", "OPTIONS must be a dict with a dict for each option"),
         (f"{FUNCTIONS['priors']}OPTIONS = {{'a': {{'type': 'nubmer'}}}}\n", "is not valid JSON Schema: 'nubmer'"),
-        (f"{FUNCTIONS['priors']}OPTIONS = {{'kind': {{'default': 'x'}}}}\n", "has 'kind', which every entry has"),
+        (f"{FUNCTIONS['priors']}OPTIONS = {{'kind': {{'default': 'x'}}}}\n", "has 'kind', a key of every entry"),
         (f"{FUNCTIONS['priors']}MINUTES = 'two'\n", "MINUTES must be a number"),
     ],
 )
@@ -481,11 +481,11 @@ LABELS = {"extractors": ["classifier"]}
         ("parquet", "{train: '*.parquet'}", {}, "a.parquet has no column 'image'"),
         ("parquet", "{train: '*.parquet', test: no-*, image: img}", {}, "datasets.mine.parquet.test: no file matches"),
         ("parquet", "{train: '*.parquet', image: img}", {"crop": 31}, "crop: 31 is larger than the image of 40 x 30"),
-        ("parquet", "{train: '*.parquet', image: img}", LABELS, "a classifier needs labels"),
+        ("parquet", "{train: '*.parquet', image: img}", LABELS, "the classifier needs labels"),
         ("parquet", "{train: '*.parquet', image: img, label: kind}", {"crop": 30, **LABELS}, None),
         ("folder", "{train: images, test: test}", {"crop": 31}, "crop: 31 is larger than the image of 40 x 30"),
         ("folder", "{train: nowhere}", {}, "datasets.mine.folder.train: there is no folder"),
-        ("folder", "{train: flat}", LABELS, "a classifier needs labels"),
+        ("folder", "{train: flat}", LABELS, "the classifier needs labels"),
         ("folder", "{train: images}", {"crop": 30, **LABELS}, None),
     ],
 )

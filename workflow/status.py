@@ -1,9 +1,9 @@
-"""`make status`: where each run with results in a folder, or below it, stands: `python workflow/status.py results`."""
+"""`make status`: the state of each run with results in or below a folder (`python workflow/status.py results`)."""
 
 import sys
 from pathlib import Path
 
-# It runs by whatever Python there is.
+# It may run outside .venv, with any Python.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("Python 3.11 or newer is needed: make status PYTHON=python3.12")
 

@@ -1,7 +1,7 @@
 """`make bench`: the speed of this pipeline and of its alternatives, measured in one run on this machine.
 
 Prints a page and writes it to results/benchmark/benchmark.md, and its numbers to benchmark.parquet in the same folder.
-Exits with an error if a comparison failed whose contender is not optional.
+Exits with an error if a comparison failed and its contender is not optional.
 """
 
 import sys
@@ -13,7 +13,7 @@ from benchmark.comparison import Comparison, isolated, measure_all
 if __name__ == "__main__":
     here = machine.this_machine()
     sizes = plan.ON_A_GPU if here.gpu else plan.ON_A_CPU
-    # In a process of its own: this one leaves the GPU to the measurements.
+    # In a separate process: this one leaves the GPU to the measurements.
     circumstances = isolated(machine.circumstances, here)
     rows = measure_all(plan.plan(sizes, here))
     grid = Comparison("projection", "the whole grid", "", projection.project, (rows, sizes.cases, plan.CONFIG))

@@ -1,4 +1,4 @@
-"""A comparison: one contender of one case, measured in a process of its own, and the rows that it adds to the table."""
+"""A comparison: one contender in one case, measured in a separate process, and the rows that it adds to the table."""
 
 import math
 import multiprocessing
@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 class Row:
     """A value with its unit, or NaN with a note that says why nothing was measured.
 
-    Others of the same section, case and unit are divided by the row that is ``ours``. An empty ``contender`` is that of
-    the comparison.
+    Values of the same section, case and unit are divided by that of the row that is ``ours``. An empty ``contender``
+    stands for the comparison's.
     """
 
     value: float
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``measure(*arguments)`` returns rows. If the contender is ``optional``, the benchmark succeeds without it."""
+    """``measure(*arguments)`` returns the rows. If it is ``optional``, the benchmark may succeed without it."""
 
     section: str
     case: str
@@ -40,7 +40,7 @@ class Comparison:
         try:
             found = isolated(self.measure, *self.arguments)
         except Exception as error:
-            # Whatever stops one contender (a missing package, full memory), the others are measured.
+            # Whatever stops one contender (a missing package, full memory), the others are still measured.
             why = textwrap.shorten(f"not measured: {type(error).__name__}: {error}", 300)
             found = [Row(math.nan, note=why, failed=not self.optional)]
         labels = {"section": self.section, "case": self.case}
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def measure_all(comparisons: Sequence[Comparison]) -> list[dict]:
-    """The rows of all comparisons, measured one after the other; prints a line for each."""
+    """The rows of all comparisons, measured one by one; prints a line for each."""
     rows = []
     for number, comparison in enumerate(comparisons, start=1):
         labels = filter(None, (comparison.section, comparison.case, comparison.contender))

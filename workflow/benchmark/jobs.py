@@ -1,4 +1,4 @@
-"""What Snakemake and Python take before a job's own work begins: planning the grid, and starting a job."""
+"""The time before a job's own work begins: Snakemake plans the grid, and a process starts."""
 
 import re
 import statistics
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.comparison import Row
 
 PROJECT = Path(__file__).parents[2]
-# The imports of a training: Snakemake's, its script's, whose own work is guarded, and that of the table that it writes.
+# What a training imports: Snakemake's part, its script (whose work is guarded by __main__), and the writer of tables.
 START = f"""
 import sys
 sys.path.insert(0, {str(PROJECT / "workflow" / "scripts")!r})
@@ -21,7 +21,7 @@ FIRST_USE = "import torch; torch.zeros(1, device='cuda').item()"
 
 
 def output(*arguments: str) -> str:
-    """What Python prints. Raises RuntimeError with its last line if it fails."""
+    """What Python prints with these arguments. If it fails, raises RuntimeError with the last line."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": PROJECT}
     done = subprocess.run([sys.executable, *arguments], **options)
     if done.returncode:
@@ -34,7 +34,7 @@ def measure_start_up(gpu: int) -> list[Row]:
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        # Without the clean-up at Python's end.
+        # os._exit skips Python's clean-up.
         output("-c", f"{START}\n{FIRST_USE if gpu else ''}\nimport os; os._exit(0)")
         seconds.append(time.perf_counter() - started)
     note = "Python, Snakemake's part, all imports" + ", first use of the GPU" * gpu
@@ -42,7 +42,7 @@ def measure_start_up(gpu: int) -> list[Row]:
 
 
 def measure_planning(config: Path) -> list[Row]:
-    """A dry run of ``snakemake all`` in an empty results folder, which every command begins with; its jobs."""
+    """Seconds and jobs of ``snakemake all --dry-run`` without results: every command begins with such planning."""
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.yaml"
         empty.write_text(f"pathvars: {{ results: {folder}/results, resources: {folder}/resources }}\n")
@@ -50,6 +50,6 @@ def measure_planning(config: Path) -> list[Row]:
         started = time.perf_counter()
         printed = output("-m", "snakemake", "all", *options)
         seconds = time.perf_counter() - started
-    # The last line of the table that it prints first.
+    # From the last line of the table at the top.
     jobs = int(re.search(r"^total +(\d+)$", printed, flags=re.MULTILINE)[1])
     return [Row(seconds, "s", f"{1000 * seconds / jobs:.2g} ms a job"), Row(jobs, "jobs")]

@@ -1,4 +1,4 @@
-"""Training loops on the same network, this pipeline's and a plain one, and the rate that a loop reaches."""
+"""Training loops for the same network, this pipeline's and a plain one, and the rate that a loop reaches."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Loop = Callable[[np.ndarray, int], float]
 
 @dataclass(frozen=True)
 class Case:
-    """A deterministic autoencoder and the number of images of noise that it is trained on, in whole batches."""
+    """A deterministic autoencoder, and the number of noise images that it is trained on, in whole batches."""
 
     name: str
     size: int
@@ -46,24 +46,24 @@ class Case:
         return Autoencoder(self.options, seed=0)
 
     def noise(self) -> np.ndarray:
-        """uint8 (N, 3, S, S). A step takes as long on noise as on pictures."""
+        """uint8 (N, 3, S, S). A step takes as long on noise as on real images."""
         shape = (whole_batches(self.images), 3, self.size, self.size)
         return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def whole_batches(count: float) -> int:
-    """``count`` images, rounded to full batches, at least one: another size would be recorded and compiled again."""
+    """``count`` images, rounded to full batches, at least one: a partial batch would be compiled separately."""
     return max(1, round(count / BATCH)) * BATCH
 
 
 def steady_rate(loop: Loop, images: np.ndarray, seconds: float) -> float:
     """Images a second of the steady steps of ``loop``, from a run of about ``seconds``.
 
-    Every run of a loop begins with steps that warm up and are recorded. A run of these alone is timed, and subtracted
-    from the long one.
+    Every run of a loop begins with steps that warm up and are recorded. A run of only these is timed and subtracted
+    from the long run.
     """
     first = images[:FIRST]
-    # Loads libraries, and compiles.
+    # The first run loads libraries, and compiles.
     loop(first, 1)
     beginning = loop(first, 1)
     count = 4 * len(first)
@@ -73,7 +73,7 @@ def steady_rate(loop: Loop, images: np.ndarray, seconds: float) -> float:
         done, spent = epochs * len(part), loop(part, epochs) - beginning
         if spent >= seconds / 2:
             return (done - len(first)) / spent
-        # At most ten times as many: how fast the loop is shows in longer runs only.
+        # At most ten times as many: a short run is a poor measure of the loop's speed.
         count = whole_batches(done * (10 if spent <= 0 else min(10, seconds / spent)))
 
 
@@ -110,7 +110,7 @@ def plain_loop(network: Autoencoder, device: torch.device) -> Loop:
                 loss = reconstruction_loss(network.decoder(network.encoder(batch)[0]), batch)
                 loss.backward()
                 optimizer.step()
-                # Printed or added up in tutorials: it waits for the device.
+                # Tutorials print or add up the loss, which waits for the device.
                 loss.item()
         return time.perf_counter() - started
 

@@ -1,4 +1,4 @@
-"""What a benchmark runs on, and a clock that waits for the GPU."""
+"""The machine that a benchmark runs on, and a clock that waits for the GPU."""
 
 import datetime
 import importlib.metadata
@@ -16,7 +16,7 @@ from autoencoders.networks.numerics import repeatable
 
 @dataclass(frozen=True)
 class Machine:
-    """GPUs (0 or 1) and CPU threads that a measurement uses."""
+    """The GPUs (0 or 1) and CPU threads that a measurement uses."""
 
     gpu: int
     threads: int

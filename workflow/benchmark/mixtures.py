@@ -24,7 +24,7 @@ def measure_pipeline(machine: Machine, count: int, latent: int, iterations: int)
     """Our fit, k-means and a fixed number of EM iterations, on the job's device."""
     options = {"components": COMPONENTS, "tol": 0.0, "reg_covar": 1e-6, "max_iter": iterations}
     fit = partial(gmm.fit, options=options, seed=0, device=machine.job_device().type if machine.gpu else None)
-    # It warns that the fit did not converge.
+    # The fit would warn that it did not converge.
     logging.disable(logging.WARNING)
     # The first fit loads libraries and kernels.
     fit(codes(1000, 8))
@@ -42,5 +42,5 @@ def measure_scikit_learn(count: int, latent: int, iterations: int) -> list[Row]:
 
 
 def norm(means: np.ndarray) -> str:
-    """For the page, where equal norms show that both fits found the same."""
+    """A note for the page: equal norms show that both fits agree."""
     return f"norm of the means {np.linalg.norm(means):.12g}"

@@ -18,8 +18,8 @@ CONFIG = jobs.PROJECT / "config" / "config.yaml"
 class Sizes:
     """What a benchmark trains, for about ``seconds`` a contender, and what it scores and fits.
 
-    ``shared`` are cases with the numbers of processes that train them at once; ``images`` for Inception, with our batch
-    size and pytorch-fid's; ``features`` (N, D); ``codes`` (N, z, EM iterations).
+    ``shared`` are cases with the numbers of processes that train them at once; ``images`` is the number of images for
+    Inception, our batch size and pytorch-fid's; ``features`` is (N, D); ``codes`` are (N, z, EM iterations).
     """
 
     cases: Sequence[Case]

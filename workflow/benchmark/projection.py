@@ -1,4 +1,4 @@
-"""From the measured rows to the whole grid of a config: its arithmetic, and the hours that it would take here."""
+"""Projects the measured rows to the whole grid of a config: its operations, and the hours that it would take here."""
 
 import math
 from collections import defaultdict
@@ -33,9 +33,9 @@ def value(rows: Sequence[dict], **wanted: object) -> float:
 
 
 def project(rows: Sequence[dict], cases: Sequence[Case], config_file: Path) -> list[Row]:
-    """The arithmetic of the config's grid, and the hours of its parts one after the other, from the measured ``rows``.
+    """The operations of the config's grid, and the hours of its parts, one after the other, from the measured ``rows``.
 
-    It leaves out encoding and decoding (under a hundredth of training's arithmetic), and mixtures, whose number of
+    Left out are encoding and decoding (under a hundredth of training's operations), and mixtures, whose number of
     iterations depends on the codes.
     """
     config = settings.resolve(yaml.safe_load(config_file.read_text()))

@@ -34,14 +34,14 @@ class PythaeModel(BaseAE):
 
 def pythae_loop(network: Autoencoder, device: torch.device) -> Loop:
     """Pythae's training epochs (``BaseTrainer.train_step``), without evaluation and without saving models."""
-    # It logs every folder that it creates.
+    # Pythae logs every folder that it creates.
     logging.disable(logging.INFO)
     model = PythaeModel(network)
 
     def loop(images: np.ndarray, epochs: int) -> float:
         data = BaseDataset(unit_images(images), torch.zeros(len(images)))
         options = {"per_device_train_batch_size": BATCH, "num_epochs": epochs, "optimizer_params": ADAM}
-        # Its progress bar goes to /dev/null.
+        # The progress bar goes to /dev/null.
         with TemporaryDirectory() as folder, open(os.devnull, "w") as nothing, redirect_stderr(nothing):
             config = BaseTrainerConfig(folder, learning_rate=RATE, no_cuda=device.type == "cpu", **options)
             trainer = BaseTrainer(model, data, training_config=config)

@@ -9,12 +9,12 @@ from autoencoders.jobs.files import atomic
 from autoencoders.jobs.parquet_tables import write_parquet
 
 EXPLANATION = """\
-"Ratio" is a value divided by this pipeline's (with the config's precision) in the same case and unit: slower than this
-pipeline are images/s with a ratio below 1, and seconds with a ratio above 1. Training rates are those of steady steps:
-without start-up, reading data, warm-up, recording CUDA graphs, or compilation. The plain loop and Pythae compute in
-float32 with PyTorch's default flags (on a GPU convolutions then round to TF32). "% of a matrix product" is training's
-arithmetic (its convolutions and matrix products, forward and backward) as a share of the fastest product's.
-The numbers hold for an idle machine: "load before" is how many processes were busy when the benchmark began.
+"Ratio" is a value divided by this pipeline's (with the config's precision) in the same case and unit: a contender is
+slower than this pipeline if its ratio is below 1 for images/s, or above 1 for seconds. Training rates are those of
+steady steps: without start-up, reading data, warm-up, recording CUDA graphs, or compilation. The plain loop and Pythae
+compute in float32 with PyTorch's default flags (on a GPU, convolutions then round to TF32). TFLOP/s count training's
+convolutions and matrix products, forward and backward. The numbers hold for an idle machine: "load before" is how many
+processes were busy when the benchmark began.
 """
 
 
@@ -28,14 +28,14 @@ def with_ratios(rows: Sequence[dict]) -> pd.DataFrame:
 
 
 def rounded(number: float) -> str:
-    """Three significant digits, or the whole number where it has more: 0.123, 12.3, 12,345."""
+    """Three significant digits, or the whole number if it has more: 0.123, 12.3, 12,345."""
     if pd.isna(number):
         return ""
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def markdown(table: pd.DataFrame, circumstances: Mapping[str, str]) -> str:
-    """A page: the circumstances, and a table a section, in the order in which they were measured."""
+    """A page: the circumstances, and a table for each section, in the order of measurement."""
     lines = ["# Benchmark", "", EXPLANATION]
     lines += [f"- {key}: {value}" for key, value in circumstances.items()]
     for section, rows in table.groupby("section", sort=False):

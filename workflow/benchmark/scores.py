@@ -44,7 +44,7 @@ def pytorch_fid_pass(network: nn.Module, images: np.ndarray, batch_size: int, de
 def measure_features(machine: Machine, contender: str, count: int, batch_size: int) -> list[Row]:
     """Images a second for ``count`` images of noise, after a first batch that loads libraries.
 
-    ``contender`` is "ours", "theirs", with PyTorch's default flags, or "theirs without TF32", ours' number format.
+    ``contender`` is "ours"; "theirs", with PyTorch's default flags; or "theirs without TF32", in our number format.
     """
     ours = contender == "ours"
     collect, layout = (extract, torch.channels_last) if ours else (pytorch_fid_pass, torch.contiguous_format)
@@ -61,7 +61,7 @@ def measure_features(machine: Machine, contender: str, count: int, batch_size: i
 
 def measure_distances(machine: Machine, count: int, dimensions: int) -> list[Row]:
     """Both distances of two sets of (count, dimensions) features, from their moments, and how far they differ."""
-    # Imported here: it imports torchvision, too.
+    # Imported here: it also imports torchvision.
     from pytorch_fid.fid_score import calculate_frechet_distance
 
     device = machine.job_device()
@@ -73,7 +73,7 @@ def measure_distances(machine: Machine, count: int, dimensions: int) -> list[Row
     seconds, distance = timed(frechet_distance, reference, root, other)
     moments = [moment for features in sets for moment in (features.mean(axis=0), np.cov(features, rowvar=False))]
     with warnings.catch_warnings():
-        # It calls scipy.linalg.sqrtm in a deprecated way.
+        # pytorch-fid calls scipy.linalg.sqrtm in a deprecated way.
         warnings.simplefilter("ignore", DeprecationWarning)
         their_seconds, theirs = timed(calculate_frechet_distance, *moments)
     difference = f"relative difference to ours {abs(float(distance) / float(theirs) - 1):.1g}"

@@ -1,4 +1,4 @@
-"""Images a second of several cells that train on one device at once: what `cells_per_gpu`, or more cores, gain."""
+"""Images a second of several cells that train on one device at once: the gain from `cells_per_gpu` or more cores."""
 
 import multiprocessing
 import time
@@ -21,7 +21,7 @@ def train_between(machine: Machine, case: Case, precision: str, count: int, seco
     first = images[:FIRST]
     loop(first, 1)
     ready.wait()
-    # The first steps and the pace are timed while the others train, too.
+    # The first steps and the pace are timed while the other processes train too.
     beginning = loop(first, 1)
     epochs = max(2, round(seconds / loop(images, 1)))
     ready.wait()

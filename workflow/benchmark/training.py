@@ -13,7 +13,7 @@ from autoencoders.networks.numerics import usable
 
 
 def measure_pipeline(machine: Machine, case: Case, precision: str, default: str, seconds: float) -> list[Row]:
-    """Images a second of our loop, and the same as arithmetic. ``default`` is the config's precision."""
+    """Images a second of our loop, and the same in TFLOP/s. ``default`` is the config's precision."""
     device = machine.job_device(precision)
     if usable(precision, device) != precision:
         note = f"not measured: this {device.type} has no fast {precision} products; the pipeline uses fp32 instead"
@@ -24,7 +24,7 @@ def measure_pipeline(machine: Machine, case: Case, precision: str, default: str,
 
 
 def measure_nondeterministic(machine: Machine, case: Case, precision: str, seconds: float) -> list[Row]:
-    """Our loop with the fastest algorithms, repeatable or not: the price of equal bytes from equal seeds."""
+    """Our loop with the fastest algorithms, repeatable or not: shows the cost of repeatability."""
     device = machine.job_device(precision)
     torch.set_deterministic_debug_mode("default")
     torch.backends.cudnn.benchmark = True
@@ -39,7 +39,7 @@ def measure_compiled(machine: Machine, case: Case, precision: str, seconds: floa
     network.decoder.compile()
     loop = pipeline_loop(network, device, precision)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # Empty, so that the compilation finds no results of an earlier one.
+        # An empty cache, so that no earlier compilation is reused.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         compilation = loop(images[: 2 * BATCH], 1)
         rate = steady_rate(loop, images, seconds)

@@ -1,4 +1,4 @@
-# Shared by the rules' files: the validated config, and the functions that rules refer to.
+# What the rule files share: the validated config, and the functions that rules call.
 import functools
 import hashlib
 import json
@@ -12,9 +12,9 @@ from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 if not SCRIPTS.is_dir():
-    # Scripts import the package beside them, which Snakemake would not fetch from an address.
+    # Scripts import the package beside them, which Snakemake would not fetch from a URL.
     raise WorkflowError(
-        "this workflow runs from a clone: clone it, and write the path of its Snakefile instead of an address"
+        "this workflow runs from a clone: clone it, and write the path of its Snakefile instead of a URL"
     )
 sys.path.insert(0, str(SCRIPTS))
 
@@ -51,13 +51,13 @@ CONSTRAINED_CELL = re.sub(r"{(\w+)}", lambda match: f"{{{match[1]},{CONSTRAINTS[
 CELLS = grid.cells(config)
 PRIORS = grid.running(config, "priors")
 MEASURES = grid.running(config, "measures")
-# Measures that prepare something from a reference; others need its features only.
+# Measures that prepare something from references; the others need only their features.
 PREPARING = {
     name: entry for name, entry in MEASURES.items() if hasattr(kinds.load("measures", entry["kind"]), "prepare")
 }
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
-# The splits that image sets are compared with; always including test.
+# The splits that image sets are compared with, always including test.
 REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 # The experiment of each figure of scores.
@@ -140,7 +140,7 @@ def source_kind(wildcards):
 
 
 def source_options(wildcards):
-    """The options of a dataset's source, without those with the value of before they existed."""
+    """The options of a dataset's source, without those at their ``before`` value (`jobs.kinds.options`)."""
     kind, source, options = source_of(wildcards)
     return {kind: kinds.without_new(options, kinds.options(source))}
 
@@ -156,7 +156,7 @@ def dataset_options(wildcards):
 
 
 def options_of(definition, options):
-    """Options of a part of the config's schema, without those with the value of before they existed."""
+    """Options of a part of the config's schema, without those at their ``before`` value."""
     return kinds.without_new(options, settings.read_schema()["$defs"][definition]["properties"])
 
 
@@ -173,7 +173,7 @@ def training_images(wildcards):
     """The number of training images of the dataset; an estimate before it is prepared."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
     dataset = config["datasets"][wildcards.dataset]
-    # Another source of the dataset may know: copies have as many images as the official archive.
+    # Another source of the dataset may know the number: copies have as many images as the official archive.
     named = sorted(
         (kind for kind in kinds.names("sources") if kind in dataset), key=lambda kind: kind != dataset["source"]
     )
@@ -236,7 +236,7 @@ def training_minutes(wildcards):
 
 
 def objective_options(wildcards):
-    """The options of the training objective, without those with the value of before they existed."""
+    """The options of the training objective, without those at their ``before`` value."""
     options = grid.objective_options(config, wildcards.model)
     return options_of("model", options | {"penalties": entry_options("penalties", options["penalties"])})
 
@@ -247,7 +247,7 @@ def penalty_kinds(wildcards):
 
 
 def entry_options(group, entries):
-    """Priors, measures or penalties of the config, without options with the value of before they existed."""
+    """Priors, measures or penalties of the config, without options at their ``before`` value."""
     return {
         name: kinds.without_new(entry, kinds.options(kinds.load(group, entry["kind"])))
         for name, entry in entries.items()
@@ -255,7 +255,7 @@ def entry_options(group, entries):
 
 
 def recorded_jobs(dag):
-    """The jobs of a run for jobs.run_status: those that write a log and a benchmark file."""
+    """The run's jobs that write a log and a benchmark file, for `jobs.run_status`."""
     from autoencoders.jobs.run_status import Job
 
     counts, jobs = {"train": training_operations, "fit_prior": prior_operations}, []
@@ -300,7 +300,7 @@ def prior_slots(wildcards):
 
 
 def prior_operations(wildcards, images=None):
-    """Floating point operations of fitting a prior to the codes of ``images`` images, by default of the dataset."""
+    """Floating point operations of fitting a prior to the codes of ``images`` images (default: the dataset's)."""
     count = kinds.needs(prior_module(wildcards), "operations", lambda *_: 0)
     images = training_images(wildcards) if images is None else images
     return count(config["priors"][wildcards.prior], images, int(wildcards.latent))
@@ -385,7 +385,7 @@ def dataset_source(wildcards):
 
 
 def fingerprints(wildcards):
-    """Fingerprints that change with the images of a dataset, which are no inputs."""
+    """Fingerprints that change with a dataset's images, if these are not inputs."""
     return first_look.fingerprints(config["datasets"][wildcards.dataset])
 
 

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         gallery = read_npz(snakemake.input.gallery)
         reconstructions = gallery["test_recon"][:PAIRS]
-        # A cell that diverged has no reconstructions, and so no originals beside them.
+        # A diverged cell has no reconstructions, and so no originals either.
         originals = gallery.get("test_recon_originals", reconstructions)[:PAIRS]
         save(reconstruction_grid(originals, reconstructions, PER_ROW), snakemake.output.reconstructions)
         samples = {prior: gallery[prior] for prior in snakemake.params.priors}

@@ -1,6 +1,6 @@
 """Crop, resize and split a dataset into uint8 arrays (rule prepare_dataset).
 
-Writes train.npz and test.npz (images uint8 (N, 3, S, S), labels int64 (N,) where there are any) and dataset.json.
+Writes train.npz and test.npz (images uint8 (N, 3, S, S), labels int64 (N,) if there are any) and dataset.json.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Draw a grid of 10 x 10 test images (rule preview_dataset).
 
-They are drawn at random, with a fixed seed: in a folder dataset, the first ones are all of one class.
+They are chosen at random, with a fixed seed: in a folder dataset, the first ones are all of one class.
 """
 
 from autoencoders.data.prepared_images import evaluation_subset, load_images

@@ -1,7 +1,7 @@
-"""The image sets of one cell to be scored (rule sample): reconstructions, decoded midpoints, samples of each prior.
+"""The image sets of one cell to score (rule sample): reconstructions, decoded midpoints, samples of each prior.
 
-Each is uint8 (n, 3, S, S). Reconstructed are the images of the evaluation subsets, from which the references are
-computed; midpoints lie between the codes of those test images.
+Each is uint8 (n, 3, S, S). Reconstructions and midpoints are computed from the evaluation subsets, whose images are
+also the references: midpoints lie between the codes of the test images in them.
 """
 
 from pathlib import Path

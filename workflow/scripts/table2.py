@@ -1,4 +1,4 @@
-"""Table 2 of the paper: models compared at one latent size a dataset (rule table2)."""
+"""Table 2 of the paper: models compared at one latent size per dataset (rule table2)."""
 
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_pages import table2_sections

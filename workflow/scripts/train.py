@@ -48,12 +48,12 @@ if __name__ == "__main__":
             params.precision,
         )
         images = load_images(snakemake.input.train)
-        # Another PyTorch rounds otherwise, and another kind of device has another random generator.
+        # Other versions of PyTorch may round differently, and other kinds of device have other random generators.
         circumstances = {**dict(params.items()), "torch": torch.__version__, "device": device.type}
         key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "train.py")])
         checkpoint = Checkpoint(training_checkpoint(output.weights), key, snakemake.config["checkpoint_minutes"])
         result = train(network, images, options, Objective(**params.objective), seed, device, checkpoint)
-        # The counter is the whole GPU's: what it says of a cell that shares one is mostly other cells'.
+        # The counter covers the whole GPU: for a cell that shares one, it would mostly count other cells.
         alone = training_slots(cells_per_gpu, filters) == slots_per_gpu(cells_per_gpu)
         save_weights(output.weights, network)
         write_parquet(output.history, pd.DataFrame(result.history))
@@ -67,7 +67,7 @@ if __name__ == "__main__":
                 "frozen_latent": params.frozen_latent,
                 "precision": result.precision,
                 "training": params.training,
-                # No param: whatever of it matters shows in the images, which are an input.
+                # Not a param: everything in it that matters shows in the images, which are an input.
                 "dataset": snakemake.config["datasets"][params.cell["dataset"]],
                 "training_images": len(images),
                 "encoder_parameters": parameter_count(network.encoder),

@@ -21,8 +21,8 @@ if __name__ == "__main__":
         labels = {split: load_labels(snakemake.input[split]) for split in splits}
         if kinds.needs(extractor, "NEEDS_LABELS", False) and any(found is None for found in labels.values()):
             raise UserError(
-                f"the dataset {dataset} has no labels, so no {name} can be trained on it: "
-                "name its label column, or write another extractor for this dataset"
+                f"the dataset {dataset} has no labels, so the extractor {name} can't be trained on it: "
+                "name its label column, or choose another extractor for this dataset"
             )
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])

@@ -1,7 +1,7 @@
-"""Everything that the rules' scripts call: plain functions, one purpose a module."""
+"""Everything that the rules' scripts call: plain functions, in modules with one purpose each."""
 
 import gc
 
-# A job begins by importing PyTorch, which makes objects by the hundred thousand. Python looks for garbage among them
-# every 700 objects unless told otherwise: a tenth of a short job's time, and none is found.
+# Importing PyTorch creates hundreds of thousands of objects. By default, Python searches them for garbage every 700
+# objects, which takes a tenth of a short job's time and finds nothing.
 gc.set_threshold(100_000, 20, 20)

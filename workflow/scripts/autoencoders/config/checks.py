@@ -20,7 +20,7 @@ from autoencoders.config.grid import (
 )
 from autoencoders.jobs import kinds
 
-# Tables and claims take priors of these names to be the paper's.
+# Tables and claims treat priors of these names as the paper's.
 PAPERS_PRIORS = ("standard_normal", "mvg", "gmm")
 # The measure that tables, figures and claims report.
 FRECHET = "frechet"
@@ -67,7 +67,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
             file = kinds.load("extractors", extractor).URL.rpartition("/")[2]
             yield (
                 f"extractors.{extractor}.weights: there is no file {weights!r}. Write the path of {file}, or null to "
-                "have it downloaded."
+                "download it."
             )
 
 
@@ -105,7 +105,7 @@ def check_names(config: dict) -> Iterator[str]:
 
 
 def check_comparison(dataset: str, comparison: int, config: dict) -> Iterator[str]:
-    """Otherwise Table 2, the figure of Gaussianity and half of the claims would be empty after days of training."""
+    """Without this check, Table 2, the figure of Gaussianity and half of the claims could end up empty after days."""
     sizes = compared_sizes(config, dataset)
     if sizes and comparison not in sizes:
         yield (
@@ -144,7 +144,7 @@ def check_schedule(training: dict) -> Iterator[str]:
 
 
 def check_cells_per_gpu(cells_per_gpu: Mapping) -> Iterator[str]:
-    """A GPU has as many slots as the largest value; a cell takes a whole number of them, and wider cells no fewer."""
+    """A GPU has as many slots as the largest value. A cell takes a whole number of them; wider cells take no fewer."""
     slots = narrower = max(cells_per_gpu.values(), default=1)
     pairs = by_width(cells_per_gpu)
     for (width, _), (other, _) in itertools.pairwise(pairs):
@@ -164,7 +164,7 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
     """What can be checked without opening images, which `data.first_look` does."""
     kind = dataset["source"]
     if kind not in dataset:
-        yield f"datasets.{name}: its source is {kind!r}, but it has no key {kind!r}. Add it: it says what to read."
+        yield f"datasets.{name}: its source is {kind!r}, but it has no key {kind!r}. Add it, with the source's options."
         return
     source, options = kinds.load("sources", kind), dataset[kind]
     crop, side = dataset["crop"], source.side(options) if hasattr(source, "side") else None
@@ -181,11 +181,11 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
         for extractor in kinds.names("extractors")
     }
     learning = [extractor for extractor in dataset["extractors"] if needing[extractor]]
-    # Every job runs this, and listing a folder of many images takes seconds on a shared disk: only if it is needed.
+    # Only if needed: every job runs this, and listing a folder of many images takes seconds on a shared disk.
     if learning and not faults and hasattr(source, "labelled") and source.labelled(options) is False:
         others = ", ".join(extractor for extractor, needs_labels in needing.items() if not needs_labels)
         yield (
-            f"datasets.{name}.extractors: a {learning[0]} needs labels, and this dataset has none. "
+            f"datasets.{name}.extractors: the {learning[0]} needs labels, but this dataset has none. "
             f"Write extractors: [{others}], or use images in class folders or a parquet `label` column."
         )
 
@@ -193,7 +193,7 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
 def check_kinds(config: dict) -> Iterator[str]:
     """Names and kinds of priors, measures, models and penalties, and which priors and measures run."""
     for name, prior in config["priors"].items():
-        # A prior's column has companions: its spread, and the paper's values.
+        # A prior's column has further columns beside it: its spread, and the paper's values.
         taken = name.lower() in {*map(str.lower, TABLE_COLUMNS), *HEADERS, *PAPERS_PRIORS} and name not in PAPERS_PRIORS
         if name.endswith(("_sd", "_published", "_difference", "_confidence")) or taken:
             yield f"priors.{name}: tables already have a column of this name. Write another name."

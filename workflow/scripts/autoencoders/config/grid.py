@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from autoencoders.jobs import kinds
 
 CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
-# The figures of the paper's experiments, by number (Figures 2 and 5 are the same plot); others are named as they are.
+# The figures of the paper's experiments, by number (Figures 2 and 5 are the same plot); others keep their names.
 PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
 # The experiment whose codes are drawn (Figures A.1 and A.2) instead of its scores.
 SCATTER = "scatter"
@@ -86,7 +86,7 @@ def running(config: dict, group: str) -> dict[str, dict]:
 
 
 def own_kinds(config: dict) -> list[tuple[str, str]]:
-    """(group, kind) of each kind in use that is a file of the user's."""
+    """(group, kind) of each kind in use that is a user's own file."""
     models = {cell["model"] for cell in cells(config)}
     penalties = [entry for model in models for entry in config["models"][model]["penalties"].values()]
     groups = {group: running(config, group).values() for group in ("priors", "measures")} | {"penalties": penalties}
@@ -102,7 +102,7 @@ def image_sets(config: dict) -> list[str]:
 def comparisons(config: dict) -> dict[str, list[str]]:
     """Each comparison by name: an image set, and the split of real images that it is compared with."""
     references = config["scoring"]["train_recon_references"]
-    # The one named like its image set is the paper's.
+    # The paper's comparison has the name of its image set.
     reconstructed = {"test": "train_recon", "train": "train_recon_vs_train"}
     found = {reconstructed[split]: ["train_recon", split] for split in ("test", "train") if split in references}
     return found | {name: [name, "test"] for name in image_sets(config)[1:]}
@@ -110,7 +110,7 @@ def comparisons(config: dict) -> dict[str, list[str]]:
 
 def likelihood_priors(config: dict) -> dict[str, str]:
     """The priors under which likelihoods of codes are computed, by kind (mvg and gmm): the one named like its kind, or
-    else the first by name. A kind of which no prior runs is left out.
+    else the first by name. A kind is left out if none of its priors run.
     """
     chosen = {}
     for kind in ("mvg", "gmm"):

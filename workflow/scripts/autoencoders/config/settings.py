@@ -1,4 +1,4 @@
-"""The config: validated before any job, and completed by its defaults.
+"""The config: validated before any job runs, and completed with defaults.
 
 Snakemake's own process imports this module, so it may import only packages that Snakemake depends on.
 """
@@ -47,7 +47,7 @@ def resolve(config: dict) -> dict:
 
 
 def without_nulls(config: dict) -> dict:
-    """The config without priors, measures and penalties that are null: this removes those of another config file."""
+    """The config without priors, measures and penalties set to null, which removes those of another config file."""
     models = config.get("models")
     models = models.values() if isinstance(models, dict) else []
     owners = [(config, "priors"), (config, "measures")]
@@ -91,12 +91,12 @@ def entry_schema(group: str, kind: str) -> dict:
     except jsonschema.SchemaError as error:
         raise UserError(f"OPTIONS of {kind} is not valid JSON Schema: {error.message}.") from None
     if taken := properties.keys() & own.keys():
-        raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, which every entry has. Give it another name.")
-    own = {name: {"description": f"what OPTIONS of {kind} says"} | part for name, part in own.items()}
+        raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, a key of every entry. Give it another name.")
+    own = {name: {"description": f"a value that OPTIONS of {kind} allows"} | part for name, part in own.items()}
     required = [*properties, *(name for name, part in own.items() if "default" not in part)]
     return {
         "type": "object",
-        "description": f"what the kind {kind} needs",
+        "description": f"the options of the kind {kind}",
         "additionalProperties": False,
         "required": required,
         "properties": properties | own,
@@ -142,7 +142,7 @@ def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
 
 @functools.cache
 def read_schema() -> dict:
-    """The schema of the config, with a section for each kind of source and extractor, as its file describes it."""
+    """The schema of the config, with a section for each kind of source and extractor, as described by its file."""
     schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
     dataset, extractors = schema["$defs"]["dataset"]["properties"], schema["$defs"]["extractors"]["properties"]
     for kind in kinds.names("sources"):
@@ -170,7 +170,7 @@ def section(group: str, kind: str) -> dict:
 
 
 def neutral(model: dict) -> dict:
-    """Neutral values for the options of the KL term if a model has none, so that changing them reruns nothing."""
+    """Neutral values for the options of the KL term if the model has none, so that changing them reruns nothing."""
     if model.get("variational"):
         return model
     return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean"}
@@ -203,7 +203,7 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
 
 
 def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Sequence[str] = ()) -> str:
-    """One line for people: the key, what is wrong, what to write. ``schema`` describes what is at ``place``."""
+    """One line for people: the key, what is wrong, what to write. ``schema`` describes the value at ``place``."""
     path = join_path([*place, *error.absolute_path])
     advice = deepest_description(error.absolute_schema_path, schema)
     write = f" Write {advice}." if advice else ""
@@ -235,7 +235,7 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Seque
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: cut if it is long."""
+    """A value as messages quote it: truncated if long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

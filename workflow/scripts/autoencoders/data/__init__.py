@@ -1,1 +1,1 @@
-"""From where images come to uint8 arrays, one file a split."""
+"""Downloads images and prepares them as uint8 arrays, one file per split."""

@@ -1,7 +1,7 @@
-"""Downloads: retried, resumed, and checked before a file gets its name.
+"""Downloads: retried, resumed, and verified before a file gets its final name.
 
-huggingface_hub reads from the Hugging Face Hub, torch.hub fetches a single file. Both are imported inside functions:
-Snakemake's own process imports this module.
+huggingface_hub reads from the Hugging Face Hub, and torch.hub downloads single files. Both are imported inside
+functions, since Snakemake's own process imports this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 HUB_FORM = "hf://datasets/<owner>/<name>@<revision>/<files>"
-ATTEMPTS = 5  # failures in a row after which a download is given up
+ATTEMPTS = 5  # consecutive failures after which a download is given up
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 24  # bytes of a file on the Hub in one request
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -57,8 +57,8 @@ class HubFile(NamedTuple):
 def retried(work: Callable[[], Result], what: str, advice: str) -> Result:
     """The result of ``work``, which calls a library for ``what`` over the network; tried up to `ATTEMPTS` times.
 
-    Raises UserError: a refusal (404, 403, ...) at once, anything else after the last attempt, with ``advice``. A full
-    disk or a folder that can't be written to is no matter of the network: such an OSError passes.
+    Raises UserError: immediately if the server refuses (404, 403, ...), else after the last attempt, with ``advice``.
+    The OSError of a full disk or a folder that can't be written to is not caught: the network is not to blame.
     """
     for failures in itertools.count(1):
         try:
@@ -72,7 +72,7 @@ def retried(work: Callable[[], Result], what: str, advice: str) -> Result:
                     f"{what}: the server answered {status} ({reason}). A private or gated dataset of the Hugging Face "
                     "Hub needs a token in the environment variable HF_TOKEN."
                 ) from error
-            # Without a status, these say that a name is no name on the Hub, or an answer not the Hub's.
+            # Without a status, these mean that the name is invalid on the Hub, or that the answer is not the Hub's.
             useless = status is None and isinstance(error, FileNotFoundError | ValueError)
             if useless or (status is not None and 400 <= status < 500 and status not in (408, 429)):
                 raise UserError(
@@ -88,7 +88,7 @@ def retried(work: Callable[[], Result], what: str, advice: str) -> Result:
 
 
 def http_status(error: BaseException | None) -> int | None:
-    """The status that an exception of urllib or huggingface_hub, or the cause of it, reports."""
+    """The HTTP status that an exception of urllib or huggingface_hub, or its cause, reports."""
     while error is not None:
         status = getattr(error, "code", getattr(getattr(error, "response", None), "status_code", None))
         if isinstance(status, int):
@@ -98,36 +98,36 @@ def http_status(error: BaseException | None) -> int | None:
 
 
 def fetch(url: str, path: str | Path, sha256: str) -> None:
-    """Download ``url`` to ``path``, which appears only when its checksum is right. A file that is there and right is
-    kept; an interrupted download starts again from the beginning.
+    """Download ``url`` to ``path``, which appears only once its checksum is verified. An existing file with the right
+    checksum is kept; an interrupted download starts from the beginning.
 
-    Raises UserError: a refusal of the server or a full disk at once, anything else after `ATTEMPTS` failures.
+    Raises UserError: immediately if the server refuses or the disk is full, else after `ATTEMPTS` failures.
     """
     import torch
 
     path = Path(path)
     if path.is_file():
         if file_sha256(path) == sha256:
-            logger.info("%s is already there", path)
+            logger.info("%s already exists", path)
             return
-        logger.warning("%s is not what %s should hold; downloading it again", path, url)
+        logger.warning("%s does not have the checksum of %s; downloading it again", path, url)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torch.hub has none of its own
     logger.info("downloading %s", url)
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # torch.hub leaves these where it is killed.
+            # torch.hub leaves these behind if it is killed.
             for leftover in path.parent.glob(f"{path.name}.*.partial"):
                 leftover.unlink()
             retried(
                 lambda: torch.hub.download_url_to_file(url, str(path), sha256, progress=False),
                 url,
-                f"On a machine without a network, put the file at {path} by hand.",
+                f"On a machine without a network, copy the file to {path} by hand.",
             )
     finally:
         socket.setdefaulttimeout(before)
-    logger.info("%s is complete and its checksum right", path)
+    logger.info("%s is complete, with the right checksum", path)
 
 
 def hub_endpoint() -> str:
@@ -135,13 +135,13 @@ def hub_endpoint() -> str:
 
 
 def open_hub() -> HfFileSystem:
-    """The Hub at HF_ENDPOINT, with the token of HF_TOKEN alone: one that a login has stored is not sent."""
-    # Read when the library is imported. Without it, each request would report the versions of other packages.
+    """The Hub at HF_ENDPOINT, with the token in HF_TOKEN only: a token stored by a login is not sent."""
+    # The library reads this when it is imported. Otherwise each request would report the versions of other packages.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfFileSystem
 
     limit_waiting()
-    # It logs the address of every request, also of those that are signed.
+    # It logs the URL of every request, including signed ones.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     token = os.environ.get("HF_TOKEN", "").strip() or False
     return HfFileSystem(endpoint=hub_endpoint(), token=token, skip_instance_cache=True)
@@ -181,13 +181,13 @@ def parse_hub(uri: str) -> HubPattern:
 
 
 def hub_folder(uri: str, folder: str | Path) -> Path:
-    """Where the files of one revision of a dataset lie in the download folder."""
+    """The folder for the files of one revision of a dataset, in the download folder."""
     dataset, revision, _ = parse_hub(uri)
     return Path(folder) / dataset / urllib.parse.quote(revision, safe="")
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether a path fits a glob: ``*`` within one folder, ``**`` for any number of them."""
+    """Whether a path matches a glob: ``*`` within one folder, ``**`` across any number of folders."""
 
     def fit(parts: list[str], globs: list[str]) -> bool:
         if not globs:
@@ -200,9 +200,9 @@ def matches(path: str, pattern: str) -> bool:
 
 
 def hub_files(uri: str, hub: HfFileSystem) -> list[HubFile]:
-    """A Hub dataset's files that fit ``hf://datasets/<owner>/<name>@<revision>/<glob>``, sorted by path.
+    """A Hub dataset's files that match ``hf://datasets/<owner>/<name>@<revision>/<glob>``, sorted by path.
 
-    Raises UserError where none does, and for a file whose name leads out of the dataset's folder.
+    Raises UserError if there are none, and for a file whose name leads out of the dataset's folder.
     """
     dataset, revision, pattern = parse_hub(uri)
     root = f"datasets/{dataset}@{urllib.parse.quote(revision, safe='')}/"
@@ -217,11 +217,11 @@ def hub_files(uri: str, hub: HfFileSystem) -> list[HubFile]:
         files.append(HubFile(name, name.removeprefix(root), lfs.sha256 if lfs else None, entry["size"]))
     found = [file for file in files if matches(file.path, pattern)]
     if not found:
-        # The nearest to what was meant: parquet files, where there are any.
+        # Parquet files, if there are any, are most likely what was meant.
         names = [file.path for file in files]
         names = [name for name in names if name.endswith(".parquet")] or names
         raise UserError(
-            f"No file of the dataset {dataset} fits '{pattern}' (from {uri}). "
+            f"No file of the dataset {dataset} matches '{pattern}' (from {uri}). "
             f"There are {len(names)}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
         )
     for file in found:
@@ -232,20 +232,20 @@ def hub_files(uri: str, hub: HfFileSystem) -> list[HubFile]:
 
 
 def fetch_hub_file(hub: HfFileSystem, file: HubFile, path: Path) -> None:
-    """Download ``file`` to ``path``, which appears only when its size and checksum are right. A file that is there and
-    right is kept.
+    """Download ``file`` to ``path``, which appears only once its size and checksum are verified. An existing file with
+    the right size and checksum is kept.
 
-    Until then the bytes lie in ``<path>.part``, and a later call continues there; without a checksum it starts again,
-    since nobody could tell whether the two parts belong together.
+    Until then the bytes are in ``<path>.part``, from which a later call resumes. Without a checksum it starts over,
+    since nothing would show whether the two parts belong together.
 
-    Raises UserError: a refusal of the Hub or a full disk at once, a lost connection after `ATTEMPTS` failures without a
-    new block, a wrong checksum after a second download from the beginning.
+    Raises UserError: immediately if the Hub refuses or the disk is full, for a lost connection after `ATTEMPTS`
+    failures without a new block, and for a wrong checksum after a second download from the beginning.
     """
     if path.is_file():
         if is_right(path, file):
-            logger.info("%s is already there", path)
+            logger.info("%s already exists", path)
             return
-        logger.warning("%s is not what hf://%s holds; downloading it again", path, file.name)
+        logger.warning("%s differs from hf://%s; downloading it again", path, file.name)
     part = path.with_name(path.name + ".part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -257,15 +257,15 @@ def fetch_hub_file(hub: HfFileSystem, file: HubFile, path: Path) -> None:
                 with open(part, "rb+") as written:
                     os.fsync(written.fileno())
                 os.replace(part, path)
-                logger.info("%s is complete%s", path, " and its checksum right" if file.sha256 else "")
+                logger.info("%s is complete%s", path, ", with the right checksum" if file.sha256 else "")
                 return
             found = f"{part.stat().st_size:,} bytes with SHA-256 {file_sha256(part)}"
             part.unlink()
             logger.warning("hf://%s: wrong checksum or size (%s); deleted", file.name, found)
     raise UserError(
         f"hf://{file.name} gave a file with a wrong checksum or size, twice: {found} instead of {file.size:,} bytes "
-        f"with SHA-256 {file.sha256}. Something between here and the server changes it, or the server's copy has "
-        f"changed. Put the right file at {path} by hand, or try again later."
+        f"with SHA-256 {file.sha256}. Something between here and the server alters it, or the server's copy has "
+        f"changed. Copy the right file to {path} by hand, or try again later."
     )
 
 
@@ -274,11 +274,11 @@ def is_right(path: Path, file: HubFile) -> bool:
 
 
 def append_blocks(hub: HfFileSystem, file: HubFile, part: Path, path: Path) -> None:
-    """Append to ``part``, which will be ``path``, what it lacks of a file on the Hub."""
-    advice = f"It continues where it stopped. On a machine without a network, put the file at {path} by hand."
+    """Append to ``part``, which will become ``path``, the missing blocks of a file on the Hub."""
+    advice = f"It resumes where it stopped. On a machine without a network, copy the file to {path} by hand."
     with open(part, "ab") as written:
         have = written.tell()
-        start = f", continuing at {have / 1e6:,.0f} MB" if have else ""
+        start = f", resuming at {have / 1e6:,.0f} MB" if have else ""
         logger.info("downloading %s (%.1f MB%s)", file.path, file.size / 1e6, start)
         progress = Progress(f"downloading {path.name}", file.size / 1e6, "MB", done=have / 1e6)
         while have < file.size:
@@ -287,7 +287,7 @@ def append_blocks(hub: HfFileSystem, file: HubFile, part: Path, path: Path) -> N
             def read(start: int = have, end: int = end) -> bytes:
                 block = hub.cat_file(file.name, start=start, end=end, cache_type="none")
                 if len(block) != end - start:
-                    raise OSError(f"{len(block):,} bytes came instead of {end - start:,}")
+                    raise OSError(f"received {len(block):,} bytes instead of {end - start:,}")
                 return block
 
             written.write(retried(read, f"hf://{file.name}", advice))
@@ -306,7 +306,7 @@ def download_hub(uris: list[str], folder: str | Path) -> dict[str, str]:
             path = target / file.path
             fetch_hub_file(hub, file, path)
             manifest[path.relative_to(folder).as_posix()] = file.sha256 or file_sha256(path)
-        # A branch moves: files that it no longer has must not be read along with the new ones.
+        # A branch moves: files that it no longer contains must not be read together with the new ones.
         for path in local_hub_files(uri, folder):
             if path.relative_to(target).as_posix() not in {file.path for file in files}:
                 logger.warning("%s is no longer in %s; deleted", path, uri)
@@ -315,7 +315,7 @@ def download_hub(uris: list[str], folder: str | Path) -> dict[str, str]:
 
 
 def local_hub_files(uri: str, folder: str | Path) -> list[Path]:
-    """The files of `download_hub` that fit ``uri``, sorted by their path in the dataset."""
+    """The files of `download_hub` that match ``uri``, sorted by their path in the dataset."""
     target = hub_folder(uri, folder)
     names = (path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     pattern = parse_hub(uri).pattern

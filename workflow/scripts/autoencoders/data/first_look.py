@@ -1,7 +1,7 @@
-"""Checks local images before the first job, so that a wrong column or crop ends a run at its start.
+"""Checks local images before the first job, so that a wrong column or crop stops a run at its start.
 
-Snakemake's main process imports this. Where its environment lacks the libraries that read images, the first job,
-prepare_dataset, reports the same faults.
+Snakemake's main process imports this module. If its environment lacks the libraries that read images, the job
+prepare_dataset reports the same faults.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Look:
 
     @property
     def changed(self) -> bool:
-        """Whether the dataset was prepared before, from other images."""
+        """Whether the dataset was last prepared from other images."""
         return recorded_fingerprints(self.info) not in (None, fingerprints(self.dataset))
 
     def at(self, split: Split) -> None:
-        """Raises UserError where the first image of a split can't be read, or is smaller than the crop."""
+        """Raises UserError if the first image of a split can't be read, or is smaller than the crop."""
         from autoencoders.data.preparation import prepare_split
 
         prepare_split(split, self.dataset["crop"], self.dataset["size"], limit=1)
 
     def at_crop(self, split: Split) -> None:
-        """The same, only where the config has a crop."""
+        """The same, but only if the config has a crop."""
         if self.dataset["crop"] is not None:
             self.at(split)
 
@@ -68,13 +68,13 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -
 
 
 def fingerprints(dataset: Mapping) -> list[str] | None:
-    """Texts that change with the images of a dataset of the config; None where its files are inputs of the rule."""
+    """Texts that change with the images of a dataset of the config; None if its files are inputs of the rule."""
     source = kinds.load("sources", dataset["source"])
     return source.fingerprints(dataset[dataset["source"]]) if hasattr(source, "fingerprints") else None
 
 
 def recorded_fingerprints(info: Path) -> object:
-    """The fingerprints that a dataset was prepared from; None where it is not prepared, or has none on record."""
+    """The recorded fingerprints of a prepared dataset; None if it is not prepared, or has none on record."""
     try:
         return json.loads(info.read_text()).get("fingerprints")
     except (OSError, ValueError, AttributeError, RecursionError):

@@ -1,4 +1,4 @@
-"""From any picture to the pipeline's uint8 arrays."""
+"""Converts any image to the pipeline's uint8 arrays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from autoencoders.jobs.errors import UserError
 
-# The formats that are decoded, whatever a file's name says. Some of Pillow's others start programs (Ghostscript).
+# The formats that are decoded, whatever a file's suffix. Some of Pillow's other formats start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 
 
@@ -17,8 +17,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 class Split:
     """The images of one split, opened one at a time.
 
-    ``labels`` is int64 (count,) or None; ``images`` starts a new pass over the images; ``name`` gives the place of
-    the image with an index, for messages.
+    ``labels`` is int64 (count,) or None; ``images`` starts a new pass over the images; ``name`` maps an index to the
+    image's file or row, for messages.
     """
 
     count: int
@@ -52,7 +52,7 @@ def class_indices(names: dict[str, list[str]]) -> dict[str, np.ndarray]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency laid on white.
+    """Upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white.
 
     Raises ValueError for pixels without a fixed range (floating point) or a conversion that Pillow lacks.
     """
@@ -71,10 +71,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def prepare_image(image: Image.Image, crop: int | None, size: int) -> np.ndarray:
-    """Convert to RGB, cut the centred square of ``crop`` pixels, resize with antialiasing.
+    """Convert to RGB, crop to the centred square of ``crop`` pixels, resize with antialiasing.
 
     ``crop`` None is the largest centred square. Odd margins leave the smaller half left and above: 140 of a
-    178 x 218 image begins at left 19, top 39. Returns uint8 (3, size, size); raises UserError when the image is
+    178 x 218 image begins at left 19, top 39. Returns uint8 (3, size, size); raises UserError if the image is
     smaller than the crop.
     """
     image = to_rgb(image)
@@ -89,6 +89,6 @@ def prepare_image(image: Image.Image, crop: int | None, size: int) -> np.ndarray
     left, top = (width - crop) // 2, (height - crop) // 2
     image = image.crop((left, top, left + crop, top + crop))
     if crop != size:
-        # Pillow's bilinear filter widens with the reduction, which is what antialiases.
+        # Pillow's bilinear filter widens as the image shrinks, which antialiases.
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

@@ -17,7 +17,7 @@ from autoencoders.jobs.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# What Pillow's decoders raise for damaged files and for files that are no images.
+# What Pillow's decoders raise for damaged files and for files that are not images.
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
@@ -51,18 +51,20 @@ def split_train_test(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set ``fraction`` of ``count`` images aside for testing: sorted int64 indices of train and of test.
 
-    Stratified by ``labels`` (int64 (count,)) where each class is large enough; each split has at least one image. The
-    split depends on the arguments alone.
+    Stratified by ``labels`` (int64 (count,)) if each class is large enough; each split has at least one image. The
+    split depends only on the arguments.
     """
     from sklearn.model_selection import train_test_split
 
     if count < 2:
-        raise UserError(f"A dataset of {count} image(s) cannot be split into train and test: give it at least two.")
+        raise UserError(f"A dataset of {count} image(s) cannot be split into train and test: it needs at least two.")
     test = min(max(round(count * fraction), 1), count - 1)
     if labels is not None:
         classes, sizes = np.unique(labels, return_counts=True)
         if sizes.min() < 2 or len(classes) > min(test, count - test):
-            logger.warning("too few images a class for a stratified split into train and test; split without classes")
+            logger.warning(
+                "too few images per class for a stratified split into train and test: splitting regardless of class"
+            )
             labels = None
     random_state = stream_seed(seed, "train and test split") % 2**32
     train_indices, test_indices = train_test_split(
@@ -72,7 +74,7 @@ def split_train_test(
 
 
 def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
-    """Prepare both splits of a dataset of the config, downloaded to ``folder`` where its source is remote.
+    """Prepare both splits of a dataset of the config, downloaded to ``folder`` if its source is remote.
 
     Returns {"train": arrays, "test": arrays}; arrays are ``images`` uint8 (N, 3, S, S) and, for labelled
     datasets, ``labels`` int64 (N,).
@@ -110,7 +112,7 @@ def chosen_images(dataset: dict, source: Split) -> dict[str, np.ndarray]:
 
 
 def read_images(dataset: dict, sources: dict[str, Split]) -> dict[str, int]:
-    """How many images of each source are read: its first ones, as `limit` says."""
+    """How many images of each source are read: its first ones, up to `limit`."""
     if "test" not in sources:
         return {"train": 1 + max(int(split[-1]) for split in chosen_images(dataset, sources["train"]).values())}
     limit = dataset["limit"]
@@ -142,6 +144,6 @@ def describe(dataset: dict, arrays: dict[str, dict[str, np.ndarray]]) -> dict:
         "size": dataset["size"],
         "images": {split: len(arrays[split]["images"]) for split in arrays},
         "classes": None if labels is None else len(np.unique(labels)),
-        # Of the array's bytes in C order: equal on all machines whose decoders agree.
+        # Of the arrays' bytes in C order: equal on all machines whose decoders agree.
         "sha256": {split: hashlib.sha256(arrays[split]["images"].reshape(-1)).hexdigest() for split in arrays},
     }

@@ -28,7 +28,7 @@ MEASURED = [
 IN_TRAINING = ["precision", "images_per_second", "tflop_per_second", "peak_memory_bytes", "energy_joules"]
 # The rules that compute a cell.
 JOBS = ("train", "encode", "fit_prior", "sample", "score")
-# Those that hold a GPU. Some priors are fitted on one too.
+# Those that use a GPU. Some priors are fitted on one too.
 GPU_JOBS = ("train", "encode", "sample", "score")
 # The parameters that the paper's section 5 estimates, for data of a lower effective dimension.
 PAPERS_ESTIMATE = {"cifar10": "10 to 100 million", "celeba": "10 million to 1 billion"}

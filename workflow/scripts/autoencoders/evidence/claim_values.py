@@ -1,4 +1,4 @@
-"""The values that the paper's claims are judged by: ours and the published ones, in one form.
+"""The values by which the paper's claims are judged: ours and the published ones, in one form.
 
 Values are a long table with one row for each cell (over all seeds) and quantity. A quantity is the Fréchet distance of
 a comparison, by the comparison's name, or one of ``LATENT_STATISTICS``. Columns: model, filters, depth, latent,
@@ -31,8 +31,8 @@ CITED_MODELS = [cited(model) for model in CITED]
 
 
 def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.DataFrame:
-    """Values as means over the seeds that are "ok", with the columns dataset, setting and extractor before, and seeds,
-    the number of these seeds, after them.
+    """Values as means over the seeds that are "ok", with the columns dataset, setting and extractor before them, and
+    seeds (how many were averaged) after them.
 
     ``scores`` is a table of ``evidence.score_tables.collect_scores``; ``latent_statistics`` has one row per cell. Its
     ``LATENT_STATISTICS`` become further quantities under every extractor that the cell is scored with.
@@ -72,7 +72,7 @@ def select(values: pd.DataFrame, **keys: object) -> pd.DataFrame:
 
 
 def value(values: pd.DataFrame, **keys: object) -> float:
-    """The value of the one row with these keys; NaN where there is none."""
+    """The value of the one row with these keys; NaN if there is none."""
     found = select(values, **keys)["value"]
     if len(found) > 1:
         raise ValueError(f"{len(found)} rows have {keys}")

@@ -116,8 +116,8 @@ def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
     """``scores`` with the columns published (FID), difference (ours minus published), published_source and
     published_confidence.
 
-    They are missing where the paper has no value for exactly this cell and comparison, where the row is not
-    ``comparable``, and for measures other than the Fréchet distance.
+    They are missing if the paper has no value for exactly this cell and comparison, if the row is not ``comparable``,
+    and for measures other than the Fréchet distance.
     """
     values = one_a_cell(published).rename(
         columns={"fid": "published", "source": "published_source", "confidence": "published_confidence"}

@@ -58,7 +58,7 @@ def package_rows(here: Mapping[str, str], training: Iterable[Mapping[str, str]])
 
 
 def settings(config: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every setting of a config as its dotted key and its value: text as it is, anything else as JSON."""
+    """Every setting of a config as its dotted key and its value: text unchanged, anything else as JSON."""
     if isinstance(config, Mapping) and config:
         for name, value in config.items():
             yield from settings(value, f"{key}.{name}" if key else name)

@@ -1,1 +1,1 @@
-"""Figures, contact sheets and images of cells."""
+"""Figures, the contact sheet, and pictures of cells' images."""

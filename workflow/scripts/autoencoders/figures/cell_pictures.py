@@ -1,6 +1,6 @@
-"""Figures of images: reconstructions and samples.
+"""Pictures of a cell's reconstructions and samples.
 
-They are separate from `figures.paper_figures`, so that a change there does not redraw the images of every cell.
+They are separate from `figures.paper_figures`, so that an edit there does not redraw the pictures of every cell.
 """
 
 import math

@@ -15,7 +15,7 @@ from autoencoders.evidence.display_names import comparison_label, comparison_ord
 BLACK, RED, GREEN, BLUE, ORANGE, PURPLE = "#000000", "#d62728", "#43b649", "#1030b0", "#ff9f1c", "#9b30c8"
 GREY = "0.35"
 # Colours with markers, and line styles with glyphs, for keys without a look in the paper. The numbers of colours and of
-# markers have no common divisor, nor have those of styles and glyphs, so that no pair repeats.
+# markers are coprime, as are those of styles and glyphs, so that no pair repeats.
 OTHER_COLOURS = ("#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
 OTHER_MARKERS = "vp<*>hP"
 OTHER_LOOKS = tuple(zip(OTHER_COLOURS * 7, OTHER_MARKERS * 5, strict=True))

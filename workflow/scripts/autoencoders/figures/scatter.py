@@ -1,6 +1,6 @@
 """Figures A.1 and A.2 of the paper: the codes of training images in two of the latent dimensions.
 
-They are separate from ``figures.paper_figures``, so that a change there does not read all codes again.
+They are separate from ``figures.paper_figures``, so that an edit there does not read all codes again.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
 """How a job runs: files, logs, progress, devices, checkpoints, errors.
 
-Nothing here can alter a result, and an edit here reruns nothing. What can alter one belongs into another folder.
+Nothing here can change a result, and an edit here reruns nothing. Code that can change one belongs in another folder.
 """

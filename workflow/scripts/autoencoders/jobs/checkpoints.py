@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 class Checkpoint:
     """The state of one job: arrays, and ``progress``, a dict of numbers, strings and lists.
 
-    A file with another ``key`` is never used. A function as ``key`` is called when a file is first read or written. A
-    checkpoint is due every so many ``minutes``, and when a signal asks for it.
+    A file with another ``key`` is never used. If ``key`` is a function, it is called when a file is first read or
+    written. A checkpoint is due every ``minutes`` minutes, and when a signal asks for one.
     """
 
     def __init__(self, path: Path, key: str | Callable[[], str], minutes: float) -> None:
@@ -55,7 +55,7 @@ class Checkpoint:
                     return None
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
-            logger.warning("%s is no readable checkpoint (%s). This job starts over.", self.path, error)
+            logger.warning("%s is not a readable checkpoint (%s). This job starts over.", self.path, error)
             return None
         return arrays, metadata["progress"]
 
@@ -103,12 +103,12 @@ class Checkpoint:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Call it once the job's outputs are safe. A file that can't be removed only takes room."""
+    """Call this once the job's outputs are safe. A file that can't be deleted only wastes space."""
     try:
         path.unlink(missing_ok=True)
         remove_unfinished(path)
     except OSError as error:
-        logger.warning("%s is no longer needed, and can't be deleted: %s", path, error)
+        logger.warning("%s is no longer needed, but can't be deleted: %s", path, error)
 
 
 def training_checkpoint(weights: str | Path) -> Path:

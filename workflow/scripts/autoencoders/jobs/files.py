@@ -44,7 +44,7 @@ def described(error: Exception) -> str:
 
 
 def of_the_disk(error: BaseException) -> bool:
-    """Whether the disk or the network failed, and not the file."""
+    """Whether the disk or the network is at fault, not the file."""
     return getattr(error, "errno", None) in (errno.EIO, errno.ESTALE)
 
 
@@ -121,7 +121,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             if temporary.exists():
                 raise
             raise UserError(
-                f"{path} is being written by another job too, perhaps one that a killed run has left behind."
+                f"{path} is being written by another job too, perhaps one left behind by a killed run."
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Which GPU a job uses where there are several: it locks slots of one of them until it ends.
+"""Which GPU a job uses if there are several: it locks slots of one of them until it ends.
 
-The locks belong to one user on one machine. Runs at the same time must agree on ``cells_per_gpu``.
+The locks belong to one user on one machine. Simultaneous runs must have the same ``cells_per_gpu``.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def lock_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise UserError(
             f"{folder} must be a folder that only you can read and write: jobs lock their GPUs there. Remove it, or "
-            "set TMPDIR to a folder of your own."
+            "set TMPDIR to your own folder."
         )
     return folder
 

@@ -71,8 +71,8 @@ def job(log_file: str | Path) -> Iterator[None]:
             logger.error("%s", room_needed(getattr(error, "filename", None) or "a file", error))
         elif out_of_memory(error):
             logger.error(
-                "out of memory (%s). %s; or lower a batch size: scoring.batch_size, or, which changes results, "
-                "training.batch_size or that of an extractor.",
+                "out of memory (%s). %s; or lower a batch size: scoring.batch_size, or training.batch_size "
+                "or an extractor's, which changes results.",
                 *(str(error) or type(error).__name__, MORE_MEMORY),
             )
         elif isinstance(error, OSError):
@@ -88,8 +88,8 @@ def whose_fault(error: BaseException) -> str:
     """Whose fault an unexpected error is: a file of the user's own kind (`jobs.kinds`), with its line, or ours."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if frame.f_globals.get("__name__", "").startswith(OWN_MODULE):
-            return f"this is a fault of {frame.f_code.co_filename}, line {line}"
-    return "this is a fault of the pipeline, not of your input"
+            return f"this is a bug in {frame.f_code.co_filename}, line {line}"
+    return "this is a bug in the pipeline, not a fault of your input"
 
 
 def leave(code: int) -> NoReturn:

@@ -1,8 +1,8 @@
 """Kinds of sources, penalties, priors, extractors and measures: each is a file, found by its name.
 
 A new kind is a new file in the folder of its group, whose ``__init__.py`` describes the interface. A penalty, prior or
-measure can also be a file anywhere else, as in ``kind: path/to/mine.py``. Snakemake's own process reads options and
-needs of kinds, and may have no PyTorch, NumPy or scikit-learn: a kind imports these inside the functions that use them.
+measure can also be a file anywhere else, as in ``kind: path/to/mine.py``. Snakemake's own process reads the
+options and needs of kinds, and may lack PyTorch, NumPy and scikit-learn: a kind imports these inside functions.
 """
 
 import difflib
@@ -86,7 +86,7 @@ def find(group: str, kind: str) -> Path:
         guess = f" Did you mean {close[0]!r}?" if close else ""
         write = [f"one of {', '.join(known)}"] if known else []
         write += ["the path of your own Python file (.py)"] if group in FROM_ELSEWHERE else []
-        raise UserError(f"{kind!r} is no kind.{guess} Write {', or '.join(write)}.")
+        raise UserError(f"{kind!r} is not a kind.{guess} Write {', or '.join(write)}.")
     return FOLDERS[group] / f"{kind}.py"
 
 
@@ -122,7 +122,7 @@ def _load(group: str, path: Path) -> ModuleType:
 
 
 def _faults(group: str, module: ModuleType) -> Iterator[str]:
-    """What can be seen to be wrong with a kind before it is used."""
+    """The faults of a kind that show before it is used."""
     for name in REQUIRED[group]:
         if not callable(getattr(module, name, None)):
             yield f"it has no function {name!r}. config/README.md has an example of each kind."
@@ -133,7 +133,7 @@ def _faults(group: str, module: ModuleType) -> Iterator[str]:
                 inspect.signature(function).bind(*[None] * positional, **dict.fromkeys(keywords))
             except TypeError as error:
                 told = ", ".join([f"{positional} arguments", *keywords])
-                yield f"{name} can't be called with {told} ({error}). Accept unused ones by **_."
+                yield f"{name} can't be called with {told} ({error}). Collect unused ones in **_."
     parts = options(module)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         yield "OPTIONS must be a dict with a dict for each option, as in config/README.md."
@@ -169,10 +169,10 @@ def without_new(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
 
 
 def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
-    """The inverse of ``without_new``: ``values`` with what that left out."""
+    """The inverse of ``without_new``: ``values`` with the options that it left out."""
     return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
 
 
 def needs(module: ModuleType, name: str, default: object) -> object:
-    """What a kind says that its jobs need, such as ``GPU``."""
+    """What a kind declares that its jobs need, such as ``GPU``."""
     return getattr(module, name, default)

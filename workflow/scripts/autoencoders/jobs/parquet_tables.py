@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import atomic, of_the_disk
+from autoencoders.jobs.files import AGAIN, atomic, of_the_disk
 
 
 def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
@@ -23,6 +23,4 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         except (ValueError, OSError, KeyError) as error:
             if of_the_disk(error):
                 raise
-            raise UserError(
-                f"{path} is not a readable parquet file ({error}). Delete it, and it is made again."
-            ) from error
+            raise UserError(f"{path} is not a readable parquet file ({error}). {AGAIN}") from error

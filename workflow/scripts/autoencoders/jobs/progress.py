@@ -18,7 +18,7 @@ class Progress:
     """Logs at most one line every ``interval`` seconds, and one at the end.
 
     ``what`` is the work ("training"), ``unit`` what is counted ("images"), ``done`` how much of the ``total`` an
-    earlier job has done.
+    earlier job did.
     """
 
     def __init__(self, what: str, total: float, unit: str = "images", interval: float = 10.0, done: float = 0) -> None:
@@ -49,7 +49,7 @@ class Progress:
         self.logged, self.last_line = self.done, time.monotonic()
         left, rate = self.total - self.done, (self.done - self.before) / max(self.seconds, 1e-9)
         share = f"{100 * self.done / (self.total or 1):.0f}%"
-        # There is no rate yet where an earlier job has done all that is done.
+        # There is no rate yet if an earlier job did everything so far.
         clock = _clock(round(left / rate) if left > 0 else 0) if rate or left <= 0 else "unknown time"
         parts = [detail, share, f"{rate:,.0f} {self.unit}/s", f"{clock} left"]
         tell("%s: %s", self.what, ", ".join(filter(None, parts)))

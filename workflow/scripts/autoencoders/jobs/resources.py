@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-# Floating point operations a second in training: at most a third of what an A100 reaches in bf16 on wide networks.
+# Floating point operations per second in training: at most a third of what an A100 reaches in bf16 on wide networks.
 TRAINING_RATE = 10e12
 # The same in float64, in which mixtures are fitted. An A100 has 10e12, a T4 0.25e12.
 FLOAT64_RATE = 0.5e12

@@ -1,7 +1,8 @@
-"""How far runs have come: the line that a run prints now and then, and the page of `make status`.
+"""The progress of runs: the line that a run prints now and then, and the page of `make status`.
 
-A run records its jobs in its results folder. All else is read from the jobs' logs and benchmark files, on any machine
-that sees them. Snakemake's main process and `make status` import this module, so it needs the standard library only.
+A run records its jobs in its results folder. Everything else is read from the jobs' logs and benchmark files, on any
+machine that sees them. Snakemake's main process and `make status` import this module, so it needs only the standard
+library.
 """
 
 import contextlib
@@ -30,9 +31,9 @@ INTERVAL, SILENCE = 30, 120
 DEAD, SILENT = 180, 300
 # Of the records. Another version writes others.
 FORMAT = 2
-# How many jobs a line names, and how many a page lists of each state.
+# How many jobs a line names, and how many of each state a page lists.
 NAMED, LISTED = 2, 20
-# Bytes that are read from the end of a log.
+# Bytes to read from the end of a log.
 TAIL = 65_536
 # What reading a damaged file may raise.
 DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -47,7 +48,7 @@ class Job:
     """A job with the log logs/``name``.log, such as "score/digits/dae/f2-d1-z4-s0/classifier".
 
     ``cell`` is "digits/dae/f2-d1-z4-s0", or "". Jobs of one ``kind`` ("score/classifier") take a time proportional to
-    their ``work``: floating point operations, or 1. A job is not ``due`` if its output was there before the run.
+    their ``work``: floating point operations, or 1. A job is not ``due`` if its output existed before the run.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """A run with results in ``folder``, ``started`` at that time of the disk as process ``pid`` of ``host``."""
+    """A run with results in ``folder``, ``started`` (by the disk's clock) as process ``pid`` on ``host``."""
 
     folder: Path
     jobs: tuple[Job, ...]
@@ -97,8 +98,8 @@ class Run:
 @dataclass(frozen=True)
 class Status:
     """A job's ``state`` (one of STATES), when it was ``begun`` and when its log or, once done, its benchmark file was
-    ``written``, and the ``text`` for people. ``total`` seconds, all interruptions included, are what it takes, and
-    ``left`` of them if it is running: NaN if not known, or of no use for estimating others.
+    ``written``, and the ``text`` for people. ``total`` is its duration in seconds over all attempts, and ``left`` the
+    rest of it if it is running: NaN if not known, or of no use for estimating others.
     """
 
     state: str
@@ -128,7 +129,7 @@ def is_gone(pid: int, host: str) -> bool:
         if host == socket.gethostname():
             os.kill(pid, 0)
     except OSError as error:
-        return isinstance(error, ProcessLookupError)  # Or else it is somebody else's.
+        return isinstance(error, ProcessLookupError)  # Otherwise it is another user's.
     return False
 
 
@@ -139,7 +140,7 @@ def records(folder: Path, *below: str) -> list[Path]:
 
 
 def read_run(record: Path) -> Run:
-    """Raises OtherVersion, or an error of DAMAGED."""
+    """Raises OtherVersion, or one of DAMAGED if the record can't be read."""
     facts = json.loads(record.read_text())
     if facts.pop("format", 1) != FORMAT:
         raise OtherVersion(f"{record} was written by another version. A new run removes it.")
@@ -161,32 +162,32 @@ def read_cell(cell: Path) -> Mapping:
 
 
 def status(run: Run, job: Job, cell: Mapping, alive: bool, now: float) -> Status:
-    """Where a job stands, by its files and the record of its ``cell``."""
+    """The status of a job, from its files and the record of its ``cell``."""
     benchmark, log = run.folder / "benchmarks" / f"{job.name}.tsv", run.log(job)
 
     def is_done() -> bool:
-        # Snakemake writes the benchmark file after a job has succeeded. On a cluster a job is repeated if another one
-        # of its group has failed: then its log is newer, or removed.
+        # Snakemake writes the benchmark file after a job has succeeded. On a cluster, a job is repeated if another job
+        # of its group fails: then its log is newer, or removed.
         return not job.due or run.started <= written(benchmark) >= written(log) > -math.inf
 
     found = Status("not started")
     if not is_done() and written(log) >= run.started and log.is_file():
         with contextlib.suppress(OSError, ValueError):
             found = read_log(log, alive, now)
-    # Asked again, since the job may have ended while its log was read.
+    # Checked again, since the job may have ended while its log was read.
     if not is_done():
         return found
     diverged = cell.get("status") == "diverged"
     if not job.due:
         return Status("done", diverged=diverged)
     seconds, end = read_seconds(benchmark), written(benchmark)
-    # A cell that diverged ended early. Of a training, an earlier job may have done a part.
+    # A diverged cell ended early. An earlier job may have done a part of a training.
     total = math.nan if diverged else seconds + (cell.get("earlier_seconds", 0.0) if job.kind == "train" else 0.0)
     return Status("done", end - seconds, end, total=total, diverged=diverged)
 
 
 def read_log(path: Path, alive: bool, now: float) -> Status:
-    """What the log says of a job that has not succeeded. ``alive`` is whether its run is."""
+    """The status of a job that has not succeeded, from its log. ``alive`` is whether its run is."""
     at = path.stat().st_mtime
     with path.open("rb") as file:
         start = file.readline(TAIL)
@@ -207,7 +208,7 @@ def read_log(path: Path, alive: bool, now: float) -> Status:
         next(filter(None, (pattern.fullmatch(match[3]) for match in reversed(found))), None)
         for pattern in (PROCESS, PROGRESS)
     )
-    # Snakemake writes the benchmark file soon after the process of a job that succeeds has ended.
+    # Snakemake writes the benchmark file soon after a successful job's process has ended.
     gone = process is not None and is_gone(int(process[1]), process[2]) and (quiet > INTERVAL or not alive)
     here = process is not None and process[2] == socket.gethostname()
     if over or gone or (quiet > SILENT and not here and (told or not alive)):
@@ -217,7 +218,7 @@ def read_log(path: Path, alive: bool, now: float) -> Status:
     if told is None:
         return Status("running", begun, at, text)
     done, left = int(told[2]) / 100, 3600 * int(told[3]) + 60 * int(told[4]) + int(told[5]) if told[3] else math.nan
-    # Near the end percents are too coarse; an interruption has added to what this job itself has taken.
+    # Percentages are too coarse near the end; an interruption has added to what this job itself has taken.
     total = left / (1 - done) if done < 0.9 else max(now - begun + left, left / (1.005 - done))
     return Status("running", begun, at, told[1], total, left)
 
@@ -226,30 +227,31 @@ def resumption(cell: Path, now: float) -> str:
     """Where the next run resumes a cell's interrupted training."""
     path = cell / "checkpoint.safetensors"
     if not path.exists():
-        return "there is no checkpoint: the next run starts it again"
+        return "there is no checkpoint: the next run starts it over"
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 1 << 24)))
         position = json.loads(header["__metadata__"]["checkpoint"])["progress"]
         epoch, batches = int(position["epoch"]), int(position["batches"])
     except DAMAGED:
-        return "its checkpoint is damaged: the next run starts it again"
+        return "its checkpoint is damaged: the next run starts it over"
     where = f"epoch {epoch + 1}, after batch {batches}" if batches else f"the end of epoch {epoch}"
-    return f"the checkpoint is of {where} ({ago(now - written(path))}); the next run resumes it"
+    return f"the checkpoint is from {where} ({ago(now - written(path))}); the next run resumes it"
 
 
 def seconds_left(jobs: Mapping[Job, Status], now: float) -> tuple[float, bool]:
-    """Seconds until the cells' jobs have ended, as far as that is known, and whether it is known of all.
+    """Seconds until the cells' jobs have ended, as far as known, and whether every job could be estimated.
 
-    A job takes as long as others of its kind (on its dataset, if there are any), in proportion to their work: those
-    with the nearest work, within a factor of two. As many jobs run at once as on average so far.
+    The estimate assumes that a job takes as long as others of its kind (on its dataset, if there are any) in proportion
+    to their work: those with the nearest work, within a factor of two. It assumes that as many jobs run at once as on
+    average so far.
     """
     jobs = {job: found for job, found in jobs.items() if job.cell}
     measured, spent, left = defaultdict(list), {}, {}
     for job, found in jobs.items():
         if math.isfinite(found.begun) and found.state in ("done", "running"):
             spent[job] = (found.written if found.state == "done" else now) - found.begun
-        # Other jobs than trainings report the progress of a part of their work.
+        # Jobs other than trainings report the progress of only a part of their work.
         if math.isfinite(found.total) and (found.state == "done" or job.kind == "train"):
             for key in (job.kind, job.cell.split("/")[0]), job.kind:
                 measured[key].append((job.work, found.total))
@@ -291,7 +293,7 @@ def counts(jobs: Mapping[Job, Status]) -> str:
 def time_left(jobs: Mapping[Job, Status], now: float) -> str:
     """; about 7 h 20 min left, until Tue 24 Nov 03:10"""
     seconds, complete = seconds_left(jobs, now)
-    if not 0 < seconds < 1e9:  # More comes from a damaged file.
+    if not 0 < seconds < 1e9:  # Larger numbers come from damaged files.
         return ""
     end = datetime.fromtimestamp(now + seconds)
     until = f", until {end:%a} {end.day} {end:%b %H:%M}" if complete else ""
@@ -314,12 +316,12 @@ def ago(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters: names and lines come from files."""
+    """The text without control characters: names and lines come from files."""
     return "".join(letter for letter in text if letter.isprintable())
 
 
 def watch(run: Run, log: Callable[[str], None]) -> None:
-    """Log a line when a cell has ended or been trained, and every SILENCE seconds while others are computed."""
+    """Log a line when a cell is done or trained, and every SILENCE seconds while jobs are running."""
     said, said_at = "", 0.0
     while True:
         time.sleep(INTERVAL)
@@ -342,7 +344,7 @@ def watch(run: Run, log: Callable[[str], None]) -> None:
 def start(folder: Path, jobs: Iterable[Job], started: float, log: Callable[[str], None]) -> None:
     """Record this process's run, and watch it in a thread that ends with the process. ``log`` prints a line.
 
-    ``started`` is by the disk's clock, as the times of the files are. Raises UserError if nothing can be written.
+    ``started`` is by the disk's clock, like the files' times. Raises UserError if nothing can be written.
     """
     command = shlex.join(["snakemake", *sys.argv[1:]])
     run = Run(folder, tuple(jobs), started, command, socket.gethostname(), os.getpid())
@@ -351,7 +353,7 @@ def start(folder: Path, jobs: Iterable[Job], started: float, log: Callable[[str]
 
 
 def page(run: Run, now: float) -> str:
-    """What `make status` says about a run."""
+    """What `make status` prints about a run."""
     jobs, alive, begun = statuses(run, now), run.is_alive(now), datetime.fromtimestamp(run.started)
     total = Counter(found.state for found in jobs.values())
     state = "finished" if total["done"] == len(jobs) else "running" if alive else "stopped"
@@ -364,7 +366,7 @@ def page(run: Run, now: float) -> str:
     ]
     if state == "stopped":
         lines.append(
-            "The same command continues it. If Snakemake was killed, run `snakemake --unlock` first, and add "
+            "The same command resumes it. If Snakemake was killed, run `snakemake --unlock` first, and add "
             "--rerun-incomplete."
         )
         if total["running"]:

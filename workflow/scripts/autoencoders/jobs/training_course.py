@@ -1,4 +1,4 @@
-"""A training from job to job: its position, its progress, its checkpoint, and the time and energy it uses."""
+"""A training across jobs: its position, progress and checkpoint, and the time and energy that it uses."""
 
 import contextlib
 import logging
@@ -98,7 +98,7 @@ class Course:
             self.save()
 
     def end_epoch(self, losses: dict[str, float], diverged: str) -> None:
-        """Add ``losses`` to the history. ``diverged`` is why the training ends here, or ""."""
+        """Add ``losses`` to the history. ``diverged`` says why the training ends here; "" if it does not."""
         self.position.history.append(losses)
         self.position.epoch, self.position.batches = self.position.epoch + 1, 0
         if diverged:
@@ -130,5 +130,5 @@ class Course:
 
 
 def listening(checkpoint: Checkpoint | None) -> contextlib.AbstractContextManager:
-    """Inside, the checkpoint handles signals, if there is one."""
+    """Inside, the checkpoint, if there is one, handles signals."""
     return contextlib.nullcontext() if checkpoint is None else checkpoint.listening()

@@ -1,7 +1,7 @@
 """Images to codes and codes to images with a trained network, in large batches.
 
-One copy takes all data to the device and one brings the results back, so no batch waits for the host. On the CPU there
-is no copy: tensors and arrays share their memory.
+All data goes to the device in one copy, and the results come back in one, so no batch waits for the host. On the CPU
+nothing is copied: tensors and arrays share their memory.
 """
 
 import numpy as np

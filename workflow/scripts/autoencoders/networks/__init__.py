@@ -1,1 +1,1 @@
-"""The autoencoder, its training objective, and its training."""
+"""The autoencoder, its objective and its training."""

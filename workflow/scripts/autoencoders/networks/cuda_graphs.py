@@ -1,6 +1,6 @@
 """A training step as a CUDA graph: recorded once, replayed by one call instead of some hundred kernel launches.
 
-A small network's kernels take less time than Python needs to launch them, so that the GPU would wait for the host.
+A small network's kernels take less time than Python needs to launch them, so the GPU would wait for the host.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# How often a step runs before it is recorded: libraries and the optimiser first allocate what they keep.
+# How often a step runs before it is recorded: libraries and the optimiser allocate persistent memory in the first runs.
 WARM_UP = 3
 
 
@@ -34,7 +34,7 @@ class GraphedStep:
         self.calls[size] += 1
         if self.calls[size] <= WARM_UP:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*capturable=True")  # Adam's, of steps that are not recorded.
+                warnings.filterwarnings("ignore", ".*capturable=True")  # Adam's, about steps that are not recorded.
                 self.step(indices)
             return
         if size not in self.recorded:

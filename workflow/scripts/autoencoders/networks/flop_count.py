@@ -41,8 +41,8 @@ def training_flops(network: Mapping, frozen_latent: bool) -> int:
         channels, index, side = filters * 2**index, index - 1, side * 2
     decoder.append(channels * 3 * side**2)
 
-    # The backward pass computes gradients of inputs and of weights, each as costly as the forward pass, but none of the
-    # images and none of frozen weights.
+    # The backward pass computes gradients of inputs and of weights, each as costly as the forward pass, but not those
+    # of the images or of frozen weights.
     convolutions = KERNELS[size] ** 2 * (3 * sum(encoder + decoder) - encoder[0])
     return 2 * (convolutions + (2 if frozen_latent else 3) * to_code + 3 * from_code)
 

@@ -43,7 +43,7 @@ class NetworkOptions:
 
 
 def parse_depth(depth: str) -> tuple[int, int, int, int]:
-    """Convolutions per encoder stage: "2" is two in each of the four stages, "3321" one digit a stage."""
+    """Convolutions per encoder stage: "2" is two in each of the four stages, "3321" one digit per stage."""
     digits = tuple(int(digit) for digit in depth)
     return digits * STAGES if len(digits) == 1 else digits
 
@@ -140,7 +140,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         hidden = self.convolutions(images)
-        # Always float32: priors are fitted to codes, and spectral normalisation, with one power iteration a step,
+        # Always float32: priors are fitted to codes, and spectral normalisation, with one power iteration per step,
         # converges only if each step keeps its digits.
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()

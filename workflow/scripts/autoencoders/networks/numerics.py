@@ -44,7 +44,7 @@ def repeatable(threads: int, *, tf32: bool = False) -> None:
     torch.set_num_threads(threads)
     # With a fixed workspace, cuBLAS sums in a fixed order; it reads this at its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # As use_deterministic_algorithms(True), without its import of the compiler, which takes over a second.
+    # Like use_deterministic_algorithms(True), but without importing the compiler, which takes over a second.
     torch.set_deterministic_debug_mode("error")
     # Otherwise every new tensor is filled with NaN, which only helps to find reads of uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -69,7 +69,7 @@ class Objective:
 
 
 def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
-    """Binary cross-entropy between sigmoid(logits) and images in [0, 1], mean over batch and pixels.
+    """Binary cross-entropy between sigmoid(logits) and images in [0, 1], averaged over batch and pixels.
 
     Both (N, 3, S, S) float32; a scalar in nats.
     """

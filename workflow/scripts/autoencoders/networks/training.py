@@ -37,12 +37,12 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """``status`` is "ok" or "diverged"; ``history`` has one entry an epoch, the diverged one included: epoch,
+    """``status`` is "ok" or "diverged"; ``history`` has one entry per epoch, including the diverged one: epoch,
     learning_rate, and the means over the epoch's images of loss, reconstruction_loss, kl (0 for a DAE) and each other
     penalty as <name>_penalty, unweighted.
 
-    ``precision`` is the one that was used: the one asked for, or "fp32" where the device lacks it. ``seconds`` and
-    ``energy_joules`` (the whole device's, None where unknown) are sums over all jobs that trained the cell,
+    ``precision`` is the one used: the requested one, or "fp32" if the device lacks it. ``seconds`` and
+    ``energy_joules`` (the whole device's, None if unknown) are sums over all jobs that trained the cell,
     ``earlier_seconds`` is the sum over all but the last. ``resumed`` counts the jobs that resumed from a checkpoint,
     and ``trained_on`` lists the hardware that the jobs ran on.
     """
@@ -68,7 +68,7 @@ def divergence(network: Autoencoder, means: Mapping[str, float]) -> str:
     if not math.isfinite(means["loss"]):
         parts = [name for name, mean in means.items() if name != "loss" and not math.isfinite(mean)]
         return f"the loss is {means['loss']}" + (f" ({', '.join(parts)} not finite)" if parts else "")
-    # The last step may break the weights after the last loss. One answer from the device, not one per tensor.
+    # The last step may break the weights after the last loss. One read from the device, not one per tensor.
     finite = bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
     return "" if finite else "the weights are not finite after the last step"
 

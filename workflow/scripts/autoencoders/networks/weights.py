@@ -8,12 +8,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import FORMAT, atomic, require_format
+from autoencoders.jobs.files import AGAIN, FORMAT, atomic, require_format
 from autoencoders.networks.network import Autoencoder, NetworkOptions
 
 
 def save_weights(path: str | Path, network: Autoencoder) -> None:
-    # One metadata key only: safetensors writes several in a varying order.
+    # A single metadata key: safetensors writes several in random order.
     metadata = {"network": json.dumps({"format": FORMAT, **network.options.as_dict()}, sort_keys=True)}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic(path) as temporary:
@@ -21,7 +21,7 @@ def save_weights(path: str | Path, network: Autoencoder) -> None:
 
 
 def load_weights(path: str | Path, device: torch.device) -> Autoencoder:
-    """The network in eval mode on ``device``. Raises UserError if the file holds no cell's weights."""
+    """The network in eval mode on ``device``. Raises UserError if the file does not hold a cell's weights."""
     try:
         with safe_open(path, "pt") as file:
             options = json.loads(file.metadata()["network"])
@@ -30,5 +30,5 @@ def load_weights(path: str | Path, device: torch.device) -> Autoencoder:
         network = Autoencoder(NetworkOptions(**{**options, "depth": tuple(options["depth"])}), seed=0)
         network.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold a cell's weights ({error}). Delete it, and it is made again.") from error
+        raise UserError(f"{path} does not hold a cell's weights ({error}). {AGAIN}") from error
     return network.to(device, memory_format=torch.channels_last).eval()

@@ -15,7 +15,7 @@ from torch import Tensor
 from autoencoders.config.seeds import generator
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import file_sha256, read_npz
+from autoencoders.jobs.files import AGAIN, file_sha256, read_npz
 from autoencoders.scores.features import finite_features
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ COLUMNS = [
 
 
 class Reference(NamedTuple):
-    """Features (M, D) float32 of a split's images, on the job's device, and what each measure has prepared from them:
+    """Features (M, D) float32 of a split's images, on the job's device, and what each measure prepared from them:
     {measure: {name: tensor on the CPU}}.
     """
 
@@ -62,32 +62,30 @@ def reference_arrays(
 
 
 def on_host(value: object, name: str) -> np.ndarray:
-    """An array that a measure has prepared. Raises UserError, with its ``name``, for anything but numbers."""
+    """An array that a measure prepared. Raises UserError, with its ``name``, for anything but numbers."""
     try:
         array = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name}, which the measure has prepared, is no array ({error}).") from error
+        raise UserError(f"{name}, which the measure prepared, is not an array ({error}).") from error
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{name}, which the measure has prepared, is {array.dtype}: only numbers can be kept.")
+        raise UserError(f"{name}, which the measure prepared, is {array.dtype}: only numbers can be stored.")
     return array
 
 
 def read_reference(path: str | Path, weights_sha256: str, device: torch.device) -> Reference:
     """A stored reference, its features on ``device``.
 
-    Raises UserError where the checksum of the extractor's weights file is another one: distances between the features
-    of two networks mean nothing.
+    Raises UserError if the extractor's weights file had another checksum: distances between the features of two
+    networks mean nothing.
     """
     arrays = read_npz(path)
     if "features" not in arrays:
         raise UserError(
-            f"{path} is from version 0.9, and has no features. Add --forcerun reference to your command: it computes "
-            "all references and scores again, and trains, encodes and fits nothing."
+            f"{path} is from version 0.9, and has no features. Add --forcerun reference to your command to compute all "
+            "references and scores again. Nothing is trained, encoded or fitted for this."
         )
     if str(arrays.pop("extractor_sha256")) != weights_sha256:
-        raise UserError(
-            f"{path} was computed with other weights than the extractor's current ones. Delete it, and it is made again"
-        )
+        raise UserError(f"{path} was computed with other weights than the extractor's current ones. {AGAIN}")
     del arrays["indices"]
     features = torch.from_numpy(arrays.pop("features")).to(device)
     prepared: dict[str, dict[str, Tensor]] = {}
@@ -114,7 +112,7 @@ def score_cell(
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
     with which of ``references``. ``measures`` are those of the config: kind and options by name; their random numbers
     come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError
-    where features of an image set are not finite.
+    if features of an image set are not finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
     found = {}
@@ -156,7 +154,7 @@ def value_and_error(result: object, measure: str) -> tuple[float, float]:
     except (TypeError, ValueError, RuntimeError) as fault:
         shown = textwrap.shorten(repr(result), 80)
         raise UserError(
-            f"the measure {measure} returned {shown}. It must return a number, or a tuple of it and its error."
+            f"the measure {measure} returned {shown}. It must return a number, or a tuple of a number and its error."
         ) from fault
     if error < 0:
         raise UserError(f"the measure {measure} returned the error {error}, which is below 0.")
@@ -168,10 +166,10 @@ def identified(
 ) -> pd.DataFrame:
     """The rows of ``score_cell`` with the columns of cell and extractor, in the order of ``COLUMNS``.
 
-    For a classifier's features, ``accuracy`` is its accuracy on the test images, and ``chance`` that of always naming
+    For a classifier's features, ``accuracy`` is its accuracy on the test images, and ``chance`` that of always guessing
     the most frequent class; NaN for other extractors.
     """
-    # Explicit types: all cells' files must have the same ones, whatever the depth looks like ("1", "3321").
+    # Explicit types: they must be the same in all cells' files, whatever the depth looks like ("1", "3321").
     identity = {
         "dataset": str(cell["dataset"]),
         "model": str(cell["model"]),

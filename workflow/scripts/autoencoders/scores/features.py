@@ -17,11 +17,11 @@ def extract(
 ) -> torch.Tensor:
     """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S), by an extractor on that device.
 
-    The images go to the device in one copy, and the features stay there. Batches are as in `in_batches`. Raises
-    UserError where there are no images, since D is then unknown.
+    The images go to the device in one copy, and the features stay there. For batches, see `in_batches`. Raises
+    UserError if there are no images, since D is then unknown.
     """
     if len(images) == 0:
-        raise UserError("there are no images to take features of")
+        raise UserError("there are no images to extract features from")
     progress = Progress("extracting features", len(images))
     pixels = torch.from_numpy(images).to(device)
     features = []
@@ -33,7 +33,7 @@ def extract(
     in_batches(work, len(images), batch_size)
     # A GPU may still be computing. Reading from the last batch waits for it, so that the last line has the real rate.
     features[-1].flatten()[0].item()
-    # A few seconds' work needs no line: each score does it once per image set.
+    # Work of a few seconds needs no line: scoring does it for every image set.
     if progress.seconds >= progress.interval:
         progress.line()
     return torch.cat(features)
@@ -44,13 +44,13 @@ def finite_features(
 ) -> torch.Tensor:
     """Features (N, D), float32 on ``device``, of uint8 images (N, 3, S, S).
 
-    Raises UserError, naming ``what``, where any is not finite.
+    Raises UserError, naming ``what``, if any is not finite.
     """
     features = extract(network, images, batch_size, device)
     bad = len(images) - int(features.isfinite().all(dim=1).sum())
     if bad:
         raise UserError(
             f"the features of {bad} of {len(images)} images of {what} are not finite: the extractor's weights are "
-            "broken. Replace their file; if a job made it, delete it, and it is made again"
+            "broken. Replace their file, or delete it if a job wrote it, and the next run creates it again"
         )
     return features

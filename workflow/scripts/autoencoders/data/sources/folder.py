@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
-# Seconds that reading new images may take.
+# The most seconds to spend on reading new images.
 PATIENCE = 10
 DESCRIPTION = "folders of images, as in {train: path/to/images}"
 OPTIONS = {
@@ -32,7 +32,7 @@ OPTIONS = {
 
 
 def folders(options: Mapping) -> dict[str, Path]:
-    """By split; ~ is the home folder."""
+    """The folder of each split; ~ is the home folder."""
     return {split: Path(options[split]).expanduser() for split in SPLITS if options.get(split) is not None}
 
 
@@ -41,11 +41,11 @@ def has_test(options: Mapping) -> bool:
 
 
 def labelled(options: Mapping) -> bool | None:
-    """False where a folder has no images in sub-folders; None, for not known yet, otherwise."""
+    """False if a folder has no images in sub-folders; otherwise None, for not known yet."""
     for folder in folders(options).values():
         images = find_images(folder, links=True)
         first = next(images, None)
-        # An empty folder is reported by those that look for images.
+        # `first_look` and `splits` report an empty folder.
         if first is not None and not any(image.parent != folder for image in itertools.chain([first], images)):
             return False
     return None
@@ -62,17 +62,17 @@ def fingerprints(options: Mapping) -> list[str]:
 
 
 def first_look(options: Mapping, look: Look) -> None:
-    """Raises UserError for a folder without images, for whatever ``splits`` refuses, for a first image that does not
-    fit, and for images that were added since the dataset was prepared and can't be read.
+    """Raises UserError for a folder without images, for anything that ``splits`` refuses, for a first image that is
+    smaller than the crop, and for images that were added since the dataset was prepared and can't be read.
 
-    Such an image would fail the next preparation after Snakemake has deleted the last one's output. Everything that
-    was trained on it would then be trained again, even if the image is removed.
+    Such an image would make the next preparation fail after Snakemake has deleted the output of the last one.
+    Everything trained on that output would then be trained again, even if the image is removed.
     """
     from autoencoders.data.pictures import split_of_files
 
     places = list(folders(options).values())
     for folder in places:
-        # Not the first by name: to list a folder of many images takes seconds.
+        # Not the first by name: listing a folder of many images takes seconds.
         found = list(itertools.islice(find_images(folder, links=True), 1))
         if not found:
             raise UserError(f"{str(folder)!r} holds no images ({', '.join(sorted(EXTENSIONS))}).")
@@ -89,7 +89,7 @@ def first_look(options: Mapping, look: Look) -> None:
 
 
 def arrival(file: Path, folders: list[Path]) -> float:
-    """Roughly when a file appeared in one of ``folders``: it, or a folder around it, was written, linked or moved."""
+    """Roughly when a file appeared in one of ``folders``: when it, or a folder around it, was written or moved."""
     moved = itertools.takewhile(lambda folder: folder not in folders, file.parents)
     return max(path.lstat().st_ctime for path in (file, *moved))
 
@@ -98,8 +98,8 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
     """All files in ``folder`` and below, in any order; hidden files and folders are left out.
 
     ``links`` follows links to folders directly in ``folder``, where they stand for classes; further below they might
-    lead in circles. Raises UserError for a folder that can't be read, and for a broken link: a class would be missing
-    silently.
+    form loops. Raises UserError for a folder that can't be read, and for a broken link, since a class would silently be
+    missing.
     """
     folders = []
     try:
@@ -112,7 +112,7 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
                 yield Path(entry)
             elif entry.is_symlink() and not os.path.exists(entry):
                 raise UserError(
-                    f"{entry.path} is a link to {os.readlink(entry)}, which is not there. Mend or remove the link."
+                    f"{entry.path} is a link to {os.readlink(entry)}, which does not exist. Repair or remove the link."
                 )
     except OSError as error:
         raise UserError(f"The folder '{folder}' can't be read: {error.strerror} ({error.filename}).") from error
@@ -121,7 +121,7 @@ def find_files(folder: Path, links: bool) -> Iterator[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """Judged by its name."""
+    """Judged by its suffix."""
     return path.suffix.lower() in EXTENSIONS
 
 
@@ -154,7 +154,7 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
         train, test = (places[split].resolve() for split in SPLITS)
         if train == test or train in test.parents or test in train.parents:
             raise UserError(
-                f"The folders of train ({places['train']}) and test ({places['test']}) lie within one another, so "
+                f"The folders of train ({places['train']}) and test ({places['test']}) overlap, so "
                 f"images would be in both. Write two separate folders, or `test: null` to split the images of train."
             )
     files, classes = {}, {}
@@ -162,19 +162,19 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
         files[split], classes[split] = _folder_files(place)
     if len({names is None for names in classes.values()}) > 1:
         raise UserError(
-            "One of the folders of train and test has a sub-folder for each class, the other does not. Use one layout "
-            "for both."
+            "One of the folders of train and test has a sub-folder for each class, and the other does not. Use the "
+            "same layout for both."
         )
     labels = {} if classes["train"] is None else class_indices(classes)
     return {split: split_of_files(files[split], labels.get(split)) for split in places}
 
 
 def _warn_of_others(folder: Path) -> None:
-    """Reports the files that are left out because their names are not those of images."""
+    """Logs how many files are ignored because their suffixes are not those of images."""
     others = Counter(path.suffix or path.name for path in find_files(folder, links=True) if not is_image(path))
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(8))
-        logger.warning("%s: files of other formats are left out: %s", folder, counts)
+        logger.warning("%s: files of other formats are ignored: %s", folder, counts)
 
 
 def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
@@ -190,7 +190,7 @@ def _folder_files(folder: Path) -> tuple[list[Path], list[str] | None]:
     nested = {name: images for name, images in nested.items() if images}
     if flat and nested:
         raise UserError(
-            f"'{folder}' holds {len(flat)} images itself (such as {flat[0].name}) and more in sub-folders "
+            f"'{folder}' holds {len(flat)} images (such as {flat[0].name}) and more in sub-folders "
             f"({', '.join(list(nested)[:5])}). Put every image into the sub-folder of its class, or all of them into "
             f"'{folder}' for a dataset without labels."
         )

@@ -48,7 +48,7 @@ def is_hub(pattern: str) -> bool:
 def local_files(pattern: str) -> list[Path]:
     """The paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
     path = Path(pattern).expanduser()
-    # A name may contain brackets: a path that exists is no pattern.
+    # A name may contain brackets: a path that exists is not a pattern.
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
 
 
@@ -88,7 +88,7 @@ def check(options: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def first_look(options: Mapping, look: Look) -> None:
-    """Checks the columns of all files and the first image of each split; of files on the Hub, only their address."""
+    """Checks the columns of all files and the first image of each split; for files on the Hub, only their URI."""
     from autoencoders.data.downloads import parse_hub
 
     for pattern in hub_patterns(options):
@@ -105,7 +105,7 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
     if both:
         raise UserError(
             f"{min(both)} belongs to train and to test: the scores would be measured on training images. "
-            f"Write patterns without a common file, or `test: null` to split the images of train."
+            f"Write patterns with no file in common, or `test: null` to split the images of train."
         )
     labels = _labels(files, options.get("label")) if options.get("label") else {}
     return {split: _split(files[split], options["image"], labels.get(split)) for split in files}
@@ -119,10 +119,12 @@ def _files(values: list[str], folder: Path) -> list[Path]:
     for value in values:
         if is_hub(value):
             found = local_hub_files(value, folder)
-            missing = f"None of the files of {value} is in {folder}. Run the rule download_dataset."
+            missing = f"None of the files of {value} are in {folder}. Run the rule download_dataset."
         else:
             found = local_files(value)
-            missing = f"No file fits '{value}' (looked in {Path.cwd()}). Write the path of parquet files, or a pattern."
+            missing = (
+                f"No file matches '{value}' (looked in {Path.cwd()}). Write the path of parquet files, or a pattern."
+            )
         if not found:
             raise UserError(missing)
         for file in found:
@@ -133,7 +135,7 @@ def _files(values: list[str], folder: Path) -> list[Path]:
 
 
 def _open(file: Path, column: str):
-    """The opened file; UserError when it is no parquet file or lacks the column."""
+    """The opened file. Raises UserError if it is not a parquet file or lacks the column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -156,7 +158,7 @@ def _damaged(file: Path, error: Exception) -> UserError:
 
 
 def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
-    """Labels of every split: integers as they are, texts as indices of the sorted classes."""
+    """Labels of every split: integers unchanged, text as indices of the sorted classes."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.types as types
@@ -178,16 +180,16 @@ def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
                 types.is_integer(labels.type) or types.is_string(labels.type) or types.is_large_string(labels.type)
             ):
                 raise UserError(
-                    f"Column '{column}' of {file} holds {labels.type}; labels are integers or text. "
+                    f"Column '{column}' of {file} holds {labels.type}, but labels are integers or text. "
                     f"Name another column under `label`, or write `label: null`."
                 )
             if labels.null_count:
                 row = labels.to_pylist().index(None)
-                raise UserError(f"{file}, row {row}: column '{column}' is empty. Write `label: null` to go without.")
+                raise UserError(f"{file}, row {row}: column '{column}' is empty. Write `label: null` to use no labels.")
             values[split] += (labels.cast(pa.int64()) if types.is_integer(labels.type) else labels).to_pylist()
     kinds = {type(value) for column_values in values.values() for value in column_values}
     if len(kinds) > 1:
-        raise UserError(f"Column '{column}' holds integers in some of the parquet files and text in others.")
+        raise UserError(f"Column '{column}' holds integers in some parquet files and text in others.")
     if kinds == {str}:
         return class_indices(values)
     return {split: np.array(labels, dtype=np.int64) for split, labels in values.items()}
@@ -209,7 +211,7 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
         data = kind.field("bytes").type if types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
         if not (types.is_binary(data) or types.is_large_binary(data)):
             raise UserError(
-                f"Column '{column}' of {file} holds {kind}, no images: those are a struct<bytes, path> or binary. "
+                f"Column '{column}' of {file} holds {kind}, not images: these are struct<bytes, path> or binary. "
                 f"Name another column under `image`. Its columns are: {', '.join(opened.schema_arrow.names)}."
             )
     ends = np.cumsum(counts)

@@ -1,4 +1,4 @@
-"""torchvision's official archives, whose checksums it verifies."""
+"""The official archives of datasets, downloaded and verified by torchvision."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
 
     def open_split(split: str) -> Split:
         if name == "CelebA":
-            # No target: its 40 attributes are no classes.
+            # No target: its 40 attributes are not classes.
             files = datasets.CelebA(folder, split=split, target_type=[]).filename
             return split_of_files([folder / "celeba" / "img_align_celeba" / file for file in files], None)
         # torchvision compares each batch's MD5 with the official one before it unpickles it.
@@ -73,7 +73,7 @@ def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
 
 def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[str, str]:
     """torchvision's own download, which checks the official MD5 sums; tried up to ``attempts`` times."""
-    # Read when tqdm is imported: seconds between updates of the bars that these libraries draw, here into a log.
+    # Seconds between updates of these libraries' progress bars, which go to a log; tqdm reads it when imported.
     os.environ.setdefault("TQDM_MININTERVAL", "10")
     from gdown.exceptions import DownloadError
     from torchvision import datasets
@@ -88,7 +88,7 @@ def download(options: Mapping, folder: str | Path, attempts: int = 3) -> dict[st
                     official(folder, split="all", target_type=[], download=True)
                     _finish_celeba(folder / official.base_folder, official.file_list[0][1])
                 else:
-                    # torchvision compares the batches with their sums before it downloads, and the class names after.
+                    # torchvision verifies the batches before it downloads, and the class names afterwards.
                     if not check_integrity(
                         folder / official.base_folder / official.meta["filename"], official.meta["md5"]
                     ):
@@ -115,10 +115,10 @@ def _download_advice(official: type, folder: Path, error: Exception) -> str:
     if official.__name__ == "CelebA":
         names = ", ".join(file for _, _, file in official.file_list)
         return (
-            f"CelebA could not be downloaded ({error}). Its official archive lies on a Google Drive whose quota is "
+            f"CelebA could not be downloaded ({error}). Its official archive is on Google Drive, whose quota is "
             f"often exceeded. Either use the copy on the Hugging Face Hub: write\n"
             f"  datasets: {{celeba: {{source: parquet}}}}\n"
-            f"in your config, which already has the copy's address. Or put the official files into "
+            f"in your config; the copy's address is already set. Or put the official files into "
             f"{folder / official.base_folder} by hand: {names}."
         )
     return (
@@ -128,9 +128,9 @@ def _download_advice(official: type, folder: Path, error: Exception) -> str:
 
 
 def _finish_celeba(folder: Path, md5: str) -> None:
-    """Unpack the images again where an interrupted run has left some out: torchvision only checks for their folder.
+    """Unpack the images again if an interrupted run left some out: torchvision checks only that their folder exists.
 
-    Where the folder is there, torchvision has not compared the archive's ``md5`` with the official one either.
+    If it exists, torchvision has not compared the archive's ``md5`` with the official one either.
     """
     from torchvision.datasets.utils import check_integrity, extract_archive
 
@@ -139,8 +139,8 @@ def _finish_celeba(folder: Path, md5: str) -> None:
         return
     if not check_integrity(archive, md5):
         raise UserError(
-            f"{archive} is not the official archive: its MD5 sum is not {md5}. Delete it to use the images as they lie "
-            f"in {images}, or delete both and run again, to download them."
+            f"{archive} is not the official archive: its MD5 sum is not {md5}. Delete it to use the images as they are "
+            f"in {images}, or delete both and run again to download them."
         )
     with zipfile.ZipFile(archive) as packed:
         expected = {Path(item.filename).name: item.file_size for item in packed.infolist() if not item.is_dir()}

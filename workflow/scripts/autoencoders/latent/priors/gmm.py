@@ -131,8 +131,8 @@ def fit(
     """
     if len(codes) < options["components"]:
         raise UserError(
-            f"a mixture of {options['components']} components needs at least as many codes, and there are "
-            f"{len(codes)}: use more training images or lower the prior's `components`."
+            f"a mixture of {options['components']} components needs at least as many codes, but there are "
+            f"only {len(codes)}: use more training images or lower the prior's `components`."
         )
     import numpy as np
 

@@ -8,7 +8,7 @@ A kind defines
 - ``COST`` (optional): the factor by which it lengthens training, for requests to a scheduler.
 
 On a GPU a step is recorded once and then replayed, so a penalty's Python code runs only while it is recorded. A penalty
-must therefore keep no state, read no value back (``.item()``), not branch on one, and draw random numbers only from
+must therefore keep no state, not read values back (``.item()``) or branch on them, and draw random numbers only from
 ``step.generator``.
 
 Import PyTorch inside functions: Snakemake's own process reads the file too.

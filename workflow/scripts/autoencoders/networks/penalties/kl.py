@@ -1,7 +1,7 @@
 """The KL divergence of a VAE's codes from N(0, I): Kingma and Welling (2014), appendix B.
 
-Variational models have this term by themselves: the config's ``beta`` is its weight, ``kl_reduction`` its reduction
-over latent units.
+Variational models always have this term: the config's ``beta`` is its weight, ``kl_reduction`` its reduction over
+latent units.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A small convolutional classifier, trained on a labelled dataset, whose features serve a Fréchet distance.
+"""A small convolutional classifier, trained on a labelled dataset, whose features are used for a Fréchet distance.
 
-For machines without the Inception weights, and for images unlike those of ImageNet.
+It is for machines without the Inception weights, and for images unlike those of ImageNet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import require_format
+from autoencoders.jobs.files import AGAIN, require_format
 from autoencoders.jobs.progress import Progress
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ FEATURES = 128
 def classifier_network(classes: int) -> torch.nn.Sequential:
     """Three convolutions of stride 2, a global mean, a hidden layer (the features) and a layer of classes.
 
-    Takes float images (N, 3, H, W) in [0, 1], of 32 or 64 pixels; gives unnormalised log-probabilities (N, classes).
+    Takes float images (N, 3, H, W) in [0, 1], of 32 or 64 pixels; returns logits (N, classes).
     """
     from torch import nn
 
@@ -68,7 +68,7 @@ def load(path: str | Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 def number_of_classes(labels: np.ndarray) -> int:
-    """The number of classes in labels (N,) of 0, 1, ... Raises UserError where no classifier can be trained on them."""
+    """The number of classes in labels (N,) of 0, 1, ... Raises UserError if no classifier can be trained on them."""
     if labels.min() < 0:
         raise UserError(
             f"the training images have the label {labels.min()}: labels count from 0, and a negative one usually "
@@ -92,7 +92,7 @@ def train(
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Train on the images and labels of "train"; the record has the accuracy on those of "test".
 
-    The features of a classifier that has not learnt its classes make a poor distance.
+    If a classifier has not learnt its classes, its features make a poor distance.
     """
     import numpy as np
 
@@ -101,12 +101,12 @@ def train(
     network = train_classifier(images["train"], labels["train"], classes, options, seed, device)
     seconds = time.monotonic() - start
     right = accuracy(network, images["test"], labels["test"], options["batch_size"], device)
-    logger.info("the classifier is right on %.1f%% of the test images", 100 * right)
+    logger.info("the classifier's test accuracy is %.1f%%", 100 * right)
     record = {
         "classes": classes,
         "training_images": len(images["train"]),
         "test_accuracy": right,
-        # The accuracy of always naming the most frequent class.
+        # The accuracy of always guessing the most frequent class.
         "commonest_class": float(np.bincount(labels["test"]).max() / len(labels["test"])),
         "seconds": seconds,
     }
@@ -131,7 +131,7 @@ def train_classifier(
 
     from autoencoders.config.seeds import stream_seed
 
-    # Initial weights are drawn on the CPU, so that all devices have the same; the global random state stays as it is.
+    # Initial weights are drawn on the CPU, the same for all devices; the global random state does not change.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "classifier/weights"))
         network = classifier_network(classes)
@@ -141,7 +141,7 @@ def train_classifier(
     data = torch.from_numpy(images).to(device)
     targets = torch.from_numpy(labels).long().to(device)
 
-    # At a fixed rate, batch statistics and accuracy would depend on the last few batches.
+    # At a constant rate, batch statistics and accuracy would depend on the last few batches.
     steps = options["epochs"] * math.ceil(len(images) / options["batch_size"])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.01, total_iters=steps)
 
@@ -185,7 +185,5 @@ def load_classifier(path: str | Path) -> torch.nn.Sequential:
         network = classifier_network(len(weights["classes.bias"]))
         network.load_state_dict(weights)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path} does not hold this pipeline's classifier ({type(error).__name__}). Delete it, and it is made again"
-        ) from error
+        raise UserError(f"{path} does not hold this pipeline's classifier ({type(error).__name__}). {AGAIN}") from error
     return network.eval()

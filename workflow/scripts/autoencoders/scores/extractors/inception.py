@@ -1,4 +1,4 @@
-"""The Inception network that the FID is defined by: pytorch-fid's, with its resize to 299 pixels and its scaling."""
+"""The Inception network that defines the FID: pytorch-fid's, with its resizing to 299 pixels and its scaling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPTIONS = {
         "description": "a path or null (downloaded)",
     },
 }
-# The one weights file, as pytorch-fid distributes it (pytorch_fid.inception.FID_WEIGHTS_URL).
+# The official weights file, as pytorch-fid distributes it (pytorch_fid.inception.FID_WEIGHTS_URL).
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
@@ -34,7 +34,7 @@ def recorded_name(weights_sha256: str) -> str:
 
 
 def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Tensor], Tensor]:
-    """Features of images at pytorch-fid's ``block``: 0, 1, 2, 3 have 64, 192, 768, 2048; the FID uses the last.
+    """Features of images at pytorch-fid's ``block``: 0 to 3 have 64, 192, 768 and 2048; the FID uses the last.
 
     ``path`` is pytorch-fid's weights file.
     """
@@ -53,9 +53,9 @@ def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Te
 def inception_network(path: str | Path, block: int) -> torch.nn.Module:
     """pytorch-fid's network up to a block, with the weights of a file.
 
-    pytorch-fid takes no file: it downloads its own weights, or finds them in the folder of torch.hub, and unpickles
-    these without restraint. So a temporary folder takes that place, with a copy of the tensors that `read_weights` has
-    found. pytorch-fid loads them strictly: every key must fit.
+    pytorch-fid accepts no file: it downloads its own weights, or finds them in torch.hub's folder, and unpickles them
+    without a check. So a temporary folder replaces torch.hub's, with a copy of the tensors that `read_weights` returns.
+    pytorch-fid loads them strictly: every key must match.
     """
     import torch
     from pytorch_fid.inception import FID_WEIGHTS_URL, InceptionV3
@@ -92,15 +92,15 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    # What torch raises depends on where in the file it fails; the file is wrong in any case. Its message is not shown:
-    # it advises to switch off the check that keeps a file from running code.
+    # What torch raises depends on where in the file it fails; the file is wrong in any case. Its message is not shown,
+    # since it suggests switching off the check that keeps a file from running code.
     except Exception as error:
-        raise not_inception(path, f"reading it as weights ended with {type(error).__name__}") from error
+        raise not_inception(path, f"reading it as weights failed with {type(error).__name__}") from error
 
 
 def not_inception(path: str | Path, why: str) -> UserError:
     return UserError(
         f"{path} does not hold pytorch-fid's Inception weights (pt_inception-2015-12-05-6726825d.pth): {why}. "
-        "Write the path of that file to extractors.inception.weights, or remove the setting (and this file, if it was "
-        "downloaded), and it is downloaded again"
+        "Write the path of that file to extractors.inception.weights. Or remove this setting (and this file, if it was "
+        "downloaded) to download it again"
     )

@@ -1,16 +1,16 @@
-"""Measures: computed from the features of two sets of images; one file for each kind.
+"""Measures that compare the features of two sets of images, one file per kind.
 
-A kind has
+A kind defines
 
 - ``measure(features, reference, options, *, prepared, random)``: a number, or a number and its error. ``features``
   (N, D) and ``reference`` (M, D) are float32 tensors on the job's device, of the evaluated images and of the
   reference images; ``prepared`` is the result of ``prepare`` for ``reference``, as tensors on the CPU, and ``random``
-  is a ``numpy.random.Generator``. Do not write to any of them; they have no gradients. Name the arguments that are
-  needed, and take the others by ``**_``.
+  is a ``numpy.random.Generator``. Do not write to any of them; they have no gradients. Collect unused arguments
+  in ``**_``.
 - ``prepare(reference, options)`` (optional): arrays by name that every cell needs from the same reference; they are
   computed once for each dataset and extractor, and stored.
-- ``OPTIONS`` (optional): its options in the config beside ``kind``, as `jobs.kinds` explains.
+- ``OPTIONS`` (optional): its config keys beside ``kind``, as `jobs.kinds` explains.
 - ``MINUTES`` (optional): how long it takes for one cell, for requests to a scheduler.
 
-NumPy and PyTorch are imported inside functions: Snakemake's own process imports the file.
+Import NumPy and PyTorch inside functions: Snakemake's own process reads the file too.
 """

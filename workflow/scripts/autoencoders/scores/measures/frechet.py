@@ -4,12 +4,12 @@ Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
 
     d² = |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½)
 
-It is the FID only where the features are those of the FID Inception network.
+It is the FID only if the features are those of the FID's Inception network.
 
 The trace of the root is the sum of the roots of the eigenvalues of Σ₁Σ₂. With a root h of the reference's covariance,
 Σ₁ = h hᵀ, the product h (hᵀΣ₂) has the same eigenvalues as (hᵀΣ₂) h, up to zeros. That second matrix is symmetric and
 positive semidefinite, so its eigenvalues are real and come from a symmetric solver. The general root, scipy's
-``sqrtm(Σ₁Σ₂)``, has the same trace, takes much longer, and is complex where rounding makes a zero eigenvalue negative.
+``sqrtm(Σ₁Σ₂)``, has the same trace, takes much longer, and is complex if rounding makes a zero eigenvalue negative.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def prepare(reference: Tensor, options: Mapping) -> dict[str, Tensor]:
 
 
 def measure(features: Tensor, reference: Tensor, options: Mapping, *, prepared: Mapping[str, Tensor], **_) -> float:
-    """The distance of features (N, D) from the reference's."""
+    """The distance between features (N, D) and the reference's."""
     mean, covariance, root = (
         prepared[name].to(float64_device(features.device)) for name in ("mean", "covariance", "root")
     )
@@ -60,7 +60,7 @@ def statistics(features: Tensor) -> Statistics:
     count = len(features)
     if count < 2:
         raise UserError(
-            f"a Fréchet distance needs at least two images on each side, here is {count}: "
+            f"a Fréchet distance needs at least two images on each side, not {count}: "
             "raise scoring.images, or the dataset's limit"
         )
     features = features.to(float64_device(features.device)).double()
@@ -85,7 +85,7 @@ def root_trace(root: Tensor, covariance: Tensor) -> Tensor:
     import torch
 
     product = root.T @ covariance @ root
-    # Symmetric but for rounding; eigvalsh reads one triangle only, so both are averaged.
+    # Symmetric up to rounding; eigvalsh reads only one triangle, so both are averaged.
     eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
     return eigenvalues.clamp(min=0).sqrt().sum()
 
