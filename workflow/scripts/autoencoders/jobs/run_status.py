@@ -218,7 +218,7 @@ def read_log(path: Path, alive: bool, now: float) -> Status:
     if told is None:
         return Status("running", begun, at, text)
     done, left = int(told[2]) / 100, 3600 * int(told[3]) + 60 * int(told[4]) + int(told[5]) if told[3] else math.nan
-    # Percentages are too coarse near the end; an interruption has added to what this job itself has taken.
+    # Percentages are too coarse near the end, and a resumed job has spent only a part of the time.
     total = left / (1 - done) if done < 0.9 else max(now - begun + left, left / (1.005 - done))
     return Status("running", begun, at, told[1], total, left)
 
