@@ -427,7 +427,8 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
         assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
         os.killpg(run.pid, signal.SIGINT)
         run.wait(120)
-    at = r"at epoch (?P<at>\d+)/100000 \(\d+ s ago\); the checkpoint is from epoch (?P=at), after batch \d+ \(\d+ s ago\)"
+    ago = r"\(\d+ s ago\)"
+    at = rf"at epoch (?P<at>\d+)/100000 {ago}; the checkpoint is from epoch (?P=at), after batch \d+ {ago}"
     assert re.search(rf"\nstopped: (.*\n)*interrupted:\n  {CELL}: interrupted {at}; the next run", status())
     with run_until("1 of 2 cells scored") as run:
         run.kill()
