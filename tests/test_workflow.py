@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from comparing import lasting_results
 from PIL import Image
 from running import copy_project, planned, snakemake
 
