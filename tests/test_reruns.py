@@ -108,7 +108,8 @@ AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
     ("change", "rules"),
     [
         (
-            "{scoring: {batch_size: 7}, pathvars: {resources: elsewhere}, run_on: [digits], checkpoint_minutes: 1}",
+            "{scoring: {batch_size: 7}, pathvars: {resources: elsewhere}, run_on: [digits], checkpoint_minutes: 1, "
+            "cells_per_gpu: {1: 8}}",
             set(),
         ),
         # Options of a KL term in a model without one, and an option with the value of before it existed.
