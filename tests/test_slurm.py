@@ -156,7 +156,7 @@ def prepare(project: Path, folder: Path) -> Path:
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     text = profile.read_text()
     assert text.count("gpu_model: null") == 1
-    profile.write_text(text.replace("gpu_model: null", "gpu_model: pretended"))
+    profile.write_text(text.replace("gpu_model: null", "gpu_model: fake"))
     (folder / "mine.yaml").write_text(CONFIG)
     (folder / "gpus").mkdir()
     return folder
