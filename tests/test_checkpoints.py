@@ -1,4 +1,4 @@
-"""Checkpoints: an interrupted job ends with the same bits, and nothing but its own checkpoint is ever used."""
+"""Checkpoints: a resumed job ends with the same bits, and uses no checkpoint but its own."""
 
 import contextlib
 import itertools
@@ -251,7 +251,7 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, 
         assert found[name].tobytes() == array.tobytes(), name
 
 
-# ---- Snakemake's real trainings
+# ---- real trainings under Snakemake
 
 CELL = Path("results/demo/cells/digits/dae/f2-d1-z4-s0")
 WEIGHTS = str(CELL / "weights.safetensors")
@@ -307,7 +307,7 @@ def assert_ends_as_undisturbed(folder: Path, undisturbed: Path, resumed: int) ->
 
 
 @pytest.mark.slow
-def test_signals_to_a_real_training_cost_nothing(folder, undisturbed):
+def test_a_real_training_resumes_after_signals_where_it_was(folder, undisturbed):
     with held_training(folder) as (run, script):
         assert progress(folder / CELL)["batches"] == 1
         (folder / CELL / "waiting").unlink()
@@ -332,7 +332,7 @@ def test_signals_to_a_real_training_cost_nothing(folder, undisturbed):
 
 @pytest.mark.slow
 def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(folder, undisturbed):
-    """Only Snakemake is killed. The next run takes the files of the job that it left for incomplete."""
+    """Only Snakemake is killed. Its next run treats the files of the job as incomplete."""
     with held_training(folder) as (run, script):
         run.kill()
         (folder / "hold").unlink()
