@@ -26,6 +26,22 @@ def project() -> Path:
     return PROJECT
 
 
+@pytest.fixture(scope="session")
+def finished_project(project, tmp_path_factory, worker_id) -> Path:
+    """A project with all results of tiny.yaml, image sets included. Test processes share it: copy it to change it."""
+    from filelock import FileLock
+    from running import copy_project, snakemake
+
+    temporary = tmp_path_factory.getbasetemp()
+    shared = temporary if worker_id == "master" else temporary.parent
+    with FileLock(shared / "finished.lock"):
+        if not (shared / "finished").exists():
+            folder = copy_project(project, tmp_path_factory.mktemp("unfinished"))
+            snakemake(folder, "--notemp")
+            folder.rename(shared / "finished")
+    return shared / "finished"
+
+
 def seeded_inception_weights(seed: int) -> dict:
     """A state dict of the FID Inception network, scaled (He et al. 2015) so that its features vary by about one.
 

@@ -1,8 +1,11 @@
-"""Interrupting a training as a scheduler does."""
+"""Interrupting a training as a scheduler does, and how far its checkpoint is."""
 
+import json
 import os
 import signal
 from pathlib import Path
+
+from safetensors import safe_open
 
 from autoencoders.jobs.checkpoints import Checkpoint
 
@@ -20,3 +23,9 @@ class Interrupted(Checkpoint):
         if self.batches == 0:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().due
+
+
+def progress(cell: Path) -> dict:
+    """What the checkpoint in a cell's folder says."""
+    with safe_open(cell / "checkpoint.safetensors", "numpy") as file:
+        return json.loads(file.metadata()["checkpoint"])["progress"]

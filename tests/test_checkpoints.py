@@ -1,4 +1,4 @@
-"""Checkpoints: an interrupted job ends with the same bits, and nothing but its own checkpoint is ever used."""
+"""Checkpoints: a resumed job ends with the same bits, and uses no checkpoint but its own."""
 
 import contextlib
 import itertools
@@ -14,9 +14,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from interrupting import Interrupted
-from running import append, copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
-from safetensors import safe_open
+from interrupting import Interrupted, progress
+from running import copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
 from safetensors.numpy import load_file, save_file
 
 from autoencoders.jobs import training_course
@@ -110,21 +109,13 @@ def test_progress_counts_what_earlier_jobs_did(path, monkeypatch):
 
 @pytest.mark.parametrize("batches", [4, 5])
 def test_a_training_that_diverges_after_an_interruption_ends_as_diverged(path, batches):
-    """Also if the epoch's last batch was done before, and only its mean is left to compute."""
+    """Also if only the epoch's mean was left to compute."""
     rates = (float("inf"),)
     interrupt(path, batches, rates=rates)
     for _ in range(2):
-        # The second time, it has ended already.
+        # The second time, it has already ended: Snakemake may not have seen that.
         result = train(Checkpoint(path, "a", 10), rates=rates)[1]
         assert (result.status, len(result.history)) == ("diverged", 1)
-
-
-def test_a_training_that_had_ended_ends_again_without_a_step(path, monkeypatch):
-    """Snakemake was killed while it ran, and has not seen its end."""
-    weights, result = train(Checkpoint(path, "a", 10))
-    monkeypatch.setattr(training, "batch_losses", None)
-    again, repeated = train(Checkpoint(path, "a", 10))
-    assert (again, repeated.history, repeated.status) == (weights, result.history, "ok")
 
 
 def test_removing_a_checkpoint_removes_half_written_ones_and_never_fails(path, tmp_path, caplog):
@@ -260,7 +251,7 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, 
         assert found[name].tobytes() == array.tobytes(), name
 
 
-# ---- Snakemake's real trainings
+# ---- real trainings under Snakemake
 
 CELL = Path("results/demo/cells/digits/dae/f2-d1-z4-s0")
 WEIGHTS = str(CELL / "weights.safetensors")
@@ -284,12 +275,6 @@ def folder(undisturbed, tmp_path) -> Path:
     shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / CELL)
     return tmp_path
-
-
-def progress(folder: Path) -> dict:
-    """Of the checkpoint."""
-    with safe_open(folder / CELL / "checkpoint.safetensors", "numpy") as file:
-        return json.loads(file.metadata()["checkpoint"])["progress"]
 
 
 @contextlib.contextmanager
@@ -322,17 +307,17 @@ def assert_ends_as_undisturbed(folder: Path, undisturbed: Path, resumed: int) ->
 
 
 @pytest.mark.slow
-def test_signals_to_a_real_training_cost_nothing(folder, undisturbed):
+def test_a_real_training_resumes_after_signals_where_it_was(folder, undisturbed):
     with held_training(folder) as (run, script):
-        assert progress(folder)["batches"] == 1
+        assert progress(folder / CELL)["batches"] == 1
         (folder / CELL / "waiting").unlink()
         script.send_signal(signal.SIGUSR1)
         wait_until((folder / CELL / "waiting").exists, run)
-        assert progress(folder)["batches"] == 2
+        assert progress(folder / CELL)["batches"] == 2
         script.send_signal(signal.SIGTERM)
         run.wait(300)
     assert "interrupted by SIGTERM; the next run resumes from here" in (folder / LOG).read_text()
-    assert not (folder / WEIGHTS).exists() and progress(folder)["batches"] == 3
+    assert not (folder / WEIGHTS).exists() and progress(folder / CELL)["batches"] == 3
     with held_training(folder) as (run, script):
         script.kill()
         run.wait(300)
@@ -341,13 +326,13 @@ def test_signals_to_a_real_training_cost_nothing(folder, undisturbed):
         os.killpg(run.pid, signal.SIGINT)
         assert run.wait(300) != 0
     assert "interrupted by SIGINT; the next run resumes from here" in (folder / LOG).read_text()
-    assert progress(folder)["batches"] == 6
+    assert progress(folder / CELL)["batches"] == 6
     assert_ends_as_undisturbed(folder, undisturbed, resumed=3)
 
 
 @pytest.mark.slow
 def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(folder, undisturbed):
-    """Only Snakemake is killed. The next run takes the files of the job that it left for incomplete."""
+    """Only Snakemake is killed. Its next run treats the files of the job as incomplete."""
     with held_training(folder) as (run, script):
         run.kill()
         (folder / "hold").unlink()
@@ -359,15 +344,18 @@ def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(fo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", ["config", "code"])
-def test_after_a_change_the_old_checkpoint_is_never_used(folder, changed):
+def test_after_a_change_the_old_checkpoint_is_never_used(folder):
     with held_training(folder) as (run, script):
         script.send_signal(signal.SIGTERM)
         run.wait(300)
-    if changed == "config":
-        (folder / "long.yaml").write_text("training: {epochs: 3}\n")
-    else:
-        append(folder / "workflow/scripts/autoencoders/networks/objective.py", "# changed\n")
-    snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
-    assert "is not used: it was written with other settings" in (folder / LOG).read_text()
-    assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == 0
+    checkpoint = folder / CELL / "checkpoint.safetensors"
+    old = checkpoint.read_bytes()
+    module = folder / "workflow/scripts/autoencoders/networks/objective.py"
+    code = module.read_text()
+    for changed, epochs in ((code + "# changed\n", 4), (code, 3)):
+        module.write_text(changed)
+        (folder / "long.yaml").write_text(f"training: {{epochs: {epochs}}}\n")
+        checkpoint.write_bytes(old)
+        snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
+        assert "is not used: it was written with other settings" in (folder / LOG).read_text()
+        assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == 0

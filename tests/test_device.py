@@ -1,4 +1,4 @@
-"""Which device a job computes on, with made-up GPUs and a made-up management library, and how it rounds there."""
+"""Which device a job computes on, with a fake driver library and fake GPUs, and how it rounds there."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_a_cpus_name_ends_in_its_architecture():
-    """The table of costs recognises it by that."""
+    """The table of costs recognises a CPU by it."""
     assert re.fullmatch(r".+ \(\S+ CPU\)", device.describe(CPU))
     assert device.cpu_name() in device.describe(CPU)
 
@@ -69,23 +69,21 @@ def test_energy_is_the_drivers_millijoules_of_that_gpu_and_none_without(monkeypa
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine with a number of GPUs, and CUDA_VISIBLE_DEVICES with a value or None."""
+    """A function that sets the number of GPUs and CUDA_VISIBLE_DEVICES (None: not set)."""
 
     def make(count: int, visible: str | None) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        # Twice, so that what the tested code sets is undone too.
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        # Set even if it is deleted next, so that what the tested code sets is undone too.
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
         if visible is None:
             monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-        else:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         every = ",".join(map(str, range(count)))
 
         def seen() -> int:
             return len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", every).split(",") if name])
 
         def available() -> bool:
-            # This initialises CUDA, which keeps the GPUs that it sees now: a job must have chosen its own before.
+            # This initialises CUDA, which then ignores CUDA_VISIBLE_DEVICES: a job must have chosen its GPU before.
             assert seen() <= 1
             return seen() == 1
 
@@ -102,7 +100,7 @@ def machine(monkeypatch, tmp_path):
         (1, None, 1, GPU),
         (8, "3", 1, GPU),
         (8, "GPU-ab", 1, GPU),
-        # Without a slot, the CPU, whatever there is.
+        # No slot: the CPU, even if there are GPUs.
         (2, None, 0, CPU),
         (0, None, 1, None),
         (2, "", 1, None),
@@ -134,7 +132,7 @@ def test_each_job_sees_its_own_gpu_of_several(machine, visible, names):
     assert gpu_locks.try_claim(names, 1, 1, gpu_locks.lock_folder()) is None
 
 
-def test_gpus_that_can_not_be_hidden_are_an_error_that_says_what_to_set(machine, monkeypatch):
+def test_if_other_gpus_cannot_be_hidden_the_error_says_what_to_set(machine, monkeypatch):
     machine(2, None)
     # As if counting had initialised CUDA.
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -151,7 +149,7 @@ def test_gpus_that_can_not_be_hidden_are_an_error_that_says_what_to_set(machine,
         (4, {32: 4, 64: 2}, None, (4, 1, 4), False),
         (1, {}, 128, (1, 1, 1), False),
         (0, {32: 4}, 128, (0, 4, 4), False),
-        # Snakemake gave it too little: it takes its share anyway.
+        # Snakemake's limit is too low: the cell takes its share anyway.
         (2, {32: 4}, 128, (2, 4, 4), True),
     ],
 )
@@ -181,7 +179,7 @@ print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
 
 @pytest.mark.parametrize(("workspace", "expected"), [(None, ":4096:8"), (":16:8", ":16:8")])
 def test_computations_are_deterministic_and_use_tf32_only_if_asked(workspace, expected):
-    """In convolutions and products alike. The user's own workspace for cuBLAS is kept."""
+    """In convolutions and matrix products. The user's own workspace for cuBLAS is kept."""
     environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
     environment |= {"CUBLAS_WORKSPACE_CONFIG": workspace} if workspace else {}
     options = {"cwd": Path(device.__file__).parents[2], "env": environment, "capture_output": True, "text": True}

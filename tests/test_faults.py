@@ -1,7 +1,8 @@
-"""Faults that a run may meet, really provoked: each ends in one clear message, and loses nothing."""
+"""Real faults during a run: each ends in one clear message, and no finished result is lost."""
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from comparing import lasting_results
+from matplotlib.figure import Figure
 from PIL import Image
 from running import copy_project, hold_jobs, planned, snakemake_command, started, wait_until
 
+from autoencoders.figures.page_style import save
+from autoencoders.figures.tiles import write_png
 from autoencoders.jobs import files
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.parquet_tables import write_parquet
+from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
+from autoencoders.networks.weights import save_weights
 
 SCRIPTS = Path(files.__file__).parents[2]
 RESULTS = "results/faults"
@@ -66,15 +75,9 @@ def run(folder: Path, *arguments: str, fails: bool = False, before: tuple[str, .
     return done.stdout
 
 
-def contents(folder: Path) -> dict[Path, bytes]:
-    """The results whose bytes are the same in every run: none that are measured."""
-    measured = {"cell.json", "provenance.json", "classifier-digits.json"}
-    found = {}
-    for file in (folder / RESULTS).rglob("*"):
-        name = file.relative_to(folder / RESULTS)
-        if file.is_file() and file.name not in measured and name.parts[0] not in ("logs", "benchmarks"):
-            found[name] = b"" if file.stem == "costs" else file.read_bytes()
-    return found
+def contents(folder: Path) -> dict[str, object]:
+    """The results that are the same in every run, by file."""
+    return {name: found for name, found in lasting_results(folder / RESULTS).items() if found is not None}
 
 
 @pytest.fixture(scope="module")
@@ -87,72 +90,48 @@ def finished(project, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def again(finished, tmp_path) -> Path:
-    """A copy of it to be damaged."""
+    """A copy of it that a test may damage."""
     return Path(shutil.copytree(finished, tmp_path / "again", symlinks=True))
 
 
 # ---- a full disk
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-
-from autoencoders.figures.page_style import save
-from autoencoders.figures.tiles import write_png
-from autoencoders.jobs import files
-from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.parquet_tables import write_parquet
-from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
-from autoencoders.networks.weights import save_weights
-
-rows = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
-drawn = Figure()
-drawn.subplots().imshow(rows)
-writers = {
-    "a.npy": lambda path: files.write_npy(path, rows),
-    "b.npz": lambda path: files.write_npz(path, {"a": rows}),
-    "c.json": lambda path: files.write_json(path, rows.tolist()),
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
+WRITERS = {
+    "a.npy": lambda path: files.write_npy(path, NOISE),
+    "b.npz": lambda path: files.write_npz(path, {"a": NOISE}),
+    "c.json": lambda path: files.write_json(path, NOISE.tolist()),
     "d.safetensors": lambda path: save_weights(path, Autoencoder(NetworkOptions(32, 4, parse_depth("1"), 6), 0)),
-    "e.parquet": lambda path: write_parquet(path, pd.DataFrame({"a": rows.ravel()})),
-    "f.png": lambda path: write_png(path, rows),
-    "g.png": lambda path: save(drawn, path),
+    "e.parquet": lambda path: write_parquet(path, pd.DataFrame({"a": NOISE.ravel()})),
+    "f.png": lambda path: write_png(path, NOISE),
+    "g.png": lambda path: save(drawn(NOISE), path),
 }
-hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-for name, write in writers.items():
-    target = Path(sys.argv[1]) / name / name
-    # Python ignores the signal of a file that is too large, so that the write fails instead.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+
+
+def drawn(pixels: np.ndarray) -> Figure:
+    figure = Figure()
+    figure.subplots().imshow(pixels)
+    return figure
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_error_on_a_full_disk_names_the_file_and_removes_the_incomplete_one(tmp_path, name):
+    """The limit of a file's size stands in for the disk's: Python ignores SIGXFSZ, so that the write fails."""
+    target = tmp_path / "folder" / name
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        write(target)
-        sys.exit(f"{name} was written")
-    except UserError as error:
-        assert str(error).startswith(f"{target} can't be written: the disk is full"), error
-    assert not list(target.parent.iterdir()), f"something is left of {name}"
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    write(target)
+        with pytest.raises(UserError, match=f"{re.escape(str(target))} can't be written: the disk is full"):
+            WRITERS[name](target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(target.parent.iterdir())
+    WRITERS[name](target)
     assert [file.name for file in target.parent.iterdir()] == [name] and target.stat().st_size > 20_000
-"""
-
-
-def python(code: str, *arguments: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
-    # Freed memory returns to the machine at once, so that limits of it mean the same every time.
-    environment |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-    done = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(done, env=environment, text=True, capture_output=True)
-
-
-def test_whatever_is_written_to_a_full_disk_is_named_and_half_a_file_removed(tmp_path):
-    done = python(LIMITED, tmp_path)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-def test_a_run_on_a_full_disk_keeps_what_is_finished_and_continues_once_there_is_room(again):
+def test_a_run_on_a_full_disk_keeps_finished_files_and_continues_once_there_is_room(again):
     before = contents(again)
     for name in ("gallery.npz", "reconstructions.png"):
         (again / CELL / name).unlink()
@@ -166,20 +145,25 @@ def test_a_run_on_a_full_disk_keeps_what_is_finished_and_continues_once_there_is
     assert "no checkpoint is written" in output and "Traceback" not in output
     assert contents(again) == kept
     run(again, *targets)
-    made = {name: content for name, content in contents(again).items() if f"{RESULTS}/{name}".startswith(f"{other}/")}
+    made = {name: content for name, content in contents(again).items() if "/f2-d1-z4-s1/" in name}
     assert contents(again) == before | made
-    assert {name.name for name in made} == {"weights.safetensors", "history.parquet", "checkpoint.safetensors"}
+    assert {Path(name).name for name in made} == {
+        "cell.json",
+        "weights.safetensors",
+        "history.parquet",
+        "checkpoint.safetensors",
+    }
 
 
 # ---- a read-only folder
 
 
 def bound_by_permissions() -> tuple[str, ...]:
-    """Put before a command: root too may then write only where permissions say so."""
+    """A prefix for commands: then even root may write only where permissions allow it."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
-        pytest.skip("root may write everywhere, and there is no setpriv to change that")
+        pytest.skip("root may write everywhere, and setpriv is missing")
     capabilities = "-dac_override,-dac_read_search"
     return "setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}"
 
@@ -241,7 +225,7 @@ if what == "train":
         options = TrainingOptions(1, count, ((0, 1e-3),))
         train(Autoencoder(network.options, seed=0), images, options, Objective(), 0, cpu)
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-# Small batches, which fit under the limit too: afterwards the libraries' own memory is allocated.
+# Small batches, which also fit under the limit: the libraries allocate their own memory before it is set.
 expected = work[what](slice(3800, None), 100)
 limit(int(sys.argv[2]))
 found = work[what](slice(None), count)[3800:]
@@ -249,6 +233,14 @@ limit(None)
 assert np.abs(found.astype(np.float64) - expected).max() < 1e-4 * np.abs(expected).max()
 """
 LINUX_ONLY = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory can't be limited here")
+
+
+def python(code: str, *arguments: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
+    # Freed memory returns to the machine at once, so that memory limits always mean the same.
+    environment |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    done = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(done, env=environment, text=True, capture_output=True)
 
 
 @LINUX_ONLY
@@ -265,7 +257,7 @@ def test_evaluation_halves_its_batches_until_they_fit(what, megabytes):
 @LINUX_ONLY
 @pytest.mark.slow
 def test_training_out_of_memory_ends_with_what_to_lower(tmp_path):
-    """Its batch size is part of the result."""
+    """It never lowers its batch size, which changes results."""
     done = python(MEMORY, "train", tmp_path / "train.log")
     assert done.returncode == 70, done.stderr
     assert "out of memory (" in done.stderr and "which changes results, training.batch_size" in done.stderr
@@ -276,8 +268,8 @@ def test_training_out_of_memory_ends_with_what_to_lower(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_result_is_named_and_created_again_once_it_is_deleted(again):
-    """Truncated by a disk or a copy; Snakemake accepts it, since its time stamp is the same."""
+def test_a_damaged_result_is_named_and_rebuilt_once_it_is_deleted(again):
+    """Truncated, with the same time stamp, so that Snakemake accepts it."""
     before = contents(again)
     damaged = {
         f"{RESULTS}/datasets/digits/test.npz": "preview_dataset",
@@ -302,7 +294,7 @@ def test_a_damaged_result_is_named_and_created_again_once_it_is_deleted(again):
 
 @pytest.mark.slow
 def test_a_few_images_of_all_sizes_and_modes_go_through_the_whole_chain(project, tmp_path):
-    """Fewer than latent units: the Gaussian's covariance is singular, and its likelihood unknown."""
+    """Fewer images than latent units: the Gaussian's covariance is singular, and has no likelihood."""
     random, modes = np.random.default_rng(0), ("RGB", "L", "RGBA", "P", "1", "CMYK", "I;16")
     photos = {"source": "folder", "folder": {"train": "photos"}, "size": 32, "latent": [32]}
     datasets = {"photos": photos | {"extractors": ["classifier"]}}
@@ -328,7 +320,7 @@ def test_a_few_images_of_all_sizes_and_modes_go_through_the_whole_chain(project,
 
 
 @pytest.mark.slow
-def test_if_all_cells_diverge_every_table_and_figure_is_still_there(project, tmp_path):
+def test_if_all_cells_diverge_every_table_and_figure_is_still_built(project, tmp_path):
     cells = [{"dataset": "digits", "model": "vae-diverges", "filters": 2}]
     experiments = {"mine": cells, "scatter": cells}
     folder = new_project(project, tmp_path / "project", experiments=experiments, run=["mine", "scatter"])
@@ -361,8 +353,8 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_continues(agai
 
 
 @pytest.mark.slow
-def test_a_killed_run_with_a_changed_config_ends_as_if_there_had_been_no_other(project, finished, tmp_path):
-    """The change affects half of what was finished: that is computed again, and nothing else."""
+def test_a_killed_run_resumed_with_another_config_has_the_results_of_a_new_run(project, finished, tmp_path):
+    """The config differs from ``CONFIG`` in priors and training; then these jobs are run again, and no others."""
     other = {"priors": {"gmm": {"components": 3}}, "training": {**CONFIG["training"], "epochs": 2}}
     folder = new_project(project, tmp_path / "project", **other)
     (folder / "hold-sample").touch()
@@ -370,7 +362,7 @@ def test_a_killed_run_with_a_changed_config_ends_as_if_there_had_been_no_other(p
         wait_until((folder / CELL / "priors/mvg.npz").exists, process)
         os.killpg(process.pid, signal.SIGKILL)
     (folder / "hold-sample").unlink()
-    # Which of the two Snakemake asks for first depends on the moment; the documentation names both.
+    # Which of the two Snakemake asks for first depends on timing; the documentation names both.
     assert re.search("--unlock|--rerun-incomplete", run(folder, "all_scores", fails=True))
     assert "--unlock" in run(folder, "all_scores", "--rerun-incomplete", fails=True)
     run(folder, "all_scores", "--unlock")
@@ -381,7 +373,7 @@ def test_a_killed_run_with_a_changed_config_ends_as_if_there_had_been_no_other(p
     assert "prepare_dataset" not in jobs and jobs["train"] == 1
     assert prepared.stat().st_mtime_ns == before
     made = contents(folder)
-    assert {name.name for name in made} >= {"weights.safetensors", "codes.npy", "gmm.npz", "classifier.parquet"}
+    assert {Path(name).name for name in made} >= {"weights.safetensors", "codes.npy", "gmm.npz", "classifier.parquet"}
     assert made.items() <= contents(finished).items()
 
 

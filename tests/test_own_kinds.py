@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from running import copy_project, planned, snakemake
+from running import planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -16,9 +17,8 @@ RESULTS = Path("results/demo")
 CELL = RESULTS / "cells/digits/dae/f2-d1-z4-s0"
 
 
-def test_own_kinds_run_what_uses_them_alone(project, tmp_path):
-    folder = copy_project(project, tmp_path)
-    snakemake(folder, "--notemp")
+def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path):
+    folder = Path(shutil.copytree(finished_project, tmp_path / "project"))
     before = pd.read_parquet(folder / CELL / "scores/classifier.parquet")
     section = (project / "config" / "README.md").read_text().split("## Kinds of your own")[1].split("\n## ")[0]
     for path, text in re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL):

@@ -1,7 +1,7 @@
-"""The pipeline on the real SLURM of tests/slurm/start: one run through the profile, whose trainings are interrupted in
-every way that clusters know, and which must end as if nothing had happened.
+"""The pipeline on the real SLURM of tests/slurm/start: one run through the profile. Its trainings are interrupted in
+every way that clusters know, and its results must be those of an undisturbed run.
 
-The GPUs that SLURM assigns are pretended, and networks train on the CPU. All else is what a user runs.
+The GPUs that SLURM assigns are fake, and networks train on the CPU. Everything else is what a user runs.
 """
 
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from interrupting import progress
 from running import append, copy_project, hold_trainings, snakemake, started, wait_until
-from safetensors import safe_open
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
     return torch.device("cpu")
 """
 
-# The plugin waits ten seconds longer each time that no job has ended.
+# By default the plugin waits ten seconds longer after each check in which no job has ended.
 IMPATIENT = """
 from snakemake.cli import main
 from snakemake_executor_plugin_slurm import Executor
@@ -92,9 +92,6 @@ class Run:
 
     folder: Path
     process: subprocess.Popen
-    # The models, in the order in which their trainings began.
-    first: str = ""
-    second: str = ""
 
     @property
     def output(self) -> str:
@@ -110,17 +107,9 @@ class Run:
         rows = [dict(zip(fields, line.split("|"), strict=True)) for line in shown.splitlines()]
         return sorted(rows, key=lambda job: int(job["id"]))
 
-    def trainings(self, states: str = "all") -> dict[str, list[dict[str, str]]]:
-        """The jobs that train each model's cell; no entry for a model that has none."""
-        found = {}
-        for job in self.jobs(states):
-            if named := re.fullmatch(r"rule_train_wildcards_digits_(\w+)_8_1_4_0", job["comment"]):
-                found.setdefault(named[1], []).append(job)
-        return found
-
-    def training(self, model: str) -> dict[str, str]:
-        """The latest job that trains a model's cell."""
-        return self.trainings()[model][-1]
+    def trainings(self, model: str) -> list[dict[str, str]]:
+        """The jobs that train a model's cell, in the order of their submission."""
+        return [job for job in self.jobs() if job["comment"] == f"rule_train_wildcards_digits_{model}_8_1_4_0"]
 
     def wait(self, condition, what: str) -> None:
         try:
@@ -137,11 +126,8 @@ class Run:
         """Until a model has written a checkpoint after resuming so many times: then it waits."""
 
         def has_begun() -> bool:
-            file = self.folder / CELL.format(model) / "checkpoint.safetensors"
-            if not file.exists():
-                return False
-            with safe_open(file, "numpy") as checkpoint:
-                return json.loads(checkpoint.metadata()["checkpoint"])["progress"]["resumed"] == resumed
+            cell = self.folder / CELL.format(model)
+            return (cell / "checkpoint.safetensors").exists() and progress(cell)["resumed"] == resumed
 
         self.wait(has_begun, f"{model} trains after {resumed} interruptions")
 
@@ -170,7 +156,7 @@ def prepare(project: Path, folder: Path) -> Path:
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     text = profile.read_text()
     assert text.count("gpu_model: null") == 1
-    profile.write_text(text.replace("gpu_model: null", "gpu_model: pretended"))
+    profile.write_text(text.replace("gpu_model: null", "gpu_model: fake"))
     (folder / "mine.yaml").write_text(CONFIG)
     (folder / "gpus").mkdir()
     return folder
@@ -178,7 +164,7 @@ def prepare(project: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(cluster, project, tmp_path_factory):
-    """All figures, although both trainings are interrupted by everything that can happen to a job; see below."""
+    """A run that builds all figures, although both trainings are interrupted: see ``disturb``."""
     folder = prepare(project, tmp_path_factory.mktemp("slurm") / "disturbed")
     (folder / "hold").touch()
     command = ["--workflow-profile", "workflow/profiles/slurm", "all_figures"]
@@ -196,24 +182,21 @@ def run(cluster, project, tmp_path_factory):
 
 
 def disturb(run: Run, project: Path) -> None:
-    """Interrupt the training that begins first twice, and the other three times."""
-    run.wait(lambda: run.trainings("running"), "a training begins")
-    run.first = min(run.trainings("running"), key=lambda model: int(run.training(model)["id"]))
-    run.second = next(model for model in MODELS if model != run.first)
-    run.wait_for_training(run.first, 0)
+    """Interrupt the DAE's training twice, and the VAE's three times."""
+    run.wait_for_training("dae", 0)
     # The shortest time limit: SLURM counts in minutes, and checks every half minute.
-    ask("scontrol", "update", f"JobId={run.training(run.first)['id']}", "TimeLimit=1")
+    ask("scontrol", "update", f"JobId={run.trainings('dae')[-1]['id']}", "TimeLimit=1")
 
-    run.wait_for_training(run.second, 0)
-    ask("scancel", run.training(run.second)["id"])
-    run.wait_for_training(run.second, 1)
-    requeued = run.training(run.second)["id"]
+    run.wait_for_training("vae", 0)
+    ask("scancel", run.trainings("vae")[-1]["id"])
+    run.wait_for_training("vae", 1)
+    requeued = run.trainings("vae")[-1]["id"]
     ask("scontrol", "requeue", requeued)
     run.start_again(requeued, 0)
-    run.wait_for_training(run.second, 2)
+    run.wait_for_training("vae", 2)
 
-    run.wait_for_training(run.first, 1)
-    both = [run.training(model)["id"] for model in MODELS]
+    run.wait_for_training("dae", 1)
+    both = [run.trainings(model)[-1]["id"] for model in MODELS]
     assert requeued in both
     lose_power("node1")
     run.wait(lambda: state_of("node1") == "down", "SLURM misses the node")
@@ -221,9 +204,9 @@ def disturb(run: Run, project: Path) -> None:
     for number in both:
         # First SLURM lets the node end what ran there, which would end the new job too.
         run.start_again(number, 10)
-    run.wait_for_training(run.first, 2)
-    run.wait_for_training(run.second, 3)
-    assert [run.training(model)["id"] for model in MODELS] == both
+    run.wait_for_training("dae", 2)
+    run.wait_for_training("vae", 3)
+    assert [run.trainings(model)[-1]["id"] for model in MODELS] == both
 
 
 def test_the_run_ends_well_and_its_trainings_resumed_from_their_checkpoints(run):
@@ -236,8 +219,8 @@ def test_the_run_ends_well_and_its_trainings_resumed_from_their_checkpoints(run)
         assert (cell / "samples.png").exists() and not (cell / "checkpoint.safetensors").exists()
         # Image sets are temporary, in a group too.
         assert not list(cell.glob("images/*"))
-    # A time-out and a node; scancel, requeue and a node.
-    assert resumed == {run.first: 2, run.second: 3}
+    # DAE: time limit, dead node. VAE: scancel, requeue, dead node.
+    assert resumed == {"dae": 2, "vae": 3}
 
 
 def test_weights_are_those_of_an_undisturbed_run_without_slurm(run, project, tmp_path):
@@ -270,8 +253,8 @@ def test_short_jobs_share_one_submission_that_names_their_cell(run):
 
 
 def test_a_failed_job_gets_more_time_and_its_log_is_kept(run):
-    for model, state in ((run.first, "TIMEOUT"), (run.second, "CANCELLED")):
-        first, second = run.trainings()[model]
+    for model, state in (("dae", "TIMEOUT"), ("vae", "CANCELLED")):
+        first, second = run.trainings(model)
         assert (first["state"], second["state"]) == (state, "COMPLETED")
         assert second["limit"] == "22:00"
         log = run.folder / f"results/logs/slurm/rule_train/digits_{model}_8_1_4_0/{first['id']}.log"

@@ -1,10 +1,10 @@
-"""A soak: a small grid runs while its jobs are killed at random, and must end as if nothing had happened.
+"""A soak test: jobs of a small grid are killed at random, and the results must be those of an undisturbed run.
 
-The grid of soak.yaml runs undisturbed. Then it runs again in another copy of the project. Most of its jobs are killed
-(SIGKILL), at a random moment or while they write a file: alone, so that Snakemake retries them, or with the whole run,
-which is then unlocked and started again. Some get SIGTERM instead, and some runs Ctrl-C. At the end the run is left
-alone, and its results are compared with the undisturbed ones, byte by byte. Then all of that is repeated, without the
-results or without those of one cell, until there were enough kills, or for SOAK_MINUTES minutes (`make soak`).
+The grid of soak.yaml first runs undisturbed. In another copy of the project, most of its jobs are killed (SIGKILL), at
+a random moment or while they write a file: alone, so that Snakemake retries them, or with the whole run, which is then
+unlocked and started again. Some jobs get SIGTERM instead, and some runs Ctrl-C. When the run has ended, its results
+must be the undisturbed ones, byte by byte. Then all results, or those of one cell, are deleted and the run is repeated,
+until there are enough kills, or for SOAK_MINUTES minutes (`make soak`).
 """
 
 import contextlib
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.slow
 
 RESULTS = "results/demo"
 KILLS, MINUTES = 50, float(os.environ.get("SOAK_MINUTES", 0))
-# Longer than any run of the grid takes on a slow, busy machine.
+# More than any run of the grid takes on a slow, busy machine.
 HANGS_SECONDS = 1200
-# Each stage is killed at least so often.
+# The least number of kills in each stage.
 STAGES, LEAST = ("train", "encode", "fit_prior", "sample", "score", "tables"), 2
 TABLES = ("collect_scores", "collect_latent_statistics", "table1", "table2", "table3", "claims", "parameters", "costs")
-# What happens to a run: a signal, whether to the whole run or to one job, and how often it is chosen. Snakemake alone
-# gets no SIGTERM: the handler of 9.27 takes a lock that the same thread may hold, and then waits for ever.
+# Pairs (signal, whether the whole run gets it or one job), and how often each is chosen. A run gets no SIGTERM: the
+# handler in Snakemake 9.27 takes a lock that the same thread may hold, and then waits for ever.
 BLOWS = [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False), (signal.SIGINT, True)]
 WEIGHTS = [30, 6, 4, 2]
 
@@ -69,19 +69,13 @@ def is_writing(process: psutil.Process) -> bool:
 
 
 class Disturber:
-    """Kills jobs of the runs in ``folder``, and counts: blows by (stage, signal, whole run), and hits while writing."""
+    """Kills jobs of the runs in ``folder``. Counts blows by (stage, signal, whole run), SIGKILLs by stage, and blows to
+    jobs that were writing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.random = folder, random.Random(0)
-        self.blows, self.writing, self.begun = Counter(), 0, time.monotonic()
-
-    @property
-    def kills(self) -> Counter:
-        """By stage."""
-        kills = Counter()
-        for (stage, number, _), count in self.blows.items():
-            kills[stage] += count * (number == signal.SIGKILL)
-        return kills
+        self.blows, self.kills, self.writing, self.begun = Counter(), Counter(), 0, time.monotonic()
 
     @property
     def over(self) -> bool:
@@ -99,10 +93,11 @@ class Disturber:
             else:
                 process.send_signal(number)
             self.blows[stage, number, whole] += 1
+            self.kills[stage] += number == signal.SIGKILL
             self.writing += writing
 
     def disturb(self, run: subprocess.Popen) -> None:
-        """Until the run ends: most jobs are hit once, some seconds after their start (imports take two of them)."""
+        """Until the run ends, hit most jobs once, some seconds after their start (imports take two seconds)."""
         seen, doomed, begun = set(), {}, time.monotonic()
         while run.poll() is None:
             assert time.monotonic() - begun < HANGS_SECONDS, f"the run hangs:\n{output(self.folder)[-5000:]}"
@@ -144,7 +139,7 @@ def test_results_are_the_same_however_often_jobs_and_runs_are_killed(project, tm
     disturber, rounds = Disturber(disturbed), 0
     while rounds == 0 or not disturber.over:
         if rounds:
-            # What the next round computes again: every fourth time everything, else one cell and all tables.
+            # Delete everything every fourth time, otherwise one cell and all tables.
             results = disturbed / RESULTS
             cell = disturber.random.choice(sorted((results / "cells").glob("*/*/*")))
             for folder in [results] if rounds % 4 == 0 else [cell, results / "tables"]:

@@ -118,11 +118,8 @@ def test_tables_and_records_show_what_was_computed(chain):
 
 
 @pytest.fixture(scope="module")
-def finished(project, tmp_path_factory) -> Path:
-    """A finished project, without deletion of image sets."""
-    folder = copy_project(project, tmp_path_factory.mktemp("finished"))
-    snakemake(folder, "--notemp")
-    return folder
+def finished(finished_project, tmp_path_factory) -> Path:
+    return Path(shutil.copytree(finished_project, tmp_path_factory.mktemp("workflow") / "project"))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""An environment's sitecustomize.py: it records where the modules of each job's script were loaded from.
+"""An environment's sitecustomize.py: records where the modules of each job's script were loaded from.
 
-One file a job, in the folder that RECORD_MODULES_IN names.
+It writes one file per job to the folder that RECORD_MODULES_IN names.
 """
 
 import atexit
