@@ -67,17 +67,17 @@ def retried(work: Callable[[], Result], what: str, advice: str) -> Result:
             if no_room(error) or getattr(error, "errno", None) in NOT_WRITABLE:
                 raise
             status, reason = http_status(error), textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+            hub = "hf://" in what
             if status in (401, 403):
+                token = "A private or gated dataset of the Hugging Face Hub needs a token in the variable HF_TOKEN. "
                 raise UserError(
-                    f"{what}: the server answered {status} ({reason}). A private or gated dataset of the Hugging Face "
-                    "Hub needs a token in the environment variable HF_TOKEN."
+                    f"{what}: the server answered {status} ({reason}). {token if hub else ''}{advice}"
                 ) from error
             # Without a status, these mean that the name is invalid on the Hub, or that the answer is not the Hub's.
             useless = status is None and isinstance(error, FileNotFoundError | ValueError)
             if useless or (status is not None and 400 <= status < 500 and status not in (408, 429)):
-                raise UserError(
-                    f"{what}: {reason}. Check the name and the revision in the config, and the variable HF_ENDPOINT."
-                ) from error
+                check = "Check the name and the revision in the config, and the variable HF_ENDPOINT. "
+                raise UserError(f"{what}: {reason}. {check if hub else ''}{advice}") from error
             if failures == ATTEMPTS:
                 raise UserError(
                     f"{what} could not be downloaded: {reason}, {failures} times in a row. Check the network (or the "
@@ -111,23 +111,38 @@ def fetch(url: str, path: str | Path, sha256: str) -> None:
             logger.info("%s already exists", path)
             return
         logger.warning("%s does not have the checksum of %s; downloading it again", path, url)
+    part, advice = path.with_name(path.name + ".part"), f"Or copy the file to {path} by hand."
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torch.hub has none of its own
     logger.info("downloading %s", url)
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # torch.hub leaves these behind if it is killed.
+            # torch.hub leaves these behind if it is killed; a young one may belong to another run.
             for leftover in path.parent.glob(f"{path.name}.*.partial"):
-                leftover.unlink()
-            retried(
-                lambda: torch.hub.download_url_to_file(url, str(path), sha256, progress=False),
-                url,
-                f"On a machine without a network, copy the file to {path} by hand.",
-            )
+                if time.time() - leftover.stat().st_mtime > 86_400:
+                    leftover.unlink()
+            for _ in range(ATTEMPTS):
+                retried(lambda: torch.hub.download_url_to_file(url, str(part), progress=False), url, advice)
+                if (found := file_sha256(part)) == sha256:
+                    put_in_place(part, path)
+                    logger.info("%s is complete, with the right checksum", path)
+                    return
+                logger.warning("%s: %d bytes with the wrong checksum %s; deleted", url, part.stat().st_size, found)
+                part.unlink()
     finally:
         socket.setdefaulttimeout(before)
-    logger.info("%s is complete, with the right checksum", path)
+    raise UserError(
+        f"{url} gave a file with a wrong checksum, {ATTEMPTS} times: {found} instead of {sha256}. The connection "
+        f"breaks off, or something between here and the server changes the file. {advice}"
+    )
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a complete file its name, once its content is on the disk."""
+    with open(part, "rb+") as written:
+        os.fsync(written.fileno())
+    os.replace(part, path)
 
 
 def hub_endpoint() -> str:
@@ -254,9 +269,7 @@ def fetch_hub_file(hub: HfFileSystem, file: HubFile, path: Path) -> None:
         for _ in range(2):
             append_blocks(hub, file, part, path)
             if is_right(part, file):
-                with open(part, "rb+") as written:
-                    os.fsync(written.fileno())
-                os.replace(part, path)
+                put_in_place(part, path)
                 logger.info("%s is complete%s", path, ", with the right checksum" if file.sha256 else "")
                 return
             found = f"{part.stat().st_size:,} bytes with SHA-256 {file_sha256(part)}"
