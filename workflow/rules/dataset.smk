@@ -23,6 +23,7 @@ rule download_dataset:
         "<logs>/download_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/download_dataset/{dataset}.tsv"
+    priority: 6  # on a machine without a network, fail before the first training, not after the last
     conda:
         "../../envs/data.yaml"
     resources:

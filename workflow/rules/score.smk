@@ -32,6 +32,7 @@ rule download_extractor:
     wildcard_constraints:
         extractor="|".join(map(re.escape, DOWNLOADS)) or "(?!)",
         weights="|".join(map(re.escape, DOWNLOADS.values())) or "(?!)",
+    priority: 6  # on a machine without a network, fail before the first training, not after the last
     conda:
         "../../envs/data.yaml"
     resources:
