@@ -1,11 +1,11 @@
 """Downloads by huggingface_hub and torch.hub, against a server on this machine that misbehaves on purpose."""
 
 import contextlib
-import os
 import errno
 import hashlib
 import json
 import logging
+import os
 import re
 import threading
 import time

@@ -157,7 +157,8 @@ def open_hub() -> HfFileSystem:
 
     limit_waiting()
     # It logs the URL of every request, including signed ones.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for library in ("httpx", "httpx2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     token = os.environ.get("HF_TOKEN", "").strip() or False
     return HfFileSystem(endpoint=hub_endpoint(), token=token, skip_instance_cache=True)
 
@@ -275,9 +276,9 @@ def fetch_hub_file(hub: HfFileSystem, file: HubFile, path: Path) -> None:
             found = f"{part.stat().st_size:,} bytes with SHA-256 {file_sha256(part)}"
             part.unlink()
             logger.warning("hf://%s: wrong checksum or size (%s); deleted", file.name, found)
+    expected = f"{file.size:,} bytes" + (f" with SHA-256 {file.sha256}" if file.sha256 else "")
     raise UserError(
-        f"hf://{file.name} gave a file with a wrong checksum or size, twice: {found} instead of {file.size:,} bytes "
-        f"with SHA-256 {file.sha256}. Something between here and the server alters it, or the server's copy has "
+        f"hf://{file.name} gave a file with a wrong checksum or size, twice: {found} instead of {expected}. Something between here and the server alters it, or the server's copy has "
         f"changed. Copy the right file to {path} by hand, or try again later."
     )
 
