@@ -278,8 +278,9 @@ def fetch_hub_file(hub: HfFileSystem, file: HubFile, path: Path) -> None:
             logger.warning("hf://%s: wrong checksum or size (%s); deleted", file.name, found)
     expected = f"{file.size:,} bytes" + (f" with SHA-256 {file.sha256}" if file.sha256 else "")
     raise UserError(
-        f"hf://{file.name} gave a file with a wrong checksum or size, twice: {found} instead of {expected}. Something between here and the server alters it, or the server's copy has "
-        f"changed. Copy the right file to {path} by hand, or try again later."
+        f"hf://{file.name} gave a file with a wrong checksum or size, twice: {found} instead of {expected}. Something "
+        f"between here and the server alters it, or the server's copy has changed. Copy the right file to {path} by "
+        "hand, or try again later."
     )
 
 
