@@ -403,7 +403,6 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
     log, images = (folder / "results/demo" / name for name in (f"logs/{CELL}.log", "datasets/digits/train.npz"))
     shutil.copy2(project / "Makefile", folder)
     (folder / "long.yaml").write_text("{run: [width], training: {epochs: 100000}}")
-    (folder / "hold").touch()
     hold_trainings(folder)
     # Print lines at once, not after ten and thirty seconds.
     append(folder / "workflow/scripts/autoencoders/jobs/progress.py", "\nProgress.due = True\n")
@@ -423,6 +422,12 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
             wait_until(lambda: printed.search((folder / "output.txt").read_text()), run)
             yield run
 
+    snakemake(
+        folder,
+        f"results/demo/cells/{CELL[6:].replace('dae', 'vae-diverges')}/scores/classifier.parquet",
+        configs=configs,
+    )
+    (folder / "hold").touch()
     with run_until(r"1 of 2 cells scored \(1 diverged\)") as run:
         assert re.search(rf"\nrunning: .*{run.pid} on (.*\n)*running:\n  {CELL}: epoch \d+/100000, loss 0\.", status())
         os.killpg(run.pid, signal.SIGINT)

@@ -207,7 +207,9 @@ def test_files_on_the_hub_get_a_folder_below_the_downloads(tmp_path):
 @pytest.mark.slow
 def test_no_shell_interprets_a_path_and_no_rule_writes_outside(project, tmp_path):
     """The name of a results folder may contain anything."""
-    checkout = copy_project(project, tmp_path / "checkout")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    copy_project(project, checkout)
     name = "r e's\"; touch pwned; $(touch pwned) `touch pwned` | touch pwned & *?[a] -é %s #"
     (checkout / "one.yaml").write_text(f"run: [noise]\npathvars: {{ results: {json.dumps(name)} }}\n")
     before = {path.name for path in checkout.iterdir()} | {".snakemake"}
