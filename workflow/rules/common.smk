@@ -1,4 +1,4 @@
-# What the rule files share: the validated config, and the functions that rules call.
+# The validated config, and the functions that the rules call.
 import functools
 import hashlib
 import json
