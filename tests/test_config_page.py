@@ -22,11 +22,7 @@ SECTIONS = {
     "extractors": "extractors",
     "scoring": "scoring",
 }
-# Sections whose entries have the options of their kinds.
-WITH_KINDS = ("priors", "measures")
 REQUIRED = "required"
-# Keys with a section of their own, beside their row at the top level.
-WITH_SECTION = {"training", "extractors", "scoring", "model_defaults"}
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +42,14 @@ def page(project) -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
-def leaves(schema: dict, definition: dict, prefix: str = "") -> dict[str, dict]:
+def leaves(definition: dict, prefix: str = "") -> dict[str, dict]:
     """Dotted key -> its part of the schema, with "required"; a mapping with known keys is replaced by these."""
     found = {}
     for key, part in definition["properties"].items():
-        reference = schema["$defs"].get(part.get("$ref", "").rpartition("/")[2], {})
-        merged = {**reference, **part, REQUIRED: key in definition.get("required", [])}
-        if "properties" in merged and not (prefix == "" and key in WITH_SECTION):
-            found |= leaves(schema, {**reference, **part}, f"{prefix}{key}.")
+        if "properties" in part:
+            found |= leaves(part, f"{prefix}{key}.")
         else:
-            found[prefix + key] = merged
+            found[prefix + key] = {**part, REQUIRED: key in definition.get("required", [])}
     return found
 
 
@@ -71,9 +65,8 @@ def options_of_kinds(group: str) -> dict[str, dict]:
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_key_has_a_row_with_its_default(page, heading):
     schema = settings.read_schema()
-    definition = schema["$defs"][SECTIONS[heading]] if SECTIONS[heading] else schema
-    keys = leaves(schema, definition)
-    if heading in WITH_KINDS:
+    keys = leaves(schema["$defs"][SECTIONS[heading]] if SECTIONS[heading] else schema)
+    if heading in ("priors", "measures"):
         keys["kind"]["enum"] = kinds.names(heading)
         keys |= options_of_kinds(heading)
     assert set(page[heading]) == set(keys)
