@@ -55,7 +55,6 @@ def test_minutes_and_megabytes_by_hand():
     mixture = {"kind": "gmm", "components": 10, "max_iter": 2000}
     assert resources.prior_minutes(gmm.operations(mixture, 162_770, 768)) == 10 + 65
     assert resources.prior_minutes(gmm.operations({**mixture, "max_iter": 100}, 162_770, 768)) == 10 + 13
-    assert gmm.GPU and not kinds.needs(kinds.load("priors", "mvg"), "GPU", False)
     assert resources.image_megabytes(1_000, 64) == 12.288
     assert resources.code_megabytes(1_000, 500) == 4
 
@@ -103,12 +102,9 @@ def test_snakemake_accepts_every_line_of_a_profile(name, tmp_path):
     assert re.search(r"^train +2$", done.stdout + done.stderr, flags=re.MULTILINE)
 
 
-# ---- submissions
-
 SBATCH = """#!/bin/sh
 # What follows --wrap is the command of the job.
 printf '%s\\n' "${*%%--wrap=*}" >> "$FAKE_SLURM/calls"
-echo refused >&2
 exit 1
 """
 
