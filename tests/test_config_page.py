@@ -53,22 +53,14 @@ def leaves(definition: dict, prefix: str = "") -> dict[str, dict]:
     return found
 
 
-def options_of_kinds(group: str) -> dict[str, dict]:
-    """KIND.OPTION -> its part of the schema, for the built-in kinds."""
-    return {
-        f"{kind}.{name}": {**part, REQUIRED: "default" not in part}
-        for kind in kinds.names(group)
-        for name, part in kinds.options(kinds.load(group, kind)).items()
-    }
-
-
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_key_has_a_row_with_its_default(page, heading):
     schema = settings.read_schema()
     keys = leaves(schema["$defs"][SECTIONS[heading]] if SECTIONS[heading] else schema)
     if heading in ("priors", "measures"):
         keys["kind"]["enum"] = kinds.names(heading)
-        keys |= options_of_kinds(heading)
+        for kind in kinds.names(heading):
+            keys |= leaves(settings.section(heading, kind), f"{kind}.")
     assert set(page[heading]) == set(keys)
     for key, part in keys.items():
         default, text = page[heading][key]
@@ -86,7 +78,7 @@ def test_every_key_has_a_row_with_its_default(page, heading):
 def test_the_page_has_no_other_tables_and_describes_penalties_in_one_row(page):
     assert {heading for heading, rows in page.items() if rows} == set(SECTIONS)
     _, text = page["models and model_defaults"]["penalties"]
-    for key in [*settings.read_schema()["$defs"]["penalty"]["properties"], *options_of_kinds("penalties")]:
+    for key in settings.read_schema()["$defs"]["penalty"]["properties"]:
         assert f"{key}:" in text, key
 
 
