@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from PIL import Image
 from running import copy_project, snakemake
 
@@ -71,8 +72,7 @@ def dumped(save) -> bytes:
 ARRAYS = ["images", "labels", "extractor_sha256", "weights", "format"]
 # An attack's bytes in each format that a reader might accept.
 DISGUISES = {
-    "pickle 0": lambda attack: pickle.dumps(attack, protocol=0),
-    "pickle 5": lambda attack: pickle.dumps({"images": attack, "status": attack}, protocol=5),
+    "pickle": lambda attack: pickle.dumps({"images": attack, "status": attack}, protocol=5),
     "torch": lambda attack: dumped(lambda file: torch.save({"weight": attack}, file)),
     "old torch": lambda attack: dumped(
         lambda file: torch.save({"a": attack}, file, _use_new_zipfile_serialization=False)
@@ -127,10 +127,9 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
 def test_no_module_can_run_what_it_reads(project):
     """No pickle, eval, unsafe YAML or shell, by ruff's rules; calls of PyTorch and NumPy forbid pickles."""
     rules = "S102,S301,S302,S307,S506,S602,S604,S605,S609"
-    check = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", rules]
-    done = subprocess.run([*check, project / "workflow"], capture_output=True, text=True)
+    check = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", rules, project / "workflow"]
+    done = subprocess.run(check, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert subprocess.run([*check, "-"], input="eval(text)", capture_output=True, text=True).returncode == 1
     safe, loading = {"torch": "weights_only=True", "np": "allow_pickle=False", "numpy": "allow_pickle=False"}, []
     for module in (project / "workflow").rglob("*.py"):
         text = module.read_text()
@@ -164,23 +163,20 @@ HOSTILE = [
 ]
 
 
-def tiny_config() -> dict:
-    dataset = {"source": "sklearn", "sklearn": {"name": "digits"}, "latent": 4}
-    experiments = {"e": [{"dataset": "d", "model": "m", "filters": 2}]}
-    kinds = {"priors": {"p": {"kind": "mvg"}}, "measures": {"frechet": {"kind": "frechet"}}}
-    return {
-        "run": ["e"],
-        "datasets": {"d": dataset},
-        "models": {"m": {"penalties": {}}},
-        "experiments": experiments,
-        **kinds,
-    }
+CONFIG = """
+run: [e]
+datasets: {d: {source: sklearn, sklearn: {name: digits}, latent: 4}}
+models: {m: {penalties: {}}}
+experiments: {e: [{dataset: d, model: m, filters: 2}]}
+priors: {p: {kind: mvg}}
+measures: {frechet: {kind: frechet}}
+"""
 
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "penalties", "priors", "measures", "experiments"])
 def test_a_name_that_cannot_be_a_folder_is_refused(kind):
     for name in HOSTILE:
-        config = tiny_config()
+        config = yaml.safe_load(CONFIG)
         entries = config["models"]["m"]["penalties"] if kind == "penalties" else config[kind]
         entries[name] = next(iter(entries.values()), {"kind": "kl", "weight": 1})
         with pytest.raises(UserError, match=rf"{kind}: .* can't be used here\. Write letters, digits"):
@@ -191,12 +187,13 @@ def test_a_name_that_cannot_be_a_folder_is_refused(kind):
 def test_a_folder_that_leads_elsewhere_is_refused(key):
     for folder in ("..", "../x", "x/../../y", "x\n/../y", "x\n", "x\x00", "~/x", "{dataset}", "<cell>", "", " ", "x "):
         with pytest.raises(UserError, match=rf"pathvars\.{key}: .* can't be used here\. Write a folder without"):
-            settings.resolve({**tiny_config(), "pathvars": {key: folder}})
+            settings.resolve({**yaml.safe_load(CONFIG), "pathvars": {key: folder}})
 
 
 def test_files_on_the_hub_get_a_folder_below_the_downloads(tmp_path):
-    config = tiny_config()
-    for address in ("../..@main/x", "a/..@main/x", "./b@main/x", "a/b@../x", "a/b@%2e%2e/x", "a/b@./x"):
+    config = yaml.safe_load(CONFIG)
+    outside = ("../..@main/x", "a/..@main/x", "./b@main/x", "a/b@../x", "a/b@%2e%2e/x", "a/b@./x")
+    for address in (*outside, "a/b/x", "b@main/x", "a/b@main/"):
         config["datasets"]["d"] = {"source": "parquet", "parquet": {"train": f"hf://datasets/{address}"}, "latent": 4}
         resolved = settings.resolve(config)
         (fault,) = first_look.find_misfits(resolved["datasets"], resolved["pathvars"])
