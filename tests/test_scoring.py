@@ -86,23 +86,9 @@ def test_each_comparison_has_a_row_with_its_value_by_hand(reference, make_refere
     assert scores["error"].isna().all()
 
 
-NEAREST = 'OPTIONS = {"neighbours": {"default": 1, "before": 1, "description": "a whole number"}}'
-
-
-def test_a_measure_from_a_file_gets_all_features_of_both_sets(own, make_reference):
-    """A missing option has its value of before the option existed."""
-    nearest = own("return (features - reference.T).abs().sort(1)[0][:, : options['neighbours']].mean()", NEAREST)
-    measures = {"nearest": nearest, **FRECHET, "two_nearest": {**nearest, "neighbours": 2}}
-    sets = {"gmm": flat(12, 19, 90), "mvg": flat(30, 31)}
-    scores = score(sets, make_reference(measures=measures), measures)
-    pairs = [(name, measure) for name in sets for measure in measures]
-    assert list(zip(scores["comparison"], scores["measure"], strict=True)) == pairs
-    values = scores[scores["measure"] != "frechet"]["value"].tolist()
-    # Of 10, 20 and 30, by hand.
-    assert values == pytest.approx([63 / 3, (2 + 8 + 1 + 9 + 60 + 70) / 6, 1 / 2, (0 + 10 + 1 + 11) / 4], rel=1e-5)
-
-
 PREPARES = """
+OPTIONS = {"power": {"default": 2, "before": 1, "description": "a whole number"}}
+
 def prepare(reference, options):
     import numpy as np
 
@@ -111,19 +97,22 @@ def prepare(reference, options):
 """
 
 
-def test_each_measure_gets_what_it_has_prepared_as_tensors(own, make_reference):
-    prepares = own("return prepared['mean'] + prepared['count'] + prepared['a/each'].numel() / 10", PREPARES)
-    measures = {
-        "first": {**prepares, "power": 1},
-        "third": {**prepares, "power": 3},
-        "none": own("return len(prepared)"),
-    }
+def test_a_measure_from_a_file_gets_all_features_its_options_and_what_it_has_prepared(own, make_reference):
+    """A missing option has its value of before the option existed."""
+    prepared = "prepared['mean'] + prepared['count'] + prepared['a/each'].numel() / 10"
+    mine = own(f"return {prepared} + options['power'] * features.sum() - reference.max()", PREPARES)
+    measures = {"first": mine, "third": {**mine, "power": 3}, "none": own("return len(prepared)")}
     reference = make_reference(measures=measures)
     dtypes = {name: tensor.dtype for name, tensor in reference.prepared["third"].items()}
     assert dtypes == {"mean": torch.float64, "a/each": torch.float32, "count": torch.int64}
-    scores = score({"mvg": flat(1, 2)}, reference, measures).set_index("measure")
-    expected = {"first": 20 + 3.3, "third": (10**3 + 20**3 + 30**3) / 3 + 3.3, "none": 0}
-    assert scores["value"].to_dict() == pytest.approx(expected, rel=1e-6)
+    scores = score({"gmm": flat(12, 19, 90, 1), "mvg": flat(30, 31)}, reference, measures)
+    pairs = [(name, measure) for name in ("gmm", "mvg") for measure in measures]
+    assert list(zip(scores["comparison"], scores["measure"], strict=True)) == pairs
+    # Of 10, 20 and 30, by hand.
+    prepared = {1: 20 + 3.3, 3: (10**3 + 20**3 + 30**3) / 3 + 3.3}
+    expected = [prepared[power] + power * total - 30 for total in (122, 61) for power in (1, 3)]
+    assert scores[scores["measure"] != "none"]["value"].tolist() == pytest.approx(expected, rel=1e-6)
+    assert (scores[scores["measure"] == "none"]["value"] == 0).all()
 
 
 @pytest.mark.parametrize("value", ["'text'", "['a', 'b']", "[1, [2]]", "{'a': 1}", "None"])
