@@ -1,6 +1,5 @@
 """Downloads by huggingface_hub and torch.hub, against a server on this machine that misbehaves on purpose."""
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -17,14 +16,14 @@ import pytest
 from serving import Server
 
 from autoencoders.data import downloads
-from autoencoders.data.downloads import download_hub, fetch, matches, parse_hub
-from autoencoders.data.sources import parquet
+from autoencoders.data.downloads import download_hub, fetch, matches
 from autoencoders.jobs.errors import UserError
 from autoencoders.scores.extractors import inception
 
 DATA = bytes(range(256)) * 3000  # 768,000 bytes: three blocks
 BLOCK = 300_000
 URI = "hf://datasets/owner/faces@main/data/train-*.parquet"
+ONE = URI.replace("*", "0")
 TRAIN = "owner/faces/main/data/train-0.parquet"
 
 
@@ -34,10 +33,9 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture
 def server():
-    server = Server()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Server() as server:
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +86,6 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-ONE = "hf://datasets/owner/faces@main/data/train-0.parquet"
-
-
 @pytest.fixture
 def part(tmp_path) -> Path:
     """What an interrupted download of the large file leaves."""
@@ -100,15 +95,17 @@ def part(tmp_path) -> Path:
 
 
 def test_the_files_of_a_pattern_are_downloaded_in_blocks_and_kept(hub, tmp_path, waits):
-    assert parquet.is_remote({"train": "x.parquet", "test": ["y.parquet", URI]})
     manifest = download_hub([URI], tmp_path)
     expected = {TRAIN: DATA, "owner/faces/main/data/train-1.parquet": b"one"}
     assert files_in(tmp_path) == expected
     assert manifest == {path: sha256(data) for path, data in expected.items()}
     assert hub.starts() == [0, BLOCK, 2 * BLOCK, 0]
-    assert [path.name for path in downloads.local_hub_files(URI, tmp_path)] == ["train-0.parquet", "train-1.parquet"]
+    # Files that the branch no longer has are deleted.
+    for name in ("train-7", "test-7"):
+        (tmp_path / TRAIN).with_name(f"{name}.parquet").touch()
     assert download_hub([URI], tmp_path) == manifest
     assert len(hub.starts()) == 4 and waits == []
+    assert {Path(name).stem for name in files_in(tmp_path)} == {"train-0", "train-1", "test-7"}
 
 
 def test_progress_is_logged_in_lines(hub, tmp_path, caplog, capfd, monkeypatch):
@@ -129,7 +126,7 @@ def test_files_outside_lfs_are_checked_by_their_size(hub, tmp_path, part):
     assert files_in(tmp_path) == {"owner/faces/main/README.md": b"hello"}
 
 
-@pytest.mark.parametrize("revision", ["refs/convert/parquet", "refs%2Fconvert%2Fparquet", "team%2Fv1"])
+@pytest.mark.parametrize("revision", ["refs/convert/parquet", "refs/pr/1", "team%2Fv1"])
 def test_a_revision_with_slashes_is_one_folder_and_names_may_hold_anything(hub, tmp_path, revision):
     publish(hub, {"x/0 %40@#?.parquet": DATA}, urllib.parse.unquote(revision))
     download_hub([f"hf://datasets/owner/faces@{revision}/x/*.parquet"], tmp_path)
@@ -164,9 +161,6 @@ def test_a_hub_that_keeps_failing_is_given_up_and_what_came_is_kept(hub, tmp_pat
     with pytest.raises(UserError, match=r"train-0.parquet could not be .* 5 times in a row.*HTTPS_PROXY.*resumes"):
         download_hub([ONE], tmp_path)
     assert files_in(tmp_path) == {f"{TRAIN}.part": DATA[:BLOCK]}
-    hub.faults = []
-    download_hub([ONE], tmp_path)
-    assert files_in(tmp_path) == {TRAIN: DATA}
 
 
 @pytest.mark.parametrize("state", ["no network", "silence"])
@@ -223,13 +217,6 @@ def test_names_cannot_leave_the_folder(hub, tmp_path, path):
     assert files_in(tmp_path) == {}
 
 
-def test_files_that_a_branch_no_longer_has_are_deleted(hub, tmp_path, part):
-    for name in ("train-7", "test-7"):
-        part.with_name(f"{name}.parquet").touch()
-    download_hub([URI], tmp_path)
-    assert {Path(name).stem for name in files_in(tmp_path)} == {"train-0", "train-1", "test-7"}
-
-
 def test_the_token_goes_to_the_hub_and_nowhere_else(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", " secret\n")
     storage, path = Server(), "/datasets/owner/faces/resolve/main/data/train-1.parquet"
@@ -258,40 +245,12 @@ def test_a_pattern_that_matches_nothing_is_answered_with_the_names_of_the_files(
         download_hub(["hf://datasets/owner/faces@main/data/val-*"], tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("hf://datasets/a/b@main/x.parquet", ("a/b", "main", "x.parquet")),
-        ("hf://datasets/a-1/b.c_d@0f3/data/*.parquet", ("a-1/b.c_d", "0f3", "data/*.parquet")),
-        ("hf://datasets/a/b@refs/convert/parquet/x/y-*.parquet", ("a/b", "refs/convert/parquet", "x/y-*.parquet")),
-        ("hf://datasets/a/b@refs%2Fpr%2F1/x", ("a/b", "refs/pr/1", "x")),
-        *(
-            (f"hf://{rest}", None)
-            for rest in ("datasets/a/b/x", "a/b@main/x", "datasets/b@main/x", "datasets/a/b@main/")
-        ),
-    ],
-)
-def test_addresses_on_the_hub(uri, expected):
-    refused = pytest.raises(UserError, match=r"Write hf://datasets/<owner>/<name>@<revision>/<files>")
-    with contextlib.nullcontext() if expected else refused:
-        assert parse_hub(uri) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "pattern", "expected"),
-    [
-        ("data/train-0.parquet", "data/train-*.parquet", True),
-        ("data/train-0.parquet", "*.parquet", False),
-        ("data/train-0.parquet", "**/*.parquet", True),
-        ("train-0.parquet", "**/*.parquet", True),
-        ("a/b/c/train-0.parquet", "a/**/train-?.parquet", True),
-        ("a/train-0.parquet", "b/**", False),
-        ("data/train-10.parquet", "data/train-[0-9].parquet", False),
-        ("data/old/train-0.parquet", "data/train-*.parquet", False),
-    ],
-)
-def test_patterns(path, pattern, expected):
-    assert matches(path, pattern) is expected
+def test_patterns():
+    """Two stars stand for any number of folders; one, in the tests above, stays in its folder."""
+    for path in ("train-0.parquet", "data/train-0.parquet", "a/b/c/train-0.parquet"):
+        assert matches(path, "**/train-?.parquet") and not matches(path, "b/**")
+    assert matches("a/train-1.parquet", "a/**/train-[0-9].parquet")
+    assert not matches("a/train-10.parquet", "a/**/train-[0-9].parquet")
 
 
 # ---- single files

@@ -7,7 +7,7 @@ import torch
 
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import file_sha256, write_npz
-from autoencoders.scores.cell_scores import COLUMNS, Reference, identified, read_reference, reference_arrays, score_cell
+from autoencoders.scores.cell_scores import Reference, identified, read_reference, reference_arrays, score_cell
 
 CPU = torch.device("cpu")
 CELL = {"dataset": "digits", "model": "dae", "filters": 8, "depth": "3321", "latent": 4, "seed": 0}
@@ -62,13 +62,8 @@ def score(sets, reference, measures, extractor=brightness, status="ok", comparis
     return score_cell(status, sets, comparisons, references, measures, extractor, 3, CPU, seed)
 
 
-def test_the_reference_comes_back_from_its_file_and_belongs_to_its_extractor(reference, tmp_path):
+def test_a_reference_belongs_to_its_extractor(reference, tmp_path):
     assert reference.features.dtype == torch.float32
-    np.testing.assert_allclose(reference.features, [[10], [20], [30]], rtol=1e-6)
-    prepared = reference.prepared["frechet"]
-    assert {tensor.dtype for tensor in prepared.values()} == {torch.float64}
-    found = {name: abs(tensor.item()) for name, tensor in prepared.items()}
-    assert found == pytest.approx({"mean": 20, "covariance": 100, "root": 10}, rel=1e-6)
     with pytest.raises(UserError, match=r"reference.npz was computed with other weights.*Delete it"):
         read_reference(tmp_path / "reference.npz", "0" * 64, CPU)
     write_npz(tmp_path / "old.npz", {"indices": np.arange(3)})
@@ -91,23 +86,9 @@ def test_each_comparison_has_a_row_with_its_value_by_hand(reference, make_refere
     assert scores["error"].isna().all()
 
 
-NEAREST = 'OPTIONS = {"neighbours": {"default": 1, "before": 1, "description": "a whole number"}}'
-
-
-def test_a_measure_from_a_file_gets_all_features_of_both_sets(own, make_reference):
-    """A missing option has its value of before the option existed."""
-    nearest = own("return (features - reference.T).abs().sort(1)[0][:, : options['neighbours']].mean()", NEAREST)
-    measures = {"nearest": nearest, **FRECHET, "two_nearest": {**nearest, "neighbours": 2}}
-    sets = {"gmm": flat(12, 19, 90), "mvg": flat(30, 31)}
-    scores = score(sets, make_reference(measures=measures), measures)
-    pairs = [(name, measure) for name in sets for measure in measures]
-    assert list(zip(scores["comparison"], scores["measure"], strict=True)) == pairs
-    values = scores[scores["measure"] != "frechet"]["value"].tolist()
-    # Of 10, 20 and 30, by hand.
-    assert values == pytest.approx([63 / 3, (2 + 8 + 1 + 9 + 60 + 70) / 6, 1 / 2, (0 + 10 + 1 + 11) / 4], rel=1e-5)
-
-
 PREPARES = """
+OPTIONS = {"power": {"default": 2, "before": 1, "description": "a whole number"}}
+
 def prepare(reference, options):
     import numpy as np
 
@@ -116,19 +97,22 @@ def prepare(reference, options):
 """
 
 
-def test_each_measure_gets_what_it_has_prepared_as_tensors(own, make_reference):
-    prepares = own("return prepared['mean'] + prepared['count'] + prepared['a/each'].numel() / 10", PREPARES)
-    measures = {
-        "first": {**prepares, "power": 1},
-        "third": {**prepares, "power": 3},
-        "none": own("return len(prepared)"),
-    }
+def test_a_measure_from_a_file_gets_all_features_its_options_and_what_it_has_prepared(own, make_reference):
+    """A missing option has its value of before the option existed."""
+    prepared = "prepared['mean'] + prepared['count'] + prepared['a/each'].numel() / 10"
+    mine = own(f"return {prepared} + options['power'] * features.sum() - reference.max()", PREPARES)
+    measures = {"first": mine, "third": {**mine, "power": 3}, "none": own("return len(prepared)")}
     reference = make_reference(measures=measures)
     dtypes = {name: tensor.dtype for name, tensor in reference.prepared["third"].items()}
     assert dtypes == {"mean": torch.float64, "a/each": torch.float32, "count": torch.int64}
-    scores = score({"mvg": flat(1, 2)}, reference, measures).set_index("measure")
-    expected = {"first": 20 + 3.3, "third": (10**3 + 20**3 + 30**3) / 3 + 3.3, "none": 0}
-    assert scores["value"].to_dict() == pytest.approx(expected, rel=1e-6)
+    scores = score({"gmm": flat(12, 19, 90, 1), "mvg": flat(30, 31)}, reference, measures)
+    pairs = [(name, measure) for name in ("gmm", "mvg") for measure in measures]
+    assert list(zip(scores["comparison"], scores["measure"], strict=True)) == pairs
+    # Of 10, 20 and 30, by hand.
+    prepared = {1: 20 + 3.3, 3: (10**3 + 20**3 + 30**3) / 3 + 3.3}
+    expected = [prepared[power] + power * total - 30 for total in (122, 61) for power in (1, 3)]
+    assert scores[scores["measure"] != "none"]["value"].tolist() == pytest.approx(expected, rel=1e-6)
+    assert (scores[scores["measure"] == "none"]["value"] == 0).all()
 
 
 @pytest.mark.parametrize("value", ["'text'", "['a', 'b']", "[1, [2]]", "{'a': 1}", "None"])
@@ -174,22 +158,20 @@ def test_features_that_are_not_finite_are_refused(reference, make_reference):
         make_reference(extractor=lambda images: brightness(images) * torch.nan)
 
 
-@pytest.mark.parametrize("status", ["ok", "diverged"])
-def test_columns_and_types_do_not_depend_on_the_cell(own, reference, status):
-    """A diverged cell keeps its rows without a value, and needs no extractor."""
-    measures = {**FRECHET, "whole": own("assert len(features); return 1, 2")}
-    images, network = (flat(1, 2), brightness) if status == "ok" else (flat(), None)
-    scores = score({"mvg": images}, reference, measures, network, status)
-    table = identified(scores, {**CELL, "depth": 3321, "filters": "8"}, "classifier", 0.9, 0.1)
-    assert list(table.columns) == COLUMNS
-    assert table.loc[0, [*CELL, "extractor"]].to_dict() == {**CELL, "extractor": "classifier"}
-    assert table.loc[0, ["extractor_accuracy", "extractor_chance"]].tolist() == [0.9, 0.1]
+def test_a_diverged_cell_keeps_its_rows_and_types_without_values_and_needs_no_extractor(own, reference):
+    measures, tables = {**FRECHET, "whole": own("assert len(features); return 1, 2")}, {}
+    for status, images, network in (("ok", flat(1, 2), brightness), ("diverged", flat(), None)):
+        scores = score({"mvg": images}, reference, measures, network, status)
+        table = identified(scores, {**CELL, "depth": 3321, "filters": "8"}, "classifier", 0.9, 0.1)
+        assert table.loc[0, [*CELL, "extractor"]].to_dict() == {**CELL, "extractor": "classifier"}
+        assert table.loc[0, ["extractor_accuracy", "extractor_chance"]].tolist() == [0.9, 0.1]
+        assert list(table["measure"]) == ["frechet", "whole"] and set(table["status"]) == {status}
+        assert list(table["images"]) == [len(images)] * 2 and list(table["reference_images"]) == [3] * 2
+        # A measure may know its error.
+        assert table["error"].isna().tolist() == [True, status == "diverged"]
+        assert table["value"].isna().all() == (status == "diverged")
+        tables[status] = table
     types = dict.fromkeys(("value", "error", "extractor_accuracy", "extractor_chance"), "f")
     types |= dict.fromkeys(("filters", "latent", "seed", "images", "reference_images"), "i")
-    assert {name: table[name].dtype.kind for name in types} == types
-    assert all(pd.api.types.is_string_dtype(table[name]) for name in set(COLUMNS) - set(types))
-    assert list(table["measure"]) == ["frechet", "whole"] and set(table["status"]) == {status}
-    assert list(table["images"]) == [len(images)] * 2 and list(table["reference_images"]) == [3] * 2
-    # A measure may know its error.
-    assert table["error"].isna().tolist() == [True, status == "diverged"]
-    assert table["value"].isna().all() == (status == "diverged")
+    assert {name: tables["ok"][name].dtype.kind for name in types} == types
+    assert tables["ok"].dtypes.to_dict() == tables["diverged"].dtypes.to_dict()

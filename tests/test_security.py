@@ -8,10 +8,8 @@ import json
 import os
 import pickle
 import re
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from running import copy_project, snakemake
 
 from autoencoders.config import settings
@@ -71,8 +71,7 @@ def dumped(save) -> bytes:
 ARRAYS = ["images", "labels", "extractor_sha256", "weights", "format"]
 # An attack's bytes in each format that a reader might accept.
 DISGUISES = {
-    "pickle 0": lambda attack: pickle.dumps(attack, protocol=0),
-    "pickle 5": lambda attack: pickle.dumps({"images": attack, "status": attack}, protocol=5),
+    "pickle": lambda attack: pickle.dumps({"images": attack, "status": attack}, protocol=5),
     "torch": lambda attack: dumped(lambda file: torch.save({"weight": attack}, file)),
     "old torch": lambda attack: dumped(
         lambda file: torch.save({"a": attack}, file, _use_new_zipfile_serialization=False)
@@ -93,9 +92,6 @@ READERS = {
     "cell.json": read_json,
     "scores.parquet": read_parquet,
 }
-# Zip archives in which a reader of arrays finds only bytes, or no arrays.
-HARMLESS = {("codes.npy", "npz"), *((name, "torch") for name in ("codes.npy", "priors.npz", "labels.npz"))}
-HARMLESS |= {("reference.npz", "torch")}
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
@@ -104,13 +100,12 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
     for name, read in READERS.items():
         path = tmp_path / name
         path.write_bytes(data)
-        refused = pytest.raises(UserError) if (name, disguise) not in HARMLESS else contextlib.suppress(Exception)
-        with refused as refusal:
+        try:
             read(path)
-        assert not marker.exists()
-        if refusal is not None:
+        except UserError as error:
             # PyTorch and NumPy advise to switch the protection off.
-            assert name in str(refusal.value) and not re.search("weights_only|allow_pickle", str(refusal.value))
+            assert name in str(error) and not re.search("weights_only|allow_pickle", str(error))
+        assert not marker.exists()
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(data)
     assert Checkpoint(path, "key", 10).load() is None
@@ -127,10 +122,9 @@ def test_a_pickle_in_place_of_a_file_does_not_run(tmp_path, marker, disguise, ca
 def test_no_module_can_run_what_it_reads(project):
     """No pickle, eval, unsafe YAML or shell, by ruff's rules; calls of PyTorch and NumPy forbid pickles."""
     rules = "S102,S301,S302,S307,S506,S602,S604,S605,S609"
-    check = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", rules]
-    done = subprocess.run([*check, project / "workflow"], capture_output=True, text=True)
+    check = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", rules, project / "workflow"]
+    done = subprocess.run(check, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert subprocess.run([*check, "-"], input="eval(text)", capture_output=True, text=True).returncode == 1
     safe, loading = {"torch": "weights_only=True", "np": "allow_pickle=False", "numpy": "allow_pickle=False"}, []
     for module in (project / "workflow").rglob("*.py"):
         text = module.read_text()
@@ -164,23 +158,20 @@ HOSTILE = [
 ]
 
 
-def tiny_config() -> dict:
-    dataset = {"source": "sklearn", "sklearn": {"name": "digits"}, "latent": 4}
-    experiments = {"e": [{"dataset": "d", "model": "m", "filters": 2}]}
-    kinds = {"priors": {"p": {"kind": "mvg"}}, "measures": {"frechet": {"kind": "frechet"}}}
-    return {
-        "run": ["e"],
-        "datasets": {"d": dataset},
-        "models": {"m": {"penalties": {}}},
-        "experiments": experiments,
-        **kinds,
-    }
+CONFIG = """
+run: [e]
+datasets: {d: {source: sklearn, sklearn: {name: digits}, latent: 4}}
+models: {m: {penalties: {}}}
+experiments: {e: [{dataset: d, model: m, filters: 2}]}
+priors: {p: {kind: mvg}}
+measures: {frechet: {kind: frechet}}
+"""
 
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "penalties", "priors", "measures", "experiments"])
 def test_a_name_that_cannot_be_a_folder_is_refused(kind):
     for name in HOSTILE:
-        config = tiny_config()
+        config = yaml.safe_load(CONFIG)
         entries = config["models"]["m"]["penalties"] if kind == "penalties" else config[kind]
         entries[name] = next(iter(entries.values()), {"kind": "kl", "weight": 1})
         with pytest.raises(UserError, match=rf"{kind}: .* can't be used here\. Write letters, digits"):
@@ -191,12 +182,13 @@ def test_a_name_that_cannot_be_a_folder_is_refused(kind):
 def test_a_folder_that_leads_elsewhere_is_refused(key):
     for folder in ("..", "../x", "x/../../y", "x\n/../y", "x\n", "x\x00", "~/x", "{dataset}", "<cell>", "", " ", "x "):
         with pytest.raises(UserError, match=rf"pathvars\.{key}: .* can't be used here\. Write a folder without"):
-            settings.resolve({**tiny_config(), "pathvars": {key: folder}})
+            settings.resolve({**yaml.safe_load(CONFIG), "pathvars": {key: folder}})
 
 
 def test_files_on_the_hub_get_a_folder_below_the_downloads(tmp_path):
-    config = tiny_config()
-    for address in ("../..@main/x", "a/..@main/x", "./b@main/x", "a/b@../x", "a/b@%2e%2e/x", "a/b@./x"):
+    config = yaml.safe_load(CONFIG)
+    outside = ("../..@main/x", "a/..@main/x", "./b@main/x", "a/b@../x", "a/b@%2e%2e/x", "a/b@./x")
+    for address in (*outside, "a/b/x", "b@main/x", "a/b@main/"):
         config["datasets"]["d"] = {"source": "parquet", "parquet": {"train": f"hf://datasets/{address}"}, "latent": 4}
         resolved = settings.resolve(config)
         (fault,) = first_look.find_misfits(resolved["datasets"], resolved["pathvars"])
@@ -259,19 +251,11 @@ def test_links_in_a_folder_of_images_neither_hang_nor_repeat_images(tmp_path):
         prepare_split(folders.splits(options, "unused")["train"], None, 32)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(side: int, pixels: bytes, *more: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    body = [header, *more, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
-
-
+LONG_TEXT = PngInfo()
+LONG_TEXT.add_text("a", " " * (2 << 20), zip=True)
 BOMBS = {
-    "could be decompression bomb": png(50_000, bytes(100)),
-    "too large": png(40, bytes((3 * 40 + 1) * 40), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20)))),
+    "could be decompression bomb": dumped(lambda file: Image.new("1", (20_000, 10_000)).save(file, "PNG")),
+    "too large": dumped(lambda file: Image.new("RGB", (40, 40)).save(file, "PNG", pnginfo=LONG_TEXT)),
 }
 # A program that Pillow passes to Ghostscript.
 PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n"
@@ -297,12 +281,3 @@ def test_no_picture_fills_the_memory_or_starts_a_program(tmp_path, monkeypatch, 
         with contextlib.suppress(Exception):
             Image.open(io.BytesIO(data)).load()
         assert marker.exists()
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "PPM", "TIFF"])
-def test_pictures_of_all_named_formats_are_read(tmp_path, kind):
-    """All documented formats, and MPO: phones store photographs as JPEG files with two images."""
-    image = Image.new("RGB", (40, 40), (200, 100, 50))
-    image.save(tmp_path / "a.png", kind, **({"save_all": True, "append_images": [image]} if kind == "MPO" else {}))
-    (array,), _ = prepare_split(split_of_files([tmp_path / "a.png"], None), None, 32)
-    assert np.abs(array[:, 16, 16] - np.array([200.0, 100, 50])).max() < 8
