@@ -38,7 +38,7 @@ def test_versions_of_cuda_and_of_the_driver(monkeypatch, tmp_path):
 
 
 def test_energy_is_the_drivers_millijoules_of_that_gpu_and_none_without(monkeypatch):
-    asked = []
+    asked, cdll = [], ctypes.CDLL
 
     def library(result: int) -> SimpleNamespace:
         def consumption(handle, value) -> int:
@@ -51,16 +51,14 @@ def test_energy_is_the_drivers_millijoules_of_that_gpu_and_none_without(monkeypa
             nvmlDeviceGetTotalEnergyConsumption=consumption,
         )
 
-    def missing(name):
-        raise OSError(name)
-
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="12-ab"))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library(0))
     assert (device.energy(GPU), asked) == (2500, [b"GPU-12-ab"])
     assert device.energy(CPU) is None
-    for broken in (lambda name: library(3), missing):
-        monkeypatch.setattr(ctypes, "CDLL", broken)
-        assert device.energy(GPU) is None
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library(3))
+    assert device.energy(GPU) is None
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: cdll("missing.so"))
+    assert device.energy(GPU) is None
 
 
 @pytest.fixture

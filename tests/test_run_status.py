@@ -140,8 +140,6 @@ with job(sys.argv[1]):
     ("work", "state", "text"),
     [
         ("raise UserError('write this\\ninstead')", "failed", "write this … instead"),
-        ("raise RuntimeError('x')", "failed", "RuntimeError: x"),
-        ("signal.raise_signal(signal.SIGTERM)", "interrupted", "interrupted"),
         ("Progress('a', 100).line('epoch 1/2'); raise KeyboardInterrupt", "interrupted", "interrupted at epoch 1/2"),
         ("logger.info('computing')", "interrupted", "killed"),
     ],
