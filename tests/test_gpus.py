@@ -27,9 +27,7 @@ def locks(tmp_path, monkeypatch):
     ("widths", "total", "slots"),
     [
         # By hand: four cells of up to 32 filters fill a GPU, or two of up to 64, or one that is wider.
-        ({32: 4, 64: 2}, 4, [1, 1, 2, 2, 4, 4]),
         ({64: 2, 32: 4}, 4, [1, 1, 2, 2, 4, 4]),
-        ({64: 3}, 3, [1, 1, 1, 1, 3, 3]),
         ({}, 1, [1] * 6),
     ],
 )
@@ -38,19 +36,11 @@ def test_a_cell_takes_its_share_of_the_slots_of_a_gpu(widths, total, slots):
     assert [gpu_slots.training_slots(widths, filters) for filters in (1, 32, 33, 64, 65, 256)] == slots
 
 
-@pytest.mark.parametrize(
-    ("visible", "names"),
-    [
-        (None, ["0", "1", "2"]),
-        ("GPU-ab-1, GPU-cd", ["GPU-ab-1", "GPU-cd"]),
-        ("0,0", ["0"]),
-        # CUDA ignores everything from the first device that does not exist.
-        ("0,1,2,-1", ["0", "1", "2"]),
-        ("", []),
-    ],
-)
-def test_candidates_are_the_visible_gpus_or_all(visible, names):
-    assert gpu_locks.candidates(visible, lambda: 3) == names
+def test_candidates_are_the_visible_gpus_or_all():
+    # CUDA ignores everything from the first device that does not exist.
+    found = {"GPU-ab-1, GPU-cd": ["GPU-ab-1", "GPU-cd"], "0,0": ["0"], "0,1,2,-1": ["0", "1", "2"], "": []}
+    for visible, names in (found | {None: ["0", "1", "2"]}).items():
+        assert gpu_locks.candidates(visible, lambda: 3) == names
 
 
 def test_a_job_takes_the_fullest_gpu_with_enough_room(locks):
@@ -75,78 +65,59 @@ def test_one_process_looks_at_a_time(locks, monkeypatch):
     """Two at once would each find slots taken that the other is about to release."""
     folder, lock_slot, turns = gpu_locks.lock_folder(), gpu_locks.lock_slot, []
     monkeypatch.setattr(gpu_locks, "lock_slot", lambda file: turns.append(lock_slot(folder / "turn")))
-    gpu_locks.try_claim(["0", "1"], 1, 2, folder)
-    assert turns == [None] * 4
+    gpu_locks.try_claim(["0"], 1, 2, folder)
+    assert turns == [None] * 2
 
 
 def contend(log: Path, seed: int, claims: int) -> None:
-    """Take and release slots many times; a line in ``log`` follows each claim and precedes each release."""
+    """Take and release slots many times, and be killed with some. A line in ``log`` follows each claim and precedes
+    each release.
+    """
     tempfile.tempdir, gpu_locks.PAUSE = str(log.parent), (0.0005, 0.005)
-    generator, process = random.Random(seed), os.getpid()
+    generator = random.Random(seed)
     written = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for _ in range(claims):
-        wanted = generator.choice([1, 2, 4])
-        name = gpu_locks.claim(["0", "1"], wanted, 4)
-        os.write(written, f"{process} {name} {wanted}\n".encode())
-        time.sleep(generator.uniform(0, 0.004))
-        os.write(written, f"{process} {name} {-wanted}\n".encode())
         for lock in gpu_locks.HELD:
             lock.release()
         gpu_locks.HELD.clear()
+        wanted = generator.choice([1, 2, 4])
+        name = gpu_locks.claim(["0", "1"], wanted, 4)
+        os.write(written, f"{name} {wanted}\n".encode())
+        time.sleep(generator.uniform(0, 0.004))
+        os.write(written, f"{name} {-wanted}\n".encode())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_contending_processes_never_overbook_a_gpu_and_all_get_their_turn(tmp_path):
-    log, claims, count = tmp_path / "log", 30, 5
+def test_contending_processes_never_overbook_a_gpu_and_all_get_their_turn(locks):
+    log, claims, count = locks / "log", 30, 5
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=contend, args=(log, seed, claims), daemon=True) for seed in range(count)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(300)
-    assert [process.exitcode for process in processes] == [0] * count
-    taken, holders, shared = {"0": 0, "1": 0}, {"0": set(), "1": set()}, 0
+    assert [process.exitcode for process in processes] == [-signal.SIGKILL] * count
+    taken, shared = {"0": 0, "1": 0}, False
     lines = [line.split() for line in log.read_text().splitlines()]
     assert len(lines) == count * claims * 2
-    for process, name, slots in lines:
+    for name, slots in lines:
         taken[name] += int(slots)
         assert 0 <= taken[name] <= 4
-        holders[name] ^= {process}
-        shared += len(holders[name]) > 1
-    assert taken == {"0": 0, "1": 0} and {name for _, name, _ in lines} == {"0", "1"}
-    # Small cells did share a GPU.
-    assert shared > 10
-
-
-def hold_everything(folder: str, ready) -> None:
-    tempfile.tempdir = folder
-    for _ in range(2):
-        gpu_locks.claim(["0", "1"], 4, 4)
-    ready.set()
-    time.sleep(600)
-
-
-def test_a_killed_process_releases_its_slots(locks):
-    spawn = multiprocessing.get_context("spawn")
-    ready = spawn.Event()
-    process = spawn.Process(target=hold_everything, args=(str(locks), ready), daemon=True)
-    process.start()
-    assert ready.wait(120)
-    assert gpu_locks.try_claim(["0", "1"], 1, 4, gpu_locks.lock_folder()) is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+        shared |= taken[name] > int(slots) > 0
+    assert taken == {"0": 0, "1": 0} and shared and {name for name, _ in lines} == {"0", "1"}
+    # Killed processes hold nothing.
     assert {gpu_locks.claim(["0", "1"], 4, 4) for _ in range(2)} == {"0", "1"}
 
 
-@pytest.mark.parametrize(("seconds_a_look", "lines"), [(1, 1), (60, 3), (30, 2)])
-def test_a_waiting_job_says_so_at_once_and_every_minute(locks, monkeypatch, caplog, seconds_a_look, lines):
+def test_a_waiting_job_says_so_at_once_and_every_minute(locks, monkeypatch, caplog):
     looks = []
     monkeypatch.setattr(gpu_locks, "try_claim", lambda *_: ("1", []) if len(looks) == 3 else None)
     monkeypatch.setattr(gpu_locks.time, "sleep", looks.append)
-    monkeypatch.setattr(gpu_locks.time, "monotonic", lambda: len(looks) * seconds_a_look)
+    monkeypatch.setattr(gpu_locks.time, "monotonic", lambda: len(looks) * 30)
     caplog.set_level("INFO")
     assert gpu_locks.claim(["0", "1"], 1, 1) == "1"
     assert all(0.2 <= seconds <= 1 for seconds in looks)
-    assert sum("waiting for 1 of the 1 slots of a GPU (0, 1)" in message for message in caplog.messages) == lines
+    assert sum("waiting for 1 of the 1 slots of a GPU (0, 1)" in message for message in caplog.messages) == 2
 
 
 def test_cleaners_of_temporary_folders_spare_a_lock_in_use(locks):
@@ -162,8 +133,7 @@ def test_locks_are_closed_to_other_users(locks, monkeypatch):
     folder = locks / f"autoencoders-gpus-{os.getuid()}"
     umask = os.umask(0)
     try:
-        assert gpu_locks.lock_folder() == folder
-        held = gpu_locks.lock_slot(folder / "0-0")
+        held = gpu_locks.lock_slot(gpu_locks.lock_folder() / "0-0")
     finally:
         os.umask(umask)
     assert held and [path.stat().st_mode & 0o777 for path in (folder, folder / "0-0")] == [0o700, 0o600]
@@ -180,9 +150,6 @@ def test_locks_are_closed_to_other_users(locks, monkeypatch):
     refused()
     folder.rename(locks / "elsewhere").chmod(0o700)
     folder.symlink_to(locks / "elsewhere")
-    refused()
-    folder.unlink()
-    folder.touch(0o600)
     refused()
     # A folder that belongs to somebody else.
     other = os.getuid() + 1

@@ -79,14 +79,6 @@ def job(text: str, work=1.0, due=True) -> Job:
 TABLE = Job("table1", "table1", "", 1, True)
 
 
-def test_a_record_can_be_read_from_anywhere(results, tmp_path):
-    run = results.run(job("train a", work=3.5), TABLE)
-    assert run_status.read_run(run.record) == run
-    results.folder.rename(tmp_path / "moved")
-    (record,) = run_status.records(tmp_path / "moved")
-    assert run_status.read_run(record) == dataclasses.replace(run, folder=tmp_path / "moved")
-
-
 def test_a_new_run_removes_the_records_of_dead_runs_only(results):
     here, ended = {"host": socket.gethostname()}, subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -101,13 +93,11 @@ def test_a_new_run_removes_the_records_of_dead_runs_only(results):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda facts: facts.pop("jobs"),
         lambda facts: facts.update(jobs=3),
         lambda facts: facts.update(started=1e300),
         lambda facts: facts.update(host=socket.gethostname(), pid=1 << 70),
         lambda facts: facts["jobs"][0].update(name="a\0b"),
         lambda facts: facts["jobs"][0].update({"\x1b[31m": 1}),
-        "",
         "null",
         "[" * 100_000,
     ],
@@ -122,12 +112,14 @@ def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path
     assert f"{record} is damaged" in err and err.count("\n") == 1 and "\x1b" not in err
 
 
-def test_all_runs_in_a_folder_and_below_it_are_shown_once_the_newest_last(tmp_path, capsys):
+def test_all_runs_in_a_folder_and_below_it_are_shown_once_the_newest_last_also_if_it_was_moved(tmp_path, capsys):
+    moved = tmp_path / "moved"
     for place, begun in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
         Results(tmp_path / "results" / place).run(TABLE, started=begun, command=f"at {place}")
-    (tmp_path / "results" / "link").symlink_to(tmp_path / "results" / "demo")
-    assert run_status.main(str(tmp_path / "results")) == 0
-    assert re.findall(r": at (.*)\n", capsys.readouterr().out) == ["demo", "a/b", ""]
+    (tmp_path / "results").rename(moved).joinpath("link").symlink_to(moved / "demo")
+    assert run_status.main(str(moved)) == 0
+    found = re.findall(r"(.*): at (.*)\n", capsys.readouterr().out)
+    assert found == [(f"{moved}/demo", "demo"), (f"{moved}/a/b", "a/b"), (f"{moved}", "")]
     assert run_status.main(f"{tmp_path}/missing/") == 0
     assert re.match(rf"No run .*{tmp_path}/missing/.*make demo.*RESULTS=", capsys.readouterr().out)
 
@@ -148,8 +140,6 @@ with job(sys.argv[1]):
     ("work", "state", "text"),
     [
         ("raise UserError('write this\\ninstead')", "failed", "write this … instead"),
-        ("raise RuntimeError('x')", "failed", "RuntimeError: x"),
-        ("signal.raise_signal(signal.SIGTERM)", "interrupted", "interrupted"),
         ("Progress('a', 100).line('epoch 1/2'); raise KeyboardInterrupt", "interrupted", "interrupted at epoch 1/2"),
         ("logger.info('computing')", "interrupted", "killed"),
     ],
@@ -173,7 +163,6 @@ HERE, GONE = (f"INFO process {pid} on {socket.gethostname()}" for pid in (os.get
         ([], 9999, True, "running", "nothing in its log"),
         (["INFO fitting"], 9999, True, "running", "fitting"),
         (["INFO fitting"], SILENT + 1, False, "interrupted", "killed, or hangs,"),
-        (["INFO fitting"], SILENT - 1, False, "running", "fitting"),
         ([TRAINING, "WARNING no room"], SILENT - 1, True, "running", AT),
         ([TRAINING], SILENT + 1, True, "interrupted", "killed, or hangs, at epoch 3/100"),
         ([HERE, TRAINING], 1, False, "running", AT),
@@ -181,8 +170,6 @@ HERE, GONE = (f"INFO process {pid} on {socket.gethostname()}" for pid in (os.get
         # It may have succeeded, and Snakemake writes its benchmark file soon.
         ([GONE, TRAINING], 1, True, "running", AT),
         ([GONE, TRAINING], INTERVAL + 1, True, "interrupted", "killed at epoch 3/100"),
-        ([HERE, TRAINING, "ERROR interrupted by SIGTERM; x"], 1, True, "interrupted", "interrupted at epoch 3/100"),
-        ([HERE, TRAINING, "ERROR no room"], 1, True, "failed", "no room"),
         # Only the first line and the end of a long log are read.
         ([GONE, *[TRAINING] * 2000], 1, False, "interrupted", "killed at epoch 3/100"),
     ],
@@ -224,35 +211,28 @@ def test_a_job_is_done_when_its_benchmark_file_is_newer_than_the_run_and_its_log
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
-        (
-            {"epoch": 15, "batches": 120},
-            "the checkpoint is from epoch 16, after batch 120 (3 min ago); the next run resum",
-        ),
-        ({"epoch": 15, "batches": 0}, "the checkpoint is from the end of epoch 15 (3 min ago); the next run resumes"),
+        ({"epoch": 15, "batches": 120}, "from epoch 16, after batch 120 (3 min ago); the next run resumes it"),
+        ({"epoch": 15, "batches": 0}, "from the end of epoch 15 (3 min ago); the next run resumes it"),
         ({"epoch": "\x1b"}, "its checkpoint is damaged: the next run starts it over"),
-        (b"[" * 100_000, "its checkpoint is damaged: the next run starts it over"),
         (None, "there is no checkpoint: the next run starts it over"),
     ],
 )
 def test_an_interrupted_training_shows_its_epoch_and_checkpoint(results, progress, expected):
     one, path = job("train a"), results.folder / "cells/digits/a/checkpoint.safetensors"
-    if isinstance(progress, bytes):
-        results.write(path, "", START).write_bytes(len(progress).to_bytes(8, "little") + progress)
-    elif progress:
-        Checkpoint(path, "key", 1).save({"weights": np.zeros(100)}, progress)
     if progress:
+        Checkpoint(path, "key", 1).save({"weights": np.zeros(100)}, progress)
         os.utime(path, (START, START))
     results.say(one, START + 180, TRAINING, "ERROR interrupted by SIGINT; the next run goes on from here")
     page = run_status.page(results.run(one, now=START + 185), START + 185)
-    assert f"\n  {one.name}: interrupted at epoch 3/100 (5 s ago); {expected}" in page
+    assert re.search(rf"\n  {one.name}: interrupted at epoch 3/100 \(5 s ago\); .*{re.escape(expected)}", page)
 
 
 def ended(at: float, seconds: float, total: float | None = None) -> Status:
     return Status("done", START + at - seconds, START + at, total=seconds if total is None else total)
 
 
-def running(begun: float, total: float, left: float) -> Status:
-    return Status("running", START + begun, START + 100, "", total, left)
+def running(begun: float, *total_and_left: float) -> Status:
+    return Status("running", START + begun, START + 100, "", *total_and_left)
 
 
 WAITING, NAN = Status("not started"), math.nan
@@ -266,7 +246,6 @@ WAITING, NAN = Status("not started"), math.nan
         ({"train a": ended(100, 80), "train b": ended(60, 40), "train c": WAITING}, 60 / (120 / 80), True),
         # Those with the nearest work count, in proportion.
         ({"train a": ended(90, 90), "train b *100": ended(100, 10), "train c *60": WAITING}, 6, True),
-        ({"train a": ended(90, 90), "train b *100": ended(100, 10), "train c *1000": WAITING}, 100, True),
         # Trainings under way, before any has ended. An earlier job has done a part of the second.
         ({"train a": running(0, 200, 100), "train b": running(0, 1000, 300), "train c": WAITING}, 500, True),
         # A run takes no less than its longest job.
@@ -286,8 +265,8 @@ def test_the_time_left_follows_from_work_and_rates(jobs, seconds, complete):
     for text, status in jobs.items():
         name, _, work = text.partition(" *")
         found[job(name, work=float(work or 1))] = status
-    left = run_status.seconds_left(found | {TABLE: WAITING, job("train x", due=False): Status("done")}, START + 100)
-    assert left == (pytest.approx(seconds, nan_ok=True), complete)
+    found |= {TABLE: WAITING, job("train x", due=False): Status("done")}
+    assert run_status.seconds_left(found, START + 100) == (pytest.approx(seconds, nan_ok=True), complete)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +302,7 @@ def test_cells_count_as_scored_trained_or_diverged():
 
 
 def test_durations_have_two_units():
-    texts = {-3: "0 s", 59: "59 s", 1771: "30 min", 3599: "1 h 0 min", 26_400: "7 h 20 min", 275_040: "3 d 4 h"}
+    texts = {-3: "0 s", 59: "59 s", 1771: "30 min", 3599: "1 h 0 min", 275_040: "3 d 4 h"}
     assert {seconds: run_status.duration(seconds) for seconds in texts} == texts
 
 
@@ -378,12 +357,10 @@ def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results
     with pytest.raises(StopIteration):
         run_status.watch(run, lambda line: lines.append((now[0] - START, line)))
     assert touched == [True]
-    assert [at for at, _ in lines] == [INTERVAL, INTERVAL + SILENCE, 8 * INTERVAL, 10 * INTERVAL]
-    texts = [line for _, line in lines]
+    times, texts = zip(*lines, strict=True)
+    assert times == (INTERVAL, INTERVAL + SILENCE, 8 * INTERVAL, 10 * INTERVAL)
     assert texts[0] == texts[1] == "0 of 3 cells done; now fit_prior/digits/d/gmm ([2JEM: iteration 8)"
-    assert re.fullmatch(
-        r"1 of 3 cells done; more than \d+ min left; now train/digits/b \(epoch 3.*\), fit_prior.*", texts[2]
-    )
+    assert re.match(r"1 of 3 cells done; more than \d+ min left; now train/digits/b \(epoch 3.*, fit_prior", texts[2])
     assert texts[3].startswith("2 of 3 cells done") and run_status.read_run(run.record) == run
 
 
