@@ -76,39 +76,21 @@ def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
     assert "paper estimates" not in mine.text
 
 
-def write_benchmark(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_seconds_are_read_from_benchmark_files(tmp_path):
-    cell = "cifar10/dae-noise0.1/f128-d1-z128-s0"
-    header = "s\th:m:s\tmax_rss\n"
-    for name in (f"train/{cell}", f"encode/{cell}", f"fit_prior/{cell}/mvg", f"fit_prior/{cell}/gmm"):
-        write_benchmark(tmp_path / f"{name}.tsv", f"{header}12.5\t0:00:12\t129.66\n")
-    # Another cell's file with the same prefix.
-    write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
-    write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
-    write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
-    found = job_seconds(tmp_path, cell, MVG | GMM, ["inception", "classifier"], 0)
-    # sample has no file, and one of score's can't be read.
-    expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan, "gpu": math.nan}
-    assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
-    # What is no longer in the config costs nothing.
-    kept = job_seconds(tmp_path, cell, MVG, ["inception"], 0)
-    assert (kept["score_seconds"], kept["fit_prior_seconds"]) == (7, 12.5)
-
-
-def test_gpu_seconds_are_of_jobs_on_a_gpu_and_of_all_parts_of_a_training(tmp_path):
-    files = ("train/a", "encode/a", "sample/a", "score/a/inception", "fit_prior/a/mvg", "fit_prior/a/gmm")
+def test_seconds_are_read_from_benchmark_files_and_those_of_jobs_on_a_gpu_added(tmp_path):
+    files = ("train/a/b", "encode/a/b", "sample/a/b", "score/a/b/inception", "fit_prior/a/b/mvg", "fit_prior/a/b/gmm")
     for index, name in enumerate(files):
-        write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
-    assert job_seconds(tmp_path, "a", MVG | GMM, ["inception"], 0)["gpu_seconds"] == 101_111
-    assert job_seconds(tmp_path, "a", MVG, ["inception"], 0)["gpu_seconds"] == 1111
-    assert math.isnan(job_seconds(tmp_path, "a", MVG | GMM | {"gmm20": True}, ["inception"], 0)["gpu_seconds"])
-    # An interrupted training: 5000 s before the last checkpoint.
-    interrupted = job_seconds(tmp_path, "a", MVG, ["inception"], 5000)
-    assert (interrupted["train_seconds"], interrupted["gpu_seconds"]) == (5001, 6111)
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{10**index}.5\t0:00:12\t129.66\n")
+    taken = {"train": 1.5, "encode": 10.5, "fit_prior": 110_001, "sample": 100.5, "score": 1000.5, "gpu": 101_113.5}
+    found = job_seconds(tmp_path, "a/b", MVG | GMM, ["inception"], 0)
+    assert found == {f"{rule}_seconds": value for rule, value in taken.items()}
+    # What is no longer in the config costs nothing. An interrupted training: 5000 s before the last checkpoint.
+    interrupted = job_seconds(tmp_path, "a/b", MVG, ["inception"], 5000)
+    assert [interrupted[f"{rule}_seconds"] for rule in ("train", "fit_prior", "gpu")] == [5001.5, 10_000.5, 6113]
+    # Without the file of one of them, a sum is unknown.
+    partly = job_seconds(tmp_path, "a/b", MVG | {"gmm20": True}, ["inception", "classifier"], 0)
+    assert all(math.isnan(partly[f"{rule}_seconds"]) for rule in ("fit_prior", "score", "gpu"))
 
 
 @pytest.mark.parametrize(
