@@ -141,23 +141,18 @@ def test_costs_on_a_cpu_without_benchmarks_leave_columns_out():
     (section,) = costs_sections(costs_table(cell_records([record(device="x86_64 CPU", energy_joules=None)]), []))
     columns = ["Model", "Filters", "Depth", "Cells", "Precision", "Images/s", "TFLOP/s", "Peak memory, GiB"]
     assert list(section.rows) == columns
-    # Such a cell does not hide the GPU hours of others.
-    cells = [record(), record(seed=1, device="arm64 CPU")]
-    (section,) = costs_sections(costs_table(cell_records(cells), map(seconds, cells)))
-    assert section.rows["GPU hours"].tolist() == ["0.183", "0.183"]
+
+
+def test_a_sum_with_an_unknown_part_is_unknown_and_a_cpu_does_not_hide_the_gpu_hours_of_others():
+    vae = [record(model="vae"), record(model="vae", seed=1, device="arm64 CPU")]
+    cells = [record(), record(seed=1, energy_joules=None), *vae]
+    times = [seconds(cells[0]), seconds(cells[1], sample=math.nan), *map(seconds, vae)]
+    (section,) = costs_sections(costs_table(cell_records(cells), times))
+    rows = section.rows.set_index("Model")[["Training, s", "Hours", "GPU hours", "Energy, kWh"]]
+    # Training is known of all.
+    assert rows.loc["DAE"].tolist() == rows.loc["all"].tolist() == ["600", "–", "–", "–"]
+    assert rows.loc["VAE"].tolist() == ["600", "0.922", "0.183", "1.00"]
     assert "Computed on NVIDIA H200, arm64 CPU." in section.text
-
-
-def test_a_sum_with_an_unknown_part_is_unknown():
-    cells = cell_records([record(), record(seed=1, energy_joules=None), record(model="vae")])
-    times = [seconds(record()), seconds(record(seed=1), sample=math.nan), seconds(record(model="vae"))]
-    (section,) = costs_sections(costs_table(cells, times))
-    rows = section.rows.set_index("Model")
-    columns = ["Hours", "GPU hours", "Energy, kWh"]
-    assert rows.loc["DAE", columns].tolist() == rows.loc["all", columns].tolist() == ["–"] * 3
-    assert rows.loc["VAE", columns].tolist() == ["0.461", "0.183", "0.500"]
-    # Training is known of both.
-    assert rows.loc["DAE", "Training, s"] == "600"
 
 
 def statistics(**changes):

@@ -4,7 +4,6 @@ import itertools
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,15 +13,10 @@ from autoencoders.evidence.findings import conjunction
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.verdicts import VERDICTS, claims_sections, claims_table, evaluate
 
-PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
+PUBLISHED = read_published(Path(__file__).parents[1] / "config" / "published_fid.csv")
 FITTED = ("mvg", "gmm")
 LATENT = {"cifar10": 128, "celeba": 64, "digits": 16}
 HOLDS, FAILS, LACKS = "holds", "fails", "not measured"
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published(PUBLISHED_FILE)
 
 
 def join(parts):
@@ -54,10 +48,6 @@ def verdict(name, rows):
 def optima(**by_filters):
     """Curves of three sizes whose lowest values are these, by e.g. dae32."""
     return join(over(key[:3], best + 5, best, best + 5, filters=int(key[3:])) for key, best in by_filters.items())
-
-
-def recon(quantity, narrow, wide):
-    return at("dae", narrow, quantities=(quantity,)) + at("dae", wide, filters=256, quantities=(quantity,))
 
 
 def by_width(quantity, *values, **keys):
@@ -131,7 +121,6 @@ NORMAL = {"quantities": ("standard_normal",)}
 DEEP_LATENTS = {"latents": (64, 96, 128)}
 BEST = over("dae", 70, 60, 65, depth="3321", **DEEP_LATENTS)
 BELOW = mixed("dae", "vae", mvg=(1, 2), gmm=(1, 2))
-FLAT_DAE = over("dae", 11, 10, 11)
 SHALLOW, SHALLOW_64 = over("dae", 20, 10, 20), over("dae", 20, 10, 20, filters=64)
 NOISE = noise(10, 11, 13, 14)
 EAE = at("eae (cited)", 2.0, **NORMAL)
@@ -164,7 +153,7 @@ CASES = [
     ("vae_has_minimum", FAILS, over("vae", 3, 2, 1)),
     # In relative terms: 10 of 10 against 20 of 100. In the last case, the DAE's larger rise lies where there is no VAE.
     ("dae_more_sensitive_than_vae", HOLDS, SHALLOW + over("vae", 120, 100, 120)),
-    ("dae_more_sensitive_than_vae", FAILS, FLAT_DAE + at("dae", 90, latent=512) + over("vae", 15, 10, 15)),
+    ("dae_more_sensitive_than_vae", FAILS, SHALLOW + at("dae", 90, latent=512) + over("vae", 30, 10, 30)),
     ("dae_more_sensitive_than_vae", LACKS, SHALLOW + over("vae", 15, 10, math.nan)),
     # The numbers of diverged seeds at 512 and 768 latent units; None: unknown.
     ("vae_unstable_above_512", HOLDS, diverged("vae", 0, 1) + at("vae", 1, latent=1024)),
@@ -172,7 +161,6 @@ CASES = [
     ("vae_unstable_above_512", LACKS, at("vae", 1, latent=768, diverged=1), diverged("vae", None, None)),
     ("dae_never_diverges", HOLDS, diverged("dae", 0, 0) + diverged("vae", 0, 1)),
     ("dae_never_diverges", FAILS, diverged("dae", 0, 1), diverged("dae", 1, 0)),
-    ("dae_never_diverges", LACKS, diverged("dae", None, None)),
     # A deep network without one of depth 1 is not part of the claim.
     ("depth_flattens", HOLDS, SHALLOW + over("dae", 15, 10, 15, depth="2") + at("dae", 1, filters=64, depth="2")),
     ("depth_flattens", FAILS, over("dae", 15, 10, 15) + over("dae", 20, 10, 20, depth="2")),
@@ -202,7 +190,6 @@ CASES = [
     ("noise_hurts", FAILS, noise(11, 10, 12, 13)),
     # Levels are numbers, not texts.
     ("noise_hurts", HOLDS, at("dae", 1) + at("dae-noise2", 2) + at("dae-noise10", 3)),
-    ("noise_hurts", LACKS, over("dae", 10, 10) + over("dae-noise0.5", math.nan, math.nan)),
     ("noise_hurts", LACKS, at("dae", 10, latent=64) + at("dae-noise0.5", 11, latent=128)),
     ("noise_crosses_vae", HOLDS, NOISE + over("vae", 1, 11, 24)),  # mean 12
     ("noise_crosses_vae", FAILS, NOISE + over("vae", 10, 10, 10), NOISE + over("vae", 14, 14, 14)),
@@ -214,14 +201,13 @@ CASES = [
     ("dae_gains_more_than_vae", FAILS, optima(dae32=10, dae128=6, vae32=10, vae128=5)),
     ("dae_stalls_at_256", HOLDS, optima(dae128=2, dae256=2)),
     ("dae_stalls_at_256", FAILS, optima(dae128=2, dae256=1)),
-    ("train_recon_better_at_256", HOLDS, recon("train_recon", 2, 1)),
-    ("train_recon_better_at_256", FAILS, recon("train_recon", 1, 2)),
-    ("train_recon_better_at_256", LACKS, recon("train_recon_vs_train", 2, 1)),
-    ("test_recon_worse_at_256", HOLDS, recon("test_recon", 1, 2)),
-    ("test_recon_worse_at_256", FAILS, recon("test_recon", 2, 1)),
+    ("train_recon_better_at_256", HOLDS, by_width("train_recon", 9, 9, 2, 1)),
+    ("train_recon_better_at_256", FAILS, by_width("train_recon", 9, 9, 1, 2)),
+    ("train_recon_better_at_256", LACKS, by_width("train_recon_vs_train", 9, 9, 2, 1)),
+    ("test_recon_worse_at_256", HOLDS, by_width("test_recon", 9, 9, 1, 2)),
+    ("test_recon_worse_at_256", FAILS, by_width("test_recon", 9, 9, 2, 1)),
     ("gap_narrows_at_comparison", HOLDS, gaps(9, 8, 7, 6)),
     ("gap_narrows_at_comparison", FAILS, gaps(9, math.nan, 7, 8)),
-    ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8)),
     ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8, latent=64) + by_width("gmm", 1, 1, latent=64)),
     ("gap_narrows_at_optimum", HOLDS, GAPS + over("dae", 1, 1, 1, depth="2", quantities=("gmm",))),
     ("gap_narrows_at_optimum", FAILS, best_gaps(9, 7, 8, 6), best_gaps(9, math.nan, 7, 8)),
@@ -261,9 +247,6 @@ def test_verdicts(name):
         assert all(finding.holds is None and "nan" not in finding.numbers for finding in findings)
 
 
-# Values
-
-
 def score(
     value, dataset="digits", extractor="classifier", setting="own", model="dae", comparison="mvg", seed=0, **keys
 ):
@@ -293,12 +276,9 @@ def test_our_values_are_means_over_the_seeds_that_are_ok():
     # A value beside the status "diverged" must not count.
     rows[3]["value"] = 1000.0
     values = our_values(pd.DataFrame(rows), statistics(*rows)).set_index(["latent", "quantity"])
-    assert values.loc[(16, "mvg"), ["value", "diverged"]].tolist() == [3, 2]
-    assert values.loc[(16, "mardia_kurtosis_ratio"), ["value", "diverged"]].tolist() == [2, 2]
-    assert values.loc[(16, "mardia_skewness_ratio"), "value"] == 4
-    assert values.loc[(16, "log_likelihood_gap"), "value"] == -2
-    assert np.isnan(values.loc[(64, "mvg"), "value"]) and values.loc[(64, "mvg"), "diverged"] == 1
-    assert len(values) == 8
+    means = {"mvg": 3, "mardia_kurtosis_ratio": 2, "mardia_skewness_ratio": 4, "log_likelihood_gap": -2}
+    assert values.loc[16, "value"].to_dict() == means and set(values.loc[16, "diverged"]) == {2}
+    assert values.loc[64, "value"].isna().all() and set(values.loc[64, "diverged"]) == {1}
 
 
 def test_latent_statistics_are_quantities_under_every_extractor_of_the_cell():
@@ -315,22 +295,16 @@ def test_latent_statistics_are_quantities_under_every_extractor_of_the_cell():
     assert values.loc[values["quantity"] == "mvg", "value"].tolist() == [7, 5, 1]
 
 
-# The table of claims
+def judged(*rows):
+    return claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), PUBLISHED, LATENT)
 
 
-def judged(published, *rows):
-    return claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), published, LATENT)
-
-
-def test_verdicts_on_the_papers_own_numbers(published):
+def test_verdicts_on_the_papers_own_numbers():
     """Computed by hand from config/published_fid.csv; the tables are the paper's 2 and 3."""
-    table = judged(published, score(1, "cifar10", **INCEPTION), score(1, "celeba", **INCEPTION))
+    table = judged(score(1, "cifar10", **INCEPTION), score(1, "celeba", **INCEPTION))
     table = table[table["evidence"] == "published"]
-    # Each dataset has the claims about it.
-    assert {name: set(part["claim"]) for name, part in table.groupby("dataset")} == {
-        dataset: {name for name, claim in CLAIMS.items() if dataset in (claim.datasets or LATENT)}
-        for dataset in ("cifar10", "celeba")
-    }
+    # Each dataset has the claims about it: one of them is about CelebA only, and 20 are about CIFAR-10 only.
+    assert table["dataset"].value_counts().to_dict() == {"cifar10": len(CLAIMS) - 1, "celeba": len(CLAIMS) - 20}
     verdicts = table.groupby(["dataset", "verdict"])["claim"].agg(set)
     assert verdicts["cifar10", HOLDS] == {
         # Table 2, DAE and VAE. MVG: 99.60 101.0, 85.38 101.0, 82.49 101.9, 90.59 112.5.
@@ -383,7 +357,7 @@ def test_verdicts_on_the_papers_own_numbers(published):
     assert numbers["cifar10", "vae_unstable_above_512"] == "above 512 units: –; up to 512 units: –"
 
 
-def test_settings_and_extractors_are_judged_separately(published):
+def test_settings_and_extractors_are_judged_separately():
     scores = {("paper", "inception"): (1, 2), ("own", "inception"): (2, 1), ("paper", "classifier"): (2, 1)}
     rows = [
         score(value, "celeba", extractor, setting, model)
@@ -391,7 +365,7 @@ def test_settings_and_extractors_are_judged_separately(published):
         for model, value in zip(("dae", "vae"), values, strict=True)
     ]
     # The comparison latent size is 16 for this run, and 64 for the paper's values.
-    table = claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), published, {"celeba": 16})
+    table = claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), PUBLISHED, {"celeba": 16})
     table = table[table["claim"] == "dae_below_vae"].set_index(["evidence", "setting", "extractor"])
     assert table["verdict"].to_dict() == {
         ("this run", "paper", "inception"): HOLDS,
@@ -404,18 +378,18 @@ def test_settings_and_extractors_are_judged_separately(published):
 
 
 @pytest.mark.parametrize("other", [{}, {"setting": "own"}, {"extractor": "inception-other"}])
-def test_only_comparable_scores_are_compared_with_cited_ones(published, other):
+def test_only_comparable_scores_are_compared_with_cited_ones(other):
     cell = {"comparison": "standard_normal", "filters": 128, "latent": 128, **INCEPTION, **other}
     # A user's own model of the same name is not the cited one.
-    table = judged(published, score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
+    table = judged(score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
     row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")]
     expected = [LACKS, "–"] if other else [HOLDS, "N(0,I), 128 filters, EAE: 90.00 > 85.26"]
     assert row[["verdict", "numbers"]].to_numpy().tolist() == [expected]
 
 
-def test_a_diverged_run_measures_only_its_divergence(published):
+def test_a_diverged_run_measures_only_its_divergence():
     rows = [score(None, model=model, latent=z) for model in ("dae", "vae") for z in (16, 64, 768)]
-    table = judged(published, *rows).set_index("claim")
+    table = judged(*rows).set_index("claim")
     above, below = "above 512 units: 1 of 1 diverged", "up to 512 units: 2 of 2 diverged"
     assert table.loc["dae_never_diverges", ["verdict", "numbers"]].tolist() == [FAILS, f"{above}; {below}"]
     # What contradicts the claim comes first.
@@ -423,14 +397,14 @@ def test_a_diverged_run_measures_only_its_divergence(published):
     assert set(table.drop(index=["dae_never_diverges", "vae_unstable_above_512"])["verdict"]) == {LACKS}
 
 
-def test_sections_say_what_was_compared_and_over_how_many_seeds(published):
+def test_sections_say_what_was_compared_and_over_how_many_seeds():
     own = {"extractor": "inception", "setting": "own"}
     rows = [score(1, "cifar10", **INCEPTION), score(1, extractor="inception-other")]
     rows += [score(value, "cifar10", seed=seed, **own) for seed, value in enumerate([1, 2, None])]
     scores = pd.DataFrame(rows).assign(images=300, reference_images=500)
     scores = scores.assign(extractor_accuracy=math.nan, extractor_chance=math.nan)
     scores.loc[0, ["images", "reference_images"]] = 10_000
-    own, ours, papers, digits = claims_sections(judged(published, *rows), scores)
+    own, ours, papers, digits = claims_sections(judged(*rows), scores)
     assert own.heading.startswith("CIFAR-10: this run, FID, not the paper") and "the paper's own" in papers.heading
     assert ours.heading == "CIFAR-10: this run, FID" and "digits: this run, FD (inception-other" in digits.heading
     assert "300 images with 500" in own.text and "Means over 2 seeds" in own.text and "One seed" not in own.text
