@@ -46,28 +46,6 @@ def seconds(cell, **other):
     return {**cell["cell"], **{f"{rule}_seconds": value for rule, value in rules.items()}}
 
 
-def rows_of(section):
-    return [list(section.rows), *section.rows.to_numpy().tolist()]
-
-
-def test_records_are_sorted_and_energy_may_be_unknown():
-    cells = cell_records(
-        [record(latent=1024, energy_joules=None), record(latent=96, depth="3321"), record("celeba", energy_joules=None)]
-    )
-    assert cells["dataset"].tolist() == ["celeba", "cifar10", "cifar10"]
-    assert cells["depth"].tolist() == ["1", "1", "3321"]
-    assert cells["energy_joules"].tolist() == pytest.approx([np.nan, np.nan, 1.8e6], nan_ok=True)
-    assert cell_records([record(energy_joules=None)])["energy_joules"].dtype == "float64"
-
-
-def test_bound_is_images_times_values_of_an_image():
-    celeba = record("celeba", size=64, training_images=162_770, parameters=(1_340_000, 2_100_000))
-    table = parameters_table(cell_records([record(parameters=(11_500_000, 19_000_000)), celeba]))
-    # By hand: 162,770 × 64·64·3, and 50,000 × 32·32·3.
-    assert table["bound"].tolist() == [162_770 * 12_288, 153_600_000]
-    assert table["parameters_over_bound"].tolist() == pytest.approx([3_440_000 / 2_000_117_760, 30.5 / 153.6])
-
-
 def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
     large, small = (11_500_000, 19_000_000), (820_000, 2_770_000)
     table = parameters_table(
@@ -81,56 +59,38 @@ def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
                 record(model="vae", latent=96, parameters=(12_300_000, 19_000_000)),
                 # The same counts at another depth or width are another row.
                 record(filters=32, parameters=small),
-                record("mine", size=32, training_images=1258, parameters=(12_156, 20_939)),
+                record("mine", size=64, training_images=1258, parameters=(12_156, 20_939)),
             ]
         )
     )
     cifar10, mine = parameters_sections(table.iloc[::-1], {"cifar10": 128, "mine": 16})
-    assert rows_of(cifar10) == [
-        ["Filters", "Depth", "Models", "Latent units", "Encoder", "Decoder", "Total", "Total, % of n·d"],
+    assert cifar10.rows.to_numpy().tolist() == [
         ["32", "1", "DAE", "128", "0.82 M", "2.8 M", "3.6 M", "2.34"],
         ["128", "1", "DAE, DAE-noise0.1", "96", "11.5 M", "19.0 M", "30.5 M", "19.9"],
         ["128", "1", "VAE", "96", "12.3 M", "19.0 M", "31.3 M", "20.4"],
     ]
-    assert cifar10.heading == "CIFAR-10" and "n·d = 153.6 M" in cifar10.text
-    assert "the paper estimates 10 to 100 million for CIFAR-10" in cifar10.text
-    assert rows_of(mine)[1][3:] == ["128", "0.012 M", "0.021 M", "0.033 M", "0.856"]
-    assert "n = 1258" in mine.text and "paper estimates" not in mine.text
+    # 50,000 × 32·32·3
+    assert "n·d = 153.6 M" in cifar10.text and "the paper estimates 10 to 100 million for CIFAR-10" in cifar10.text
+    # 33,095 of 1258 × 64·64·3
+    assert mine.rows.iloc[0].tolist()[3:] == ["128", "0.012 M", "0.021 M", "0.033 M", "0.214"]
+    assert "paper estimates" not in mine.text
 
 
-def write_benchmark(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_seconds_are_read_from_benchmark_files(tmp_path):
-    cell = "cifar10/dae-noise0.1/f128-d1-z128-s0"
-    header = "s\th:m:s\tmax_rss\n"
-    for name in (f"train/{cell}", f"encode/{cell}", f"fit_prior/{cell}/mvg", f"fit_prior/{cell}/gmm"):
-        write_benchmark(tmp_path / f"{name}.tsv", f"{header}12.5\t0:00:12\t129.66\n")
-    # Another cell's file with the same prefix.
-    write_benchmark(tmp_path / f"train/{cell}1.tsv", f"{header}99\t0:01:39\t1\n")
-    write_benchmark(tmp_path / f"score/{cell}/inception.tsv", f"{header}7\t0:00:07\t1\n")
-    write_benchmark(tmp_path / f"score/{cell}/classifier.tsv", "")
-    found = job_seconds(tmp_path, cell, MVG | GMM, ["inception", "classifier"], 0)
-    # sample has no file, and one of score's can't be read.
-    expected = {"train": 12.5, "encode": 12.5, "fit_prior": 25, "sample": math.nan, "score": math.nan, "gpu": math.nan}
-    assert found == pytest.approx({f"{rule}_seconds": value for rule, value in expected.items()}, nan_ok=True)
-    # What is no longer in the config costs nothing.
-    kept = job_seconds(tmp_path, cell, MVG, ["inception"], 0)
-    assert (kept["score_seconds"], kept["fit_prior_seconds"]) == (7, 12.5)
-
-
-def test_gpu_seconds_are_of_jobs_on_a_gpu_and_of_all_parts_of_a_training(tmp_path):
-    files = ("train/a", "encode/a", "sample/a", "score/a/inception", "fit_prior/a/mvg", "fit_prior/a/gmm")
+def test_seconds_are_read_from_benchmark_files_and_those_of_jobs_on_a_gpu_added(tmp_path):
+    files = ("train/a/b", "encode/a/b", "sample/a/b", "score/a/b/inception", "fit_prior/a/b/mvg", "fit_prior/a/b/gmm")
     for index, name in enumerate(files):
-        write_benchmark(tmp_path / f"{name}.tsv", f"s\n{10**index}\n")
-    assert job_seconds(tmp_path, "a", MVG | GMM, ["inception"], 0)["gpu_seconds"] == 101_111
-    assert job_seconds(tmp_path, "a", MVG, ["inception"], 0)["gpu_seconds"] == 1111
-    assert math.isnan(job_seconds(tmp_path, "a", MVG | GMM | {"gmm20": True}, ["inception"], 0)["gpu_seconds"])
-    # An interrupted training: 5000 s before the last checkpoint.
-    interrupted = job_seconds(tmp_path, "a", MVG, ["inception"], 5000)
-    assert (interrupted["train_seconds"], interrupted["gpu_seconds"]) == (5001, 6111)
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{10**index}.5\t0:00:12\t129.66\n")
+    taken = {"train": 1.5, "encode": 10.5, "fit_prior": 110_001, "sample": 100.5, "score": 1000.5, "gpu": 101_113.5}
+    found = job_seconds(tmp_path, "a/b", MVG | GMM, ["inception"], 0)
+    assert found == {f"{rule}_seconds": value for rule, value in taken.items()}
+    # What is no longer in the config costs nothing. An interrupted training: 5000 s before the last checkpoint.
+    interrupted = job_seconds(tmp_path, "a/b", MVG, ["inception"], 5000)
+    assert [interrupted[f"{rule}_seconds"] for rule in ("train", "fit_prior", "gpu")] == [5001.5, 10_000.5, 6113]
+    # Without the file of one of them, a sum is unknown.
+    partly = job_seconds(tmp_path, "a/b", MVG | {"gmm20": True}, ["inception", "classifier"], 0)
+    assert all(math.isnan(partly[f"{rule}_seconds"]) for rule in ("fit_prior", "score", "gpu"))
 
 
 @pytest.mark.parametrize(
@@ -160,52 +120,39 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
         record(latent=16, images_per_second=9_000.0, peak_memory_bytes=2**30),
         record(latent=1024, images_per_second=11_000.0, peak_memory_bytes=3 * 2**30),
         record(model="vae", precision="tf32"),
-        record(model="dae-sn"),
     ]
     times = [
         seconds(records[0], train=500.0),  # 1560 s in all, 560 s of them with a GPU
         seconds(records[1], train=1500.0),  # 2560 and 1560
         seconds(records[2]),  # 1660 and 660
-        seconds(records[3]),
     ]
     (section,) = costs_sections(costs_table(cell_records(records), times))
-    assert rows_of(section) == [
-        [
-            *("Model", "Filters", "Depth", "Cells", "Precision", "Training, s", "Hours", "GPU hours", "Images/s"),
-            *("TFLOP/s", "Peak memory, GiB", "Energy, kWh"),
-        ],
+    assert section.rows.drop(columns=["Filters", "Depth"]).to_numpy().tolist() == [
         # 4120 s / 3600; 2120 s / 3600; 3.6e6 J = 1 kWh
         # PyTorch counts 7.154958336 GFLOP an image at 64 latent units, 6 · (4096 + 65536) more for each further one,
         # and 6 · 4096 · 128 for a VAE's other head.
-        ["DAE", "128", "1", "2", "bf16", "1000", "1.14", "0.589", "10000", "73.7", "3.00", "1.00"],
-        ["VAE", "128", "1", "1", "tf32", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
-        ["DAE-SN", "128", "1", "1", "bf16", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
-        ["all", "–", "–", "4", "bf16, tf32", "800", "2.07", "0.956", "10000", "72.7", "3.00", "2.00"],
+        ["DAE", "2", "bf16", "1000", "1.14", "0.589", "10000", "73.7", "3.00", "1.00"],
+        ["VAE", "1", "tf32", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
+        ["all", "3", "bf16, tf32", "867", "1.61", "0.772", "10000", "73.1", "3.00", "1.50"],
     ]
-    assert section.heading == "CIFAR-10" and "Computed on NVIDIA H200." in section.text
 
 
 def test_costs_on_a_cpu_without_benchmarks_leave_columns_out():
     (section,) = costs_sections(costs_table(cell_records([record(device="x86_64 CPU", energy_joules=None)]), []))
     columns = ["Model", "Filters", "Depth", "Cells", "Precision", "Images/s", "TFLOP/s", "Peak memory, GiB"]
     assert list(section.rows) == columns
-    # A cell computed on a CPU does not hide the GPU hours of others.
-    cells = [record(), record(seed=1, device="arm64 CPU")]
-    (section,) = costs_sections(costs_table(cell_records(cells), map(seconds, cells)))
-    assert section.rows["GPU hours"].tolist() == ["0.183", "0.183"]
+
+
+def test_a_sum_with_an_unknown_part_is_unknown_and_a_cpu_does_not_hide_the_gpu_hours_of_others():
+    vae = [record(model="vae"), record(model="vae", seed=1, device="arm64 CPU")]
+    cells = [record(), record(seed=1, energy_joules=None), *vae]
+    times = [seconds(cells[0]), seconds(cells[1], sample=math.nan), *map(seconds, vae)]
+    (section,) = costs_sections(costs_table(cell_records(cells), times))
+    rows = section.rows.set_index("Model")[["Training, s", "Hours", "GPU hours", "Energy, kWh"]]
+    # Training is known of all.
+    assert rows.loc["DAE"].tolist() == rows.loc["all"].tolist() == ["600", "–", "–", "–"]
+    assert rows.loc["VAE"].tolist() == ["600", "0.922", "0.183", "1.00"]
     assert "Computed on NVIDIA H200, arm64 CPU." in section.text
-
-
-def test_a_sum_with_an_unknown_part_is_unknown():
-    cells = cell_records([record(), record(seed=1, energy_joules=None), record(model="vae")])
-    times = [seconds(record()), seconds(record(seed=1), sample=math.nan), seconds(record(model="vae"))]
-    (section,) = costs_sections(costs_table(cells, times))
-    rows = section.rows.set_index("Model")
-    columns = ["Hours", "GPU hours", "Energy, kWh"]
-    assert rows.loc["DAE", columns].tolist() == rows.loc["all", columns].tolist() == ["–"] * 3
-    assert rows.loc["VAE", columns].tolist() == ["0.461", "0.183", "0.500"]
-    # Training is known of both.
-    assert rows.loc["DAE", "Training, s"] == "600"
 
 
 def statistics(**changes):
@@ -221,29 +168,15 @@ def statistics(**changes):
 
 def test_latent_statistics_for_people():
     diverged = dict.fromkeys(LATENT_COLUMNS, math.nan) | {"status": "diverged", "codes": 0, "rank": 0}
-    table = pd.DataFrame(
-        [
-            statistics(model="vae", latent=1024, **diverged),
-            statistics(model="dae-sn"),
-            statistics(latent=256, gmm_log_likelihood=math.nan, log_likelihood_gap=math.nan),
-            statistics(),
-            statistics(dataset="celeba"),
-        ]
-    )
-    celeba, cifar10 = latent_sections(table)
-    assert (celeba.heading, len(celeba.rows)) == ("CelebA", 1)
-    header, *rows = rows_of(cifar10)
-    assert header == [
-        *("Model", "Filters", "Depth", "Latent units", "Seed", "Codes", "Rank", "Skewness ratio", "Kurtosis ratio"),
-        *("Mean abs. skewness", "Mean excess kurtosis", "MVG log-likelihood", "GMM log-likelihood", "Gap"),
+    rows = [
+        statistics(model="vae", latent=1024, **diverged),
+        statistics(log_likelihood_gap=math.nan),
     ]
+    (section,) = latent_sections(pd.DataFrame(rows))
     measured = ["50000", "127", "1.235", "0.9877", "0.0321", "-0.1235", "-412.3"]
-    assert rows == [
-        ["DAE", "128", "1", "128", "0", *measured, "-409.0", "3.346"],
-        ["DAE", "128", "1", "256", "0", *measured, "–", "–"],
+    assert section.rows.to_numpy().tolist() == [
+        ["DAE", "128", "1", "128", "0", *measured, "-409.0", "–"],
         ["VAE", "128", "1", "1024", "0", *["diverged"] * 9],
-        ["DAE-SN", "128", "1", "128", "0", *measured, "-409.0", "3.346"],
     ]
     # One line explains each column.
-    lines = cifar10.text.splitlines()
-    assert [line.split(":")[0] for line in lines] == header[5:]
+    assert [line.split(":")[0] for line in section.text.splitlines()] == list(section.rows)[5:]

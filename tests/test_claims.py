@@ -2,28 +2,21 @@
 
 import itertools
 import math
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.evidence.claim_values import our_values, published_values
+from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.claims import CLAIMS
 from autoencoders.evidence.findings import conjunction
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.verdicts import VERDICTS, claims_sections, claims_table, evaluate
 
-PUBLISHED_FILE = Path(__file__).parents[1] / "config" / "published_fid.csv"
+PUBLISHED = read_published(Path(__file__).parents[1] / "config" / "published_fid.csv")
 FITTED = ("mvg", "gmm")
 LATENT = {"cifar10": 128, "celeba": 64, "digits": 16}
 HOLDS, FAILS, LACKS = "holds", "fails", "not measured"
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published(PUBLISHED_FILE)
 
 
 def join(parts):
@@ -47,18 +40,14 @@ def frame(rows):
     return values.astype({"value": "float64", "diverged": "Int64"})
 
 
-def verdict(name, rows, evidence="this run", comparison_latent=128):
-    findings = evaluate(CLAIMS[name], frame(rows), comparison_latent, evidence)
+def verdict(name, rows):
+    findings = evaluate(CLAIMS[name], frame(rows), 128, "this run")
     return VERDICTS[conjunction(finding.holds for finding in findings)]
 
 
 def optima(**by_filters):
     """Curves of three sizes whose lowest values are these, by e.g. dae32."""
     return join(over(key[:3], best + 5, best, best + 5, filters=int(key[3:])) for key, best in by_filters.items())
-
-
-def recon(quantity, narrow, wide):
-    return at("dae", narrow, quantities=(quantity,)) + at("dae", wide, filters=256, quantities=(quantity,))
 
 
 def by_width(quantity, *values, **keys):
@@ -137,6 +126,7 @@ NOISE = noise(10, 11, 13, 14)
 EAE = at("eae (cited)", 2.0, **NORMAL)
 KURTOSIS = "mardia_kurtosis_ratio"
 GAPS = best_gaps(9, 8)
+OTHER_LATENT = by_width("interpolation", 9, 7) + by_width("test_recon", 5, 4, latent=64)
 CASES = [
     # A width, latent size or depth that only one of the models has, or another depth, is not part of the claim.
     ("dae_below_vae", HOLDS, BELOW + at("dae", 9, 64), BELOW + at("dae", 9, latent=64) + at("vae", 1, latent=64)),
@@ -148,11 +138,6 @@ CASES = [
     ("dae_below_vae", LACKS, over("dae", 1, latents=(64,)) + over("vae", 2, latents=(64,))),
     ("mvg_winners_at_optimum", HOLDS, optima(**WIN_MVG)),
     ("mvg_winners_at_optimum", FAILS, *upset(WIN_MVG, "dae32", "vae64", "vae128", "dae256")),
-    (
-        "mvg_winners_at_optimum",
-        LACKS,
-        [row for row in optima(**WIN_MVG) if (row["model"], row["filters"]) != ("vae", 32)],
-    ),
     ("mvg_winners_at_optimum", LACKS, [row for row in optima(**WIN_MVG) if row["latent"] != 256]),
     ("gmm_winners_at_optimum", HOLDS, optima(**WIN_GMM)),
     ("gmm_winners_at_optimum", FAILS, *upset(WIN_GMM, "dae32", "vae64", "vae128", "vae256")),
@@ -168,12 +153,7 @@ CASES = [
     ("vae_has_minimum", FAILS, over("vae", 3, 2, 1)),
     # In relative terms: 10 of 10 against 20 of 100. In the last case, the DAE's larger rise lies where there is no VAE.
     ("dae_more_sensitive_than_vae", HOLDS, SHALLOW + over("vae", 120, 100, 120)),
-    ("dae_more_sensitive_than_vae", FAILS, over("dae", 15, 10, 15) + over("vae", 20, 10, 20)),
-    (
-        "dae_more_sensitive_than_vae",
-        FAILS,
-        over("dae", 11, 10, 11) + at("dae", 90, latent=512) + over("vae", 15, 10, 15),
-    ),
+    ("dae_more_sensitive_than_vae", FAILS, SHALLOW + at("dae", 90, latent=512) + over("vae", 30, 10, 30)),
     ("dae_more_sensitive_than_vae", LACKS, SHALLOW + over("vae", 15, 10, math.nan)),
     # The numbers of diverged seeds at 512 and 768 latent units; None: unknown.
     ("vae_unstable_above_512", HOLDS, diverged("vae", 0, 1) + at("vae", 1, latent=1024)),
@@ -181,23 +161,16 @@ CASES = [
     ("vae_unstable_above_512", LACKS, at("vae", 1, latent=768, diverged=1), diverged("vae", None, None)),
     ("dae_never_diverges", HOLDS, diverged("dae", 0, 0) + diverged("vae", 0, 1)),
     ("dae_never_diverges", FAILS, diverged("dae", 0, 1), diverged("dae", 1, 0)),
-    ("dae_never_diverges", LACKS, diverged("dae", None, None)),
     # A deep network without one of depth 1 is not part of the claim.
     ("depth_flattens", HOLDS, SHALLOW + over("dae", 15, 10, 15, depth="2") + at("dae", 1, filters=64, depth="2")),
     ("depth_flattens", FAILS, over("dae", 15, 10, 15) + over("dae", 20, 10, 20, depth="2")),
-    ("depth_flattens", LACKS, SHALLOW + over("dae", 15, 10, depth="2")),
     ("depth_hurts_at_64", HOLDS, SHALLOW_64 + over("dae", 12, 11, 12, filters=64, depth="2")),
     ("depth_hurts_at_64", FAILS, SHALLOW_64 + over("dae", 12, 9, 12, filters=64, depth="2")),
-    ("depth_hurts_at_64", LACKS, SHALLOW_64 + over("dae", 12, 11, filters=64, depth="2")),
     ("depth_helps_at_128", HOLDS, SHALLOW + over("dae", 12, 9, 12, depth="3321")),
     # One of several depths is enough to fail.
     ("depth_helps_at_128", FAILS, SHALLOW + over("dae", 12, 9, 12, depth="3321") + over("dae", 12, 11, 12, depth="2")),
     ("depth_moves_optimum_down", HOLDS, SHALLOW + over("dae", 10, 12, 12, depth="3321")),
-    (
-        "depth_moves_optimum_down",
-        FAILS,
-        *(SHALLOW + over("dae", 12, *rest, depth="3321") for rest in ((9, 12), (10, 9))),
-    ),
+    ("depth_moves_optimum_down", FAILS, SHALLOW + over("dae", 12, 9, 12, depth="3321")),
     ("best_is_3321_at_96", HOLDS, BEST + over("rae (cited)", 1, 1, 1) + over("vae", 80, 61, 80)),
     ("best_is_3321_at_96", FAILS, BEST + over("vae", 50, 50, 50), BEST + over("dae", 80, 59, 80)),
     ("best_is_3321_at_96", FAILS, over("dae", 60, 61, 65, depth="3321", **DEEP_LATENTS)),
@@ -208,7 +181,6 @@ CASES = [
     *little_change("ln_changes_little", "dae-ln"),
     ("bn_below_vae", HOLDS, at("dae-bn", 1, **NORMAL) + at("vae", 2, **NORMAL)),
     ("bn_below_vae", FAILS, at("dae-bn", 2, **NORMAL) + at("vae", 2, **NORMAL)),
-    ("bn_below_vae", LACKS, at("dae-bn", 1, **NORMAL) + at("vae", math.nan, **NORMAL)),
     ("bn_below_vae", LACKS, at("dae-bn", 1, latent=64, **NORMAL) + at("vae", 2, latent=64, **NORMAL)),
     ("bn_not_below_eae", HOLDS, at("dae-bn", 3, **NORMAL) + EAE),
     ("bn_not_below_eae", FAILS, at("dae-bn", 1, **NORMAL) + EAE),
@@ -218,7 +190,6 @@ CASES = [
     ("noise_hurts", FAILS, noise(11, 10, 12, 13)),
     # Levels are numbers, not texts.
     ("noise_hurts", HOLDS, at("dae", 1) + at("dae-noise2", 2) + at("dae-noise10", 3)),
-    ("noise_hurts", LACKS, over("dae", 10, 10) + over("dae-noise0.5", math.nan, math.nan)),
     ("noise_hurts", LACKS, at("dae", 10, latent=64) + at("dae-noise0.5", 11, latent=128)),
     ("noise_crosses_vae", HOLDS, NOISE + over("vae", 1, 11, 24)),  # mean 12
     ("noise_crosses_vae", FAILS, NOISE + over("vae", 10, 10, 10), NOISE + over("vae", 14, 14, 14)),
@@ -230,48 +201,30 @@ CASES = [
     ("dae_gains_more_than_vae", FAILS, optima(dae32=10, dae128=6, vae32=10, vae128=5)),
     ("dae_stalls_at_256", HOLDS, optima(dae128=2, dae256=2)),
     ("dae_stalls_at_256", FAILS, optima(dae128=2, dae256=1)),
-    ("train_recon_better_at_256", HOLDS, recon("train_recon", 2, 1)),
-    ("train_recon_better_at_256", FAILS, recon("train_recon", 1, 2)),
-    ("train_recon_better_at_256", LACKS, recon("train_recon_vs_train", 2, 1)),
-    ("test_recon_worse_at_256", HOLDS, recon("test_recon", 1, 2)),
-    ("test_recon_worse_at_256", FAILS, recon("test_recon", 2, 1)),
+    ("train_recon_better_at_256", HOLDS, by_width("train_recon", 9, 9, 2, 1)),
+    ("train_recon_better_at_256", FAILS, by_width("train_recon", 9, 9, 1, 2)),
+    ("train_recon_better_at_256", LACKS, by_width("train_recon_vs_train", 9, 9, 2, 1)),
+    ("test_recon_worse_at_256", HOLDS, by_width("test_recon", 9, 9, 1, 2)),
+    ("test_recon_worse_at_256", FAILS, by_width("test_recon", 9, 9, 2, 1)),
     ("gap_narrows_at_comparison", HOLDS, gaps(9, 8, 7, 6)),
     ("gap_narrows_at_comparison", FAILS, gaps(9, math.nan, 7, 8)),
-    ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8)),
     ("gap_narrows_at_comparison", LACKS, by_width("mvg", 9, 8, latent=64) + by_width("gmm", 1, 1, latent=64)),
-    (
-        "gap_narrows_at_optimum",
-        HOLDS,
-        best_gaps(9, 8, 7, 6),
-        GAPS + over("dae", 1, 1, 1, depth="2", quantities=("gmm",)),
-    ),
+    ("gap_narrows_at_optimum", HOLDS, GAPS + over("dae", 1, 1, 1, depth="2", quantities=("gmm",))),
     ("gap_narrows_at_optimum", FAILS, best_gaps(9, 7, 8, 6), best_gaps(9, math.nan, 7, 8)),
     ("gap_narrows_at_optimum", LACKS, [row for row in GAPS if row["latent"] != 256]),
-    ("gap_narrows_at_optimum", LACKS, [row for row in GAPS if row["quantity"] == "mvg"]),
     ("likelihood_gap_narrows_with_width", HOLDS, by_width("log_likelihood_gap", 9, 8, 7, 6)),
     ("likelihood_gap_narrows_with_width", FAILS, by_width("log_likelihood_gap", 9, 7, 8, 6)),
     # Distances from 1, from above or below: 0.5 and 0.2, then 0.5 and 0.1.
     ("codes_more_gaussian_with_width", HOLDS, by_width(KURTOSIS, 1.5, 1.6, 1.2), by_width(KURTOSIS, 0.5, 1.1)),
     ("codes_more_gaussian_with_width", FAILS, by_width(KURTOSIS, 1.1, 0.5)),
-    ("codes_more_gaussian_with_width", LACKS, by_width(KURTOSIS, 1.2, math.nan)),
     ("codes_more_gaussian_with_depth", HOLDS, by_depth(KURTOSIS, 0.5, 1.2)),
     ("codes_more_gaussian_with_depth", FAILS, by_depth(KURTOSIS, 1.2, 0.5)),
     # Pairs of midpoints and Test R. Midpoints that score higher may cost less beyond Test R.
     ("interpolation_better_with_width", HOLDS, *(midpoints(by_width, (9, 5), wide) for wide in ((12, 9), (4, 5)))),
     ("interpolation_better_with_width", FAILS, midpoints(by_width, (9, 5), (7, 3))),
-    (
-        "interpolation_better_with_width",
-        LACKS,
-        *(midpoints(by_width, (9, 5), w) for w in ((math.nan, 4), (7, math.nan))),
-    ),
-    (
-        "interpolation_better_with_width",
-        LACKS,
-        by_width("interpolation", 9, 7) + by_width("test_recon", 5, 4, latent=64),
-    ),
+    ("interpolation_better_with_width", LACKS, midpoints(by_width, (9, 5), (math.nan, 4)), OTHER_LATENT),
     ("interpolation_better_with_depth", HOLDS, midpoints(by_depth, (9, 5), (12, 9))),
     ("interpolation_better_with_depth", FAILS, midpoints(by_depth, (9, 5), (7, 2))),
-    ("interpolation_better_with_depth", LACKS, midpoints(by_depth, (math.nan, 5), (7, 4))),
 ]
 
 
@@ -292,20 +245,6 @@ def test_verdicts(name):
     for values in (frame([]), unknown):
         findings = evaluate(CLAIMS[name], values, 128, "this run")
         assert all(finding.holds is None and "nan" not in finding.numbers for finding in findings)
-
-
-def test_findings_that_contradict_the_claim_come_first():
-    rows = mixed("dae", "vae", mvg=(99.604, 101), gmm=(65.5, 64.71)) + at("dae", math.nan, 64) + at("vae", 2, 64)
-    findings = evaluate(CLAIMS["dae_below_vae"], frame(rows), 128, "this run")
-    assert [f"{finding.subject}: {finding.numbers}" for finding in findings] == [
-        "GMM, 128 filters: 65.50 > 64.71",
-        "MVG, 64 filters: – vs 2.000",
-        "MVG, 128 filters: 99.60 < 101.0",
-        "GMM, 64 filters: – vs 2.000",
-    ]
-
-
-# Values
 
 
 def score(
@@ -337,12 +276,9 @@ def test_our_values_are_means_over_the_seeds_that_are_ok():
     # A value beside the status "diverged" must not count.
     rows[3]["value"] = 1000.0
     values = our_values(pd.DataFrame(rows), statistics(*rows)).set_index(["latent", "quantity"])
-    assert values.loc[(16, "mvg"), ["value", "diverged"]].tolist() == [3, 2]
-    assert values.loc[(16, "mardia_kurtosis_ratio"), ["value", "diverged"]].tolist() == [2, 2]
-    assert values.loc[(16, "mardia_skewness_ratio"), "value"] == 4
-    assert values.loc[(16, "log_likelihood_gap"), "value"] == -2
-    assert np.isnan(values.loc[(64, "mvg"), "value"]) and values.loc[(64, "mvg"), "diverged"] == 1
-    assert len(values) == 8
+    means = {"mvg": 3, "mardia_kurtosis_ratio": 2, "mardia_skewness_ratio": 4, "log_likelihood_gap": -2}
+    assert values.loc[16, "value"].to_dict() == means and set(values.loc[16, "diverged"]) == {2}
+    assert values.loc[64, "value"].isna().all() and set(values.loc[64, "diverged"]) == {1}
 
 
 def test_latent_statistics_are_quantities_under_every_extractor_of_the_cell():
@@ -359,26 +295,16 @@ def test_latent_statistics_are_quantities_under_every_extractor_of_the_cell():
     assert values.loc[values["quantity"] == "mvg", "value"].tolist() == [7, 5, 1]
 
 
-def test_cited_results_never_have_the_name_of_a_model_trained_here(published):
-    values = published_values(published)
-    assert values["diverged"].isna().all()
-    counts = Counter(values["model"])
-    # Table 2 cites 2 + 3 values for CIFAR-10 and CelebA (WAE: 3 + 3), and 0 + 3 of GMM-DAE.
-    assert [counts[f"{model} (cited)"] for model in ("wae", "rae", "eae", "gmm-dae")] == [6, 6, 6, 3]
-    assert not {"wae", "rae", "eae", "gmm-dae"} & set(counts)
+def judged(*rows):
+    return claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), PUBLISHED, LATENT)
 
 
-# The table of claims
-
-
-def judged(published, *rows):
-    return claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), published, LATENT)
-
-
-def test_verdicts_on_the_papers_own_numbers(published):
+def test_verdicts_on_the_papers_own_numbers():
     """Computed by hand from config/published_fid.csv; the tables are the paper's 2 and 3."""
-    table = judged(published, score(1, "cifar10", **INCEPTION), score(1, "celeba", **INCEPTION))
+    table = judged(score(1, "cifar10", **INCEPTION), score(1, "celeba", **INCEPTION))
     table = table[table["evidence"] == "published"]
+    # Each dataset has the claims about it: one of them is about CelebA only, and 20 are about CIFAR-10 only.
+    assert table["dataset"].value_counts().to_dict() == {"cifar10": len(CLAIMS) - 1, "celeba": len(CLAIMS) - 20}
     verdicts = table.groupby(["dataset", "verdict"])["claim"].agg(set)
     assert verdicts["cifar10", HOLDS] == {
         # Table 2, DAE and VAE. MVG: 99.60 101.0, 85.38 101.0, 82.49 101.9, 90.59 112.5.
@@ -431,41 +357,15 @@ def test_verdicts_on_the_papers_own_numbers(published):
     assert numbers["cifar10", "vae_unstable_above_512"] == "above 512 units: –; up to 512 units: –"
 
 
-def test_curves_and_optima_are_read_only_where_they_are_shown():
-    rows = over("dae", 3, 1, 2)
-    assert verdict("dae_has_minimum", rows) == HOLDS
-    assert verdict("dae_has_minimum", rows, evidence="published") == LACKS
-    # The paper's best score is an optimum however few sizes it prints; ours is not.
-    two = [row for row in optima(dae128=1, dae256=2) if row["latent"] == 128]
-    assert verdict("dae_stalls_at_256", two, evidence="published") == HOLDS
-    assert verdict("dae_stalls_at_256", two) == LACKS
-
-
-def test_each_dataset_has_the_claims_about_it(published):
-    rows = [score(1, dataset, **INCEPTION) for dataset in ("cifar10", "celeba")]
-    table = judged(published, *rows, score(1, extractor="inception"))
-    names = table.groupby(["dataset", "evidence"])["claim"].agg(set).to_dict()
-    both = {name for name, claim in CLAIMS.items() if claim.datasets is None}
-    for evidence in ("this run", "published"):
-        of_cifar10 = {name for name, claim in CLAIMS.items() if claim.datasets == ("cifar10",)}
-        assert names.pop(("cifar10", evidence)) == both | of_cifar10
-        assert names.pop(("celeba", evidence)) == both | {"winners_at_optimum"}
-    # A user's own dataset has all claims, and no published values.
-    assert names == {("digits", "this run"): set(CLAIMS)}
-
-
-def test_settings_and_extractors_are_judged_separately(published):
-    def pair(dae, vae, **keys):
-        same = {"dataset": "celeba", "latent": 16} | keys
-        return [score(dae, **same), score(vae, **same, model="vae")]
-
+def test_settings_and_extractors_are_judged_separately():
+    scores = {("paper", "inception"): (1, 2), ("own", "inception"): (2, 1), ("paper", "classifier"): (2, 1)}
     rows = [
-        *pair(1, 2, **INCEPTION),
-        *pair(2, 1, extractor="inception", setting="own"),
-        *pair(2, 1, extractor="classifier", setting="paper"),
+        score(value, "celeba", extractor, setting, model)
+        for (setting, extractor), values in scores.items()
+        for model, value in zip(("dae", "vae"), values, strict=True)
     ]
     # The comparison latent size is 16 for this run, and 64 for the paper's values.
-    table = claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), published, {"celeba": 16})
+    table = claims_table(our_values(pd.DataFrame(rows), statistics(*rows)), PUBLISHED, {"celeba": 16})
     table = table[table["claim"] == "dae_below_vae"].set_index(["evidence", "setting", "extractor"])
     assert table["verdict"].to_dict() == {
         ("this run", "paper", "inception"): HOLDS,
@@ -478,18 +378,18 @@ def test_settings_and_extractors_are_judged_separately(published):
 
 
 @pytest.mark.parametrize("other", [{}, {"setting": "own"}, {"extractor": "inception-other"}])
-def test_only_comparable_scores_are_compared_with_cited_ones(published, other):
+def test_only_comparable_scores_are_compared_with_cited_ones(other):
     cell = {"comparison": "standard_normal", "filters": 128, "latent": 128, **INCEPTION, **other}
     # A user's own model of the same name is not the cited one.
-    table = judged(published, score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
+    table = judged(score(90, "cifar10", model="dae-bn", **cell), score(1, "cifar10", model="eae", **cell))
     row = table[(table["claim"] == "bn_not_below_eae") & (table["evidence"] == "this run")]
     expected = [LACKS, "–"] if other else [HOLDS, "N(0,I), 128 filters, EAE: 90.00 > 85.26"]
     assert row[["verdict", "numbers"]].to_numpy().tolist() == [expected]
 
 
-def test_a_diverged_run_measures_only_its_divergence(published):
+def test_a_diverged_run_measures_only_its_divergence():
     rows = [score(None, model=model, latent=z) for model in ("dae", "vae") for z in (16, 64, 768)]
-    table = judged(published, *rows).set_index("claim")
+    table = judged(*rows).set_index("claim")
     above, below = "above 512 units: 1 of 1 diverged", "up to 512 units: 2 of 2 diverged"
     assert table.loc["dae_never_diverges", ["verdict", "numbers"]].tolist() == [FAILS, f"{above}; {below}"]
     # What contradicts the claim comes first.
@@ -497,14 +397,14 @@ def test_a_diverged_run_measures_only_its_divergence(published):
     assert set(table.drop(index=["dae_never_diverges", "vae_unstable_above_512"])["verdict"]) == {LACKS}
 
 
-def test_sections_say_what_was_compared_and_over_how_many_seeds(published):
+def test_sections_say_what_was_compared_and_over_how_many_seeds():
     own = {"extractor": "inception", "setting": "own"}
     rows = [score(1, "cifar10", **INCEPTION), score(1, extractor="inception-other")]
     rows += [score(value, "cifar10", seed=seed, **own) for seed, value in enumerate([1, 2, None])]
     scores = pd.DataFrame(rows).assign(images=300, reference_images=500)
     scores = scores.assign(extractor_accuracy=math.nan, extractor_chance=math.nan)
     scores.loc[0, ["images", "reference_images"]] = 10_000
-    own, ours, papers, digits = claims_sections(judged(published, *rows), scores)
+    own, ours, papers, digits = claims_sections(judged(*rows), scores)
     assert own.heading.startswith("CIFAR-10: this run, FID, not the paper") and "the paper's own" in papers.heading
     assert ours.heading == "CIFAR-10: this run, FID" and "digits: this run, FD (inception-other" in digits.heading
     assert "300 images with 500" in own.text and "Means over 2 seeds" in own.text and "One seed" not in own.text
