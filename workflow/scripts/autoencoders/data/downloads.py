@@ -167,16 +167,16 @@ def limit_waiting() -> None:
     """Give every request to the Hub a timeout: huggingface_hub lists files without one, and a silent server would never
     end. The variable HF_HUB_DOWNLOAD_TIMEOUT sets the seconds, as for its other requests.
     """
-    import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
 
-    def limit(request: httpx2.Request) -> None:
+    def limit(request) -> None:
         seconds = request.extensions["timeout"]
         request.extensions["timeout"] = {key: seconds[key] or constants.HF_HUB_DOWNLOAD_TIMEOUT for key in seconds}
 
     # The library closes its client after a lost connection, and creates the next one by this factory.
-    hooks = [*get_session().event_hooks["request"], limit]
-    set_client_factory(lambda: httpx2.Client(event_hooks={"request": hooks}, follow_redirects=True))
+    session = get_session()
+    hooks = [*session.event_hooks["request"], limit]
+    set_client_factory(lambda: type(session)(event_hooks={"request": hooks}, follow_redirects=True))
 
 
 def parse_hub(uri: str) -> HubPattern:
