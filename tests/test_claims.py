@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autoencoders.evidence.claim_values import our_values
+from autoencoders.evidence.claim_values import our_values, value
 from autoencoders.evidence.claims import CLAIMS
 from autoencoders.evidence.findings import conjunction
 from autoencoders.evidence.paper_values import read_published
@@ -412,3 +412,9 @@ def test_sections_say_what_was_compared_and_over_how_many_seeds():
     assert "One seed" in ours.text and "One seed" in digits.text and "seed" not in papers.text
     assert "doubtful" in papers.text and "doubtful" not in ours.text
     assert len(digits.rows) == len(CLAIMS)
+
+
+def test_two_rows_of_the_same_keys_are_not_judged():
+    values = pd.DataFrame({"model": ["dae", "dae"], "value": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="2 rows have"):
+        value(values, model="dae")

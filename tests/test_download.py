@@ -267,7 +267,11 @@ def test_a_file_is_fetched_unless_it_is_there_and_right(server, tmp_path, waits,
             leftover = path.with_name("file.part.0123abc.partial")  # of an interrupted download
             leftover.touch()
             os.utime(leftover, (0, 0))
+            young = path.with_name("file.part.4567def.partial")  # another run's, which is writing it
+            young.touch()
     fetch(f"{server.url}/file", path, sha256(DATA))
+    if there and there != DATA:
+        young.unlink()
     assert files_in(tmp_path) == {"deep/file": DATA}
     assert len(server.asked) == (0 if there == DATA else 1 + len(faults))
 

@@ -140,3 +140,9 @@ def test_files_that_are_not_the_weights_are_refused(inception_weights, tmp_path,
         inception.load(path, CPU)
     assert content != "one key less" or "Mixed_7c.branch1x1.conv.weight" in str(refusal.value)
     assert torch.hub.get_dir() == before
+
+
+def test_no_folder_for_temporary_files_is_said_with_the_variable_to_set(inception_weights, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(UserError, match=r"91 MB.*/nowhere.*TMPDIR"):
+        inception.load(inception_weights, torch.device("cpu"))

@@ -203,3 +203,13 @@ def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tm
     # If the limit is less than a whole GPU, a wide cell still runs: Snakemake gives its job the limit.
     run("--force", cells[0], gpu=1)
     assert (folder / "events").read_text().splitlines()[-1] == "ends 3 1"
+
+
+def test_a_slot_whose_file_a_cleaner_removes_is_not_held(tmp_path, monkeypatch):
+    def gone(path):
+        raise FileNotFoundError(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gpu_locks.os, "utime", gone)
+        assert gpu_locks.lock_slot(tmp_path / "0-0") is None
+    assert gpu_locks.lock_slot(tmp_path / "0-0").is_locked

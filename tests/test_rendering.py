@@ -143,3 +143,9 @@ def test_all_five_files_are_written_and_agree(tmp_path):
     for key in ("md", "html", "tex"):
         assert "82.49 (+1.23)" in Path(paths[key]).read_text(encoding="utf-8")
     assert "tab:t-first" in Path(paths["tex"]).read_text(encoding="utf-8")
+
+
+def test_a_large_html_table_is_not_trimmed():
+    rows = pd.DataFrame({"Value": [str(number) for number in range(50)]})
+    with pd.option_context("styler.render.max_elements", 10):
+        assert to_html("T", [Section("H", "", rows)]).count("<td") == 50

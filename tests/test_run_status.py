@@ -112,6 +112,26 @@ def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path
     assert f"{record} is damaged" in err and err.count("\n") == 1 and "\x1b" not in err
 
 
+def test_a_record_of_another_version_is_no_damage_and_stays_while_it_may_be_of_a_run_that_lives(results, capsys):
+    record = results.run(TABLE).record
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 1}))
+    assert run_status.main(str(results.folder)) == 0
+    assert f"{record} was written by another version" in capsys.readouterr().out
+    for at, stays in ((START, True), (START - 2 * DEAD, False)):
+        os.utime(record, (at, at))
+        results.run(TABLE, pid=7)
+        assert record.exists() == stays
+
+
+def test_an_interrupted_mixture_resumes_from_its_checkpoint(results):
+    one = job("fit_prior a gmm")
+    results.say(one, START + 5, "ERROR interrupted by SIGINT")
+    run = results.run(one)
+    assert "; the next run repeats it" in run_status.page(run, START + 60)
+    results.write("cells/digits/a/priors/gmm.checkpoint.safetensors", "", START)
+    assert "; the next run resumes it" in run_status.page(run, START + 60)
+
+
 def test_all_runs_in_a_folder_and_below_it_are_shown_once_the_newest_last_also_if_it_was_moved(tmp_path, capsys):
     moved = tmp_path / "moved"
     for place, begun in (("", START + 3), ("demo", START + 1), ("a/b", START + 2), ("cells/d/m/f", START)):
@@ -166,6 +186,8 @@ HERE, GONE = (f"INFO process {pid} on {socket.gethostname()}" for pid in (os.get
         ([TRAINING, "WARNING no room"], SILENT - 1, True, "running", AT),
         ([TRAINING], SILENT + 1, True, "interrupted", "killed, or hangs, at epoch 3/100"),
         ([HERE, TRAINING], 1, False, "running", AT),
+        # A living process is running, however long a batch takes.
+        ([HERE, TRAINING], SILENT + 1, True, "running", AT),
         ([GONE, TRAINING], 1, False, "interrupted", "killed at epoch 3/100"),
         # It may have succeeded, and Snakemake writes its benchmark file soon.
         ([GONE, TRAINING], 1, True, "running", AT),
@@ -271,7 +293,11 @@ def test_the_time_left_follows_from_work_and_rates(jobs, seconds, complete):
 
 @pytest.mark.parametrize(
     ("percent", "clock", "total"),
-    [(25, "0:01:30", 120), (50, "1:00:05", 7210), (95, "0:00:03", 63), (50, "unknown time", NAN)],
+    [
+        *((25, "0:01:30", 120), (50, "1:00:05", 7210), (95, "0:00:03", 63), (50, "unknown time", NAN)),
+        # Resumed: this job has spent 60 s, earlier ones the rest of about 500 s / 5 %.
+        (95, "0:08:20", 500 / 0.055),
+    ],
 )
 def test_what_a_training_takes(results, percent, clock, total):
     one, other, score = job("train a"), job("train b"), job("score b x")
