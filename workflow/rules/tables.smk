@@ -145,6 +145,7 @@ rule table2:
     """Write Table 2: models at one latent size."""
     input:
         scores="<results>/tables/scores.parquet",
+        redraws=REDRAWS,
         published=PUBLISHED,
         modules=modules("table2"),
     output:
@@ -170,6 +171,7 @@ rule table3:
     """Write Table 3: models at their best latent size."""
     input:
         scores="<results>/tables/scores.parquet",
+        redraws=REDRAWS,
         published=PUBLISHED,
         modules=modules("table3"),
     output:
@@ -194,6 +196,7 @@ rule claims:
     input:
         scores="<results>/tables/scores.parquet",
         latent="<results>/tables/latent.parquet",
+        redraws=REDRAWS,
         published=PUBLISHED,
         modules=modules("claims"),
     output:

@@ -1,5 +1,7 @@
 """Judge every claim of the paper by this run's values and by the published ones (rule claims)."""
 
+from autoencoders.evidence.redraw_noise import redraw_noise
+
 from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.table_files import write_table
@@ -11,5 +13,6 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         scores, latent = read_parquet(snakemake.input.scores), read_parquet(snakemake.input.latent)
         published = read_published(snakemake.input.published)
-        table = claims_table(our_values(scores, latent), published, snakemake.params.comparison_latent)
-        write_table(table, "The paper's claims", snakemake.output, claims_sections(table, scores))
+        noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
+        table = claims_table(our_values(scores, latent), published, snakemake.params.comparison_latent, noise)
+        write_table(table, "The paper's claims", snakemake.output, claims_sections(table, scores, noise))

@@ -3,7 +3,6 @@
 The columns are explained in `evidence.score_tables` and `evidence.paper_values.merge_published`.
 """
 
-from autoencoders.config.grid import running
 from autoencoders.evidence.paper_values import merge_published, read_published
 from autoencoders.evidence.score_pages import all_scores_sections
 from autoencoders.evidence.score_tables import collect_scores, read_scores
@@ -12,7 +11,6 @@ from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        priors = running(snakemake.config, "priors")
-        cells = collect_scores(read_scores(path, priors) for path in snakemake.input.scores)
+        cells = collect_scores(read_scores(path, snakemake.config) for path in snakemake.input.scores)
         scores = merge_published(cells, read_published(snakemake.input.published))
         write_table(scores, "All scores", snakemake.output, all_scores_sections(scores))

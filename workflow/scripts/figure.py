@@ -3,7 +3,6 @@
 The paper's experiments have their own figures; any other experiment is drawn as Figure 1 is.
 """
 
-from autoencoders.config.grid import running
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
 from autoencoders.figures.page_style import save
@@ -12,8 +11,7 @@ from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        priors = running(snakemake.config, "priors")
-        scores = collect_scores(read_scores(path, priors) for path in snakemake.input.scores)
+        scores = collect_scores(read_scores(path, snakemake.config) for path in snakemake.input.scores)
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]
         draw = FIGURES.get(snakemake.wildcards.figure, figure1)

@@ -1,5 +1,7 @@
 """Table 2 of the paper: models compared at one latent size per dataset (rule table2)."""
 
+from autoencoders.evidence.redraw_noise import redraw_noise
+
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_pages import table2_sections
 from autoencoders.evidence.score_tables import table2
@@ -10,5 +12,11 @@ from autoencoders.jobs.parquet_tables import read_parquet
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
+        noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         table = table2(scores, published, snakemake.params.comparison_latent)
-        write_table(table, "Table 2: models at one latent size", snakemake.output, table2_sections(table, scores))
+        write_table(
+            table,
+            "Table 2: models at one latent size",
+            snakemake.output,
+            table2_sections(table, scores, published, noise),
+        )

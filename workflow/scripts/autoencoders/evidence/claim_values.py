@@ -1,38 +1,49 @@
 """The values by which the paper's claims are judged: ours and the published ones, in one form.
 
-Values are a long table with one row for each cell (over all seeds) and quantity. A quantity is the Fréchet distance of
-a comparison, by the comparison's name, or one of ``LATENT_STATISTICS``. Columns: model, filters, depth, latent,
-quantity, value (float64, NaN if no seed finished) and diverged (Int64: how many seeds; missing if the paper does not
-say). Results that the paper cites have model names such as "eae (cited)", never those of models trained here.
+Values are a long table with one row for each cell, seeds included, and quantity. A quantity is the Fréchet distance of
+a comparison, by the comparison's name, or one of ``LATENT_STATISTICS``. Columns: model, filters, depth, latent, seed,
+quantity, value (float64, NaN if the cell diverged) and diverged (boolean; missing if the paper does not say). The
+paper prints one value for each cell, which counts as one seed. Results that the paper cites have model names such as
+"eae (cited)", and those of another dataset "dae (cifar10)": never those of models trained here.
+
+One number is a series by seed. A curve is a frame of latent sizes (ascending) by seed.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from autoencoders.config.grid import CELL_KEYS
-from autoencoders.evidence.paper_values import CITED, KEYS, one_a_cell
+from autoencoders.evidence.paper_values import CITED, one_a_cell
 from autoencoders.evidence.score_tables import of_measure
+from autoencoders.evidence.seed_statistics import MIN_SEEDS
 
 CELL = list(CELL_KEYS)
 GROUP = ["dataset", "setting", "extractor"]
-LATENT_STATISTICS = ["mardia_kurtosis_ratio", "mardia_skewness_ratio", "log_likelihood_gap"]
+LATENT_STATISTICS = [
+    *("mardia_kurtosis_ratio", "mardia_skewness_ratio", "log_likelihood_gap"),
+    *("mean_abs_mean", "mean_deviation", "deviation_spread"),
+]
 FITTED = ("mvg", "gmm")
 DAE, VAE = "dae", "vae"
 
 
+def elsewhere(model: str, where: str) -> str:
+    """The name, in values, of a model that was not trained here: "eae (cited)", or "dae (cifar10)"."""
+    return f"{model} ({where})"
+
+
 def cited(model: str) -> str:
-    """The name, in values, of a model that the paper cites."""
-    return f"{model} (cited)"
+    return elsewhere(model, "cited")
 
 
 CITED_MODELS = [cited(model) for model in CITED]
 
 
 def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.DataFrame:
-    """Values as means over the seeds that are "ok", with the columns dataset, setting and extractor before them, and
-    seeds (how many were averaged) after them.
+    """Our values, with the columns dataset, setting and extractor before the others.
 
     ``scores`` is a table of ``evidence.score_tables.collect_scores``; ``latent_statistics`` has one row per cell. Its
     ``LATENT_STATISTICS`` become further quantities under every extractor that the cell is scored with.
@@ -44,23 +55,17 @@ def our_values(scores: pd.DataFrame, latent_statistics: pd.DataFrame) -> pd.Data
     statistics = statistics.merge(scored[[*CELL, "setting", "extractor"]].drop_duplicates(), on=CELL)
     values = pd.concat([scored, statistics], join="inner", ignore_index=True)
     finished = values["status"] == "ok"
-    values = values.assign(value=values["value"].where(finished), diverged=(~finished).astype("Int64"))
-    keys = [*GROUP, "model", "filters", "depth", "latent", "quantity"]
-    return (
-        values.assign(seeds=values["seed"].where(finished))
-        .groupby(keys, as_index=False)
-        .agg({"value": "mean", "diverged": "sum", "seeds": "nunique"})
-    )
+    values = values.assign(value=values["value"].where(finished), diverged=(~finished).astype("boolean"))
+    return values[[*GROUP, *CELL[1:], "quantity", "value", "diverged"]]
 
 
 def published_values(published: pd.DataFrame) -> pd.DataFrame:
     """The values of ``read_published``, including those the paper cites, with the column dataset before the others."""
-    values = one_a_cell(published).rename(columns={"fid": "value", "comparison": "quantity"})
-    values["model"] = [cited(model) if model in CITED else model for model in values["model"]]
+    values = one_a_cell(published).rename(columns={"fid": "value", "comparison": "quantity"}).assign(seed=0)
+    values["model"] = values["model"].mask(values["model"].isin(CITED), values["model"].map(cited))
     # The paper does not print which cells or seeds diverged.
-    values["diverged"] = pd.array([pd.NA] * len(values), "Int64")
-    keys = [*KEYS[:-1], "quantity"]
-    return values[[*keys, "value", "diverged"]].reset_index(drop=True)
+    values["diverged"] = pd.array([pd.NA] * len(values), "boolean")
+    return values[["dataset", *CELL[1:], "quantity", "value", "diverged"]].reset_index(drop=True)
 
 
 def select(values: pd.DataFrame, **keys: object) -> pd.DataFrame:
@@ -71,44 +76,81 @@ def select(values: pd.DataFrame, **keys: object) -> pd.DataFrame:
     return values[chosen]
 
 
-def value(values: pd.DataFrame, **keys: object) -> float:
-    """The value of the one row with these keys; NaN if there is none."""
-    found = select(values, **keys)["value"]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} rows have {keys}")
-    return float(found.iloc[0]) if len(found) else float("nan")
+def value(values: pd.DataFrame, **keys: object) -> pd.Series:
+    """The finite values of the one network and quantity with these keys, by seed."""
+    return by_seed(select(values, **keys))
 
 
-def curve(values: pd.DataFrame, model: str, filters: int, depth: str, quantity: str) -> pd.Series:
-    """The finite values by latent size, ascending."""
+def by_seed(rows: pd.DataFrame) -> pd.Series:
+    found = rows.dropna(subset="value").set_index("seed")["value"].sort_index()
+    if not found.index.is_unique:
+        raise ValueError(f"several rows have the same seed:\n{rows}")
+    return found
+
+
+def curve(values: pd.DataFrame, model: str, filters: int, depth: str, quantity: str) -> pd.DataFrame:
+    """The finite values by latent size, ascending, and seed; NaN where a seed has none."""
     found = select(values, model=model, filters=filters, depth=depth, quantity=quantity).dropna(subset="value")
-    return found.set_index("latent")["value"].sort_index()
+    return found.pivot(index="latent", columns="seed", values="value").sort_index()
 
 
-def aligned(*curves: pd.Series) -> pd.DataFrame:
-    """The curves as columns 0, 1, ..., at the latent sizes that all of them have."""
-    return pd.concat(curves, axis=1, join="inner", keys=range(len(curves)))
+def complete(*curves: pd.DataFrame) -> list[pd.DataFrame]:
+    """The curves, with those seeds only that have a value at every size of each of them."""
+    seeds = sorted(set.intersection(*(set(each.columns[each.notna().all()]) for each in curves)))
+    return [each[seeds] for each in curves]
 
 
-def best(over_latents: pd.Series) -> tuple[float, float]:
-    """The latent size with the lowest value (the smallest such size) and that value; NaN and NaN for an empty curve."""
-    if over_latents.empty:
-        return float("nan"), float("nan")
-    return int(over_latents.idxmin()), float(over_latents.min())
+def aligned(*curves: pd.DataFrame) -> list[pd.DataFrame]:
+    """The curves at the latent sizes that all of them have, with those seeds only that have all these values."""
+    sizes = sorted(set.intersection(*(set(each.index) for each in curves)))
+    return complete(*(each.loc[sizes] for each in curves))
 
 
-def sensitivity(over_latents: pd.Series) -> float:
-    """How far a curve rises above its lowest value, relative to that: (max − min) / min."""
-    return float(over_latents.max() / over_latents.min() - 1)
+class Optimum(NamedTuple):
+    """The latent size chosen for a curve (None for an empty one), and the values there by seed."""
+
+    latent: int | None
+    scores: pd.Series
+
+
+def optima(*curves: pd.DataFrame) -> list[Optimum]:
+    """The best latent size of each curve, and the values there of the seeds on which the curves are compared.
+
+    A size that is chosen and scored on the same seeds flatters the curve that varies more. So the two smallest seeds
+    that have all sizes choose, and all others are scored, if there are ``MIN_SEEDS`` of them (they need no other
+    sizes). Otherwise the size with the lowest mean over all seeds that have all sizes is scored on these same seeds. Of
+    equally good sizes, the smallest is taken.
+    """
+    whole = complete(*curves)
+    if any(each.empty for each in whole):
+        return [Optimum(None, pd.Series(dtype=float)) for _ in curves]
+    kept = whole[0].columns[:2]
+    sizes = [each[kept].mean(axis=1).idxmin() for each in whole]
+    scored = [each.loc[size].drop(kept).dropna() for each, size in zip(curves, sizes, strict=True)]
+    common = sorted(set.intersection(*(set(each.index) for each in scored)))
+    if len(common) >= MIN_SEEDS:
+        return [Optimum(int(size), each[common]) for size, each in zip(sizes, scored, strict=True)]
+    sizes = [each.mean(axis=1).idxmin() for each in whole]
+    return [Optimum(int(size), each.loc[size]) for size, each in zip(sizes, whole, strict=True)]
+
+
+def sensitivity(over_latents: pd.DataFrame) -> pd.Series:
+    """How far a curve rises above its lowest value, relative to that: (max − min) / min, by seed."""
+    return over_latents.max() / over_latents.min() - 1
+
+
+def geometric_mean(over_latents: pd.DataFrame) -> pd.Series:
+    """exp of the mean of ln over latent sizes, by seed."""
+    return np.exp(np.log(over_latents).mean())
 
 
 def trained(values: pd.DataFrame) -> pd.DataFrame:
-    """The rows of networks that were trained for these values, without the cited ones."""
-    return values[~values["model"].isin(CITED_MODELS)]
+    """The rows of networks that were trained here."""
+    return values[~values["model"].str.endswith(")")]
 
 
 def priors(values: pd.DataFrame, quantities: Iterable[str] = FITTED) -> list[str]:
-    """Those of ``quantities``, by default the fitted priors, for which there are values that are not cited."""
+    """Those of ``quantities``, by default the fitted priors, that networks trained here have values of."""
     measured = set(trained(values)["quantity"])
     return [quantity for quantity in quantities if quantity in measured]
 

@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.config.grid import running
+
 # What identifies a published value. It is compared with no other cell or comparison.
 KEYS = ["dataset", "model", "filters", "depth", "latent", "comparison"]
 DATASETS = ("cifar10", "celeba")
-# (size, crop): the side in pixels after resizing, and that of the crop before it.
-PREPARED = {"cifar10": (32, None), "celeba": (64, 140)}
+# The name in torchvision, the side in pixels after resizing, and that of the crop before it.
+PREPARED = {
+    "cifar10": {"name": "CIFAR10", "size": 32, "crop": None},
+    "celeba": {"name": "CelebA", "size": 64, "crop": 140},
+}
 # The number of images that the paper trained on, and that each of its scores was computed on.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
+TEST_IMAGES = {"cifar10": 10_000, "celeba": 19_962}
 SCORED_IMAGES = 10_000
+PRECISION = "fp32"
 # Its training (section 3) and its priors, as config options.
 TRAINING = {
     "epochs": 100,
@@ -30,9 +37,9 @@ PRIORS = {
     "gmm": {"kind": "gmm", "components": 10, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000},
 }
 # Models that the paper did not train; it repeats published results.
-CITED = ("wae", "rae", "eae", "gmm-dae")
+CITED = ("wae", "rae-l2", "rae-sn", "eae", "gmm-dae")
 
-# The paper's models as config options, without the options that the paper leaves open.
+# The paper's models as config options.
 RECIPE = {"variational": False, "beta": 0, "latent_norm": "none", "noise": 0, "frozen_latent": False, "penalties": {}}
 RECIPES = {
     "dae": RECIPE,
@@ -45,6 +52,18 @@ RECIPES = {
     "dae-noise1": RECIPE | {"noise": 1},
     "dae-frozen": RECIPE | {"frozen_latent": True},
 }
+# The options that the paper leaves open, with the readings that its text allows. Number formats are not among them:
+# they stand beside its values.
+READINGS = {
+    "kl_reduction": ("mean", "sum"),
+    "codes": ("mean", "sample"),
+    "reconstructions": ("mean", "sample"),
+    "widening": ("first", "last"),
+    "decoder_channels": (1024, None),
+    "decoder_activation": ("linear", "relu", "bn_relu"),
+    "decoder_repeats": (False, True),
+    "precision": ("bf16", "tf32", "fp32"),
+}
 
 
 def read_published(path: str | Path) -> pd.DataFrame:
@@ -52,52 +71,65 @@ def read_published(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"depth": str}).rename(columns={"metric": "comparison"})
 
 
-def setting(
-    dataset: str,
-    model: str,
-    options: Mapping,
-    prepared: tuple,
-    training: Mapping,
-    priors: Mapping[str, Mapping],
-    trained_on: int,
-    reference: int,
-    scored: int,
-) -> str:
-    """ "paper" if a score was computed as in the paper: the same dataset, preparation, training, model, priors and
-    numbers of images. Else "own".
-
-    ``options`` contain those of ``RECIPE``; ``prepared`` is (size, crop); ``training`` and ``priors`` are from the
-    config; ``trained_on``, ``reference`` and ``scored`` (0 if the cell diverged) are numbers of images. A Fréchet
-    distance depends on all of these, and a reduced run must not look like the paper's.
+def papers_model(name: str, options: Mapping) -> bool:
+    """Whether a model of this name is the paper's. One of another name is the user's own: there is nothing to compare
+    it with. An option that is neither in ``RECIPE`` nor in ``READINGS`` is not the paper's.
     """
-    same = (
-        (prepared, trained_on) == (PREPARED.get(dataset), TRAINING_IMAGES.get(dataset))
-        and training == TRAINING
-        # Models and priors with other names are the user's own: there is nothing to compare them with.
-        and RECIPES.get(model, {}).items() <= options.items()
-        and all(paper.items() <= priors.get(name, paper).items() for name, paper in PRIORS.items())
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        return True
+    return all(
+        options[key] == recipe[key] if key in recipe else options[key] in READINGS.get(key, ()) for key in options
     )
-    return "paper" if same and reference == SCORED_IMAGES and scored in (0, SCORED_IMAGES) else "own"
 
 
-def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Mapping]) -> pd.DataFrame:
-    """The scores of one cell (`scores.cell_scores`) with the column setting before extractor.
+def papers_images(name: str, dataset: Mapping, trained_on: int) -> bool:
+    """Whether a dataset of the config has the paper's images, prepared as there.
 
-    ``record`` is the cell's cell.json; ``priors`` are the config's priors that are run.
+    Copies from other sources than torchvision are known by their number.
     """
-    judged = setting(
-        record["cell"]["dataset"],
-        record["cell"]["model"],
-        record["network"] | {"penalties": {}} | record["objective"] | {"frozen_latent": record["frozen_latent"]},
-        (record["dataset"]["size"], record["dataset"]["crop"]),
-        record["training"],
-        priors,
-        record["training_images"],
-        int(scores.loc[scores["comparison"] == "test_recon", "reference_images"].iloc[0]),
-        int(scores["images"].max()),
+    paper = PREPARED.get(name)
+    limit = dataset.get("limit", {}).get("test")
+    return (
+        paper is not None
+        and (dataset["size"], dataset["crop"]) == (paper["size"], paper["crop"])
+        and (dataset["source"] != "torchvision" or dataset["torchvision"]["name"] == paper["name"])
+        and trained_on == TRAINING_IMAGES[name]
+        and (limit is None or limit >= TEST_IMAGES[name])
+    )
+
+
+def papers_priors(priors: Mapping[str, Mapping]) -> bool:
+    """Whether the priors of the paper's names have its options. Those of other names are the user's own."""
+    return all(paper.items() <= priors.get(name, paper).items() for name, paper in PRIORS.items())
+
+
+def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.DataFrame:
+    """The scores of one cell (`scores.cell_scores`) with the columns setting and precision before extractor.
+
+    ``record`` is the cell's cell.json; ``config`` the resolved config. The setting is "paper" if the scores were
+    computed as in the paper: the same images, training, model, priors and numbers of images. Else it is "own": a
+    Fréchet distance depends on all of these, and a reduced run must not look like the paper's. The precision is that of
+    training.
+    """
+    name, model = record["cell"]["dataset"], record["cell"]["model"]
+    # What was trained, and from the config what is decided later.
+    trained = {**record["network"], **record["objective"], "frozen_latent": record["frozen_latent"]}
+    options = {key: trained.get(key, option) for key, option in config["models"].get(model, {}).items()}
+    reference = int(scores.loc[scores["comparison"] == "test_recon", "reference_images"].iloc[0])
+    same = (
+        papers_images(name, record["dataset"], record["training_images"])
+        and record["training"] == TRAINING
+        and papers_model(model, options)
+        and papers_priors(running(config, "priors"))
+        and reference == SCORED_IMAGES
+        # 0 if the cell diverged.
+        and int(scores["images"].max()) in (0, SCORED_IMAGES)
     )
     scores = scores.copy()
-    scores.insert(scores.columns.get_loc("extractor"), "setting", judged)
+    place = scores.columns.get_loc("extractor")
+    scores.insert(place, "setting", "paper" if same else "own")
+    scores.insert(place + 1, "precision", record["precision"])
     return scores
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
+from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 
@@ -15,19 +16,34 @@ FOLDED = ("_sd", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **COMPARISONS}
 
 
-def table2_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+def table2_sections(
+    table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame
+) -> Iterator[Section]:
     """``table`` of ``evidence.score_tables.table2``, computed from ``scores``."""
-    legend = "Depth 1, at the dataset's comparison latent size. Bold: our lowest mean for each width."
-    return score_sections(table, scores, lowest(table), legend)
+    legend = f"Depth 1, at the dataset's comparison latent size. {bold_text(table, 'value for each width')}"
+    return score_sections(table, scores, lowest(table), legend, published=published, noise=noise)
 
 
-def table3_sections(table: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Section]:
+def table3_sections(
+    table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame
+) -> Iterator[Section]:
     """``table`` of ``evidence.score_tables.table3``, computed from ``scores``."""
     legend = (
         "Depth 1 only. Each row shows the latent size with the lowest mean score (first score column) of those that "
-        "ran. Only that score has its ± over seeds. Bold: the best model for each width and prior."
+        "ran. Only that score has its ± over seeds. A lowest score was chosen from many, which flatters it. "
+        f"{bold_text(table, 'model for each width and prior')}"
     )
-    return score_sections(table, scores, lowest_of_table3(table), legend)
+    return score_sections(table, scores, lowest_of_table3(table), legend, published=published, noise=noise)
+
+
+def bold_text(table: pd.DataFrame, what: str) -> str:
+    """Which numbers are bold (`score_tables.lowest`)."""
+    if table["seeds"].max() > 1:
+        return (
+            f"Bold: our lowest {what}, if its 95 % interval over seeds (mean ± t · s / √n) overlaps no other's there. "
+            "One seed has no interval."
+        )
+    return f"One run: bold is our lowest {what}, and another seed may change it."
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
@@ -38,9 +54,18 @@ def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
 
 
 def score_sections(
-    table: pd.DataFrame, scores: pd.DataFrame, bold: pd.DataFrame, legend: str = "", measure: str = "frechet"
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    bold: pd.DataFrame,
+    legend: str = "",
+    measure: str = "frechet",
+    published: pd.DataFrame | None = None,
+    noise: pd.DataFrame | None = None,
 ) -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape; ``legend`` explains it and the rows."""
+    """``bold`` is a mask of ``table``'s shape; ``legend`` explains it and the rows. With ``published``
+    (``read_published``) the paper's doubtful values are explained; with ``noise`` (``redraw_noise``), that of drawing
+    samples again is given.
+    """
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
@@ -53,10 +78,13 @@ def score_sections(
         texts = [
             introduction(rows, extractor, measure),
             what_was_compared(compared),
+            "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
-            explanation_of_published(rows),
+            explanation_of_published(rows, compared),
         ]
         text = " ".join(filter(None, texts))
+        if published is not None:
+            text = "\n".join([text, *notes(rows, published)])
         heading = f"{dataset_label(dataset)}, {extractor}" + f", {measure}" * (measure != "frechet")
         yield Section(heading, text, row_texts(rows, bold.loc[rows.index], extractor))
 
@@ -107,11 +135,52 @@ def number_range(numbers: pd.Series) -> str:
     return " to ".join(f"{number:,}" for number in sorted({numbers.min(), numbers.max()}))
 
 
-def explanation_of_published(rows: pd.DataFrame) -> str:
+def explanation_of_published(rows: pd.DataFrame, scores: pd.DataFrame) -> str:
     if not rows.filter(regex="_published$").notna().any(axis=None):
         return ""
     what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
-    return f'Columns "paper": the {what}, with a ? if it is doubtful, and (ours minus the paper\'s).'
+    return (
+        f'Columns "paper": the {what}, with a ? if it is doubtful, and (ours minus the paper\'s). '
+        f"{precision_text(scores[comparable(scores)])}"
+    )
+
+
+def precision_text(scores: pd.DataFrame) -> str:
+    """The number formats that ours were trained in, beside the paper's."""
+    formats = " and ".join(sorted(scores["precision"].unique()))
+    return f"Ours were trained in {formats}, the paper's in float32 ({PRECISION})."
+
+
+def redraw_text(noise: pd.DataFrame, dataset: str, extractor: str) -> str:
+    """The noise of drawing samples again, by which no difference can be told."""
+    found = noise[(noise["dataset"] == dataset) & (noise["extractor"] == extractor)].dropna(subset="sd_of_log")
+    if found.empty:
+        return ""
+    by_prior = ", ".join(
+        f"{comparison_label(row['comparison'])} {100 * row['sd_of_log']:.2g} %" for row in found.to_dict("records")
+    )
+    cell = found.iloc[0]
+    return (
+        f"Drawing the samples again changes a score by about {by_prior} (standard deviation over {cell['draws']} draws "
+        f"from one cell: {model_label(cell['model'])}, {cell['filters']} filters, {cell['latent']} latent units); "
+        "smaller differences are ties."
+    )
+
+
+def notes(rows: pd.DataFrame, published: pd.DataFrame) -> list[str]:
+    """What ``published`` notes about the paper's values that stand in the rows of Table 2 or 3, each note once."""
+    if not rows.filter(regex="_published$").notna().any(axis=None):
+        return []
+    table, latent = ("Table 3", "latent_published") if "prior" in rows else ("Table 2", "latent")
+    shown = rows.rename(columns={latent: "shown"})[["dataset", "filters", "model", "shown"]].drop_duplicates()
+    noted = published[(published["source"] == table) & published["note"].notna()]
+    noted = noted.merge(shown, on=["dataset", "filters", "model"])
+    noted = noted[noted["latent"] == noted["shown"]]
+    found = {}
+    for row in noted.to_dict("records"):
+        subject = f"{model_label(row['model'])}, {row['filters']} filters, {row['latent']} latent units"
+        found.setdefault((subject, row["note"]), []).append(comparison_label(row["comparison"]))
+    return [f"{subject} ({', '.join(columns)}): {note}." for (subject, note), columns in found.items()]
 
 
 def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:

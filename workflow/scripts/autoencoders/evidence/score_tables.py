@@ -1,10 +1,11 @@
 """The tables of scores: all scores, and Tables 2 and 3 of the paper.
 
 Scores are one long table with a row for each cell, extractor, comparison and measure. Columns: dataset, model, filters,
-depth, latent, seed, setting ("paper" or "own", see ``paper_values.setting``), extractor, extractor_accuracy,
-extractor_chance, comparison, measure, value and error (NaN unless status is "ok"; many measures have no error), images,
-reference_images and status ("ok" or "diverged"). ``merge_published`` adds published, difference, published_source and
-published_confidence. Tables 2 and 3, figures and claims use the measure "frechet" only.
+depth, latent, seed, setting ("paper" or "own") and precision (see ``paper_values.with_setting``), extractor,
+extractor_accuracy, extractor_chance, comparison, measure, value and error (NaN unless status is "ok"; many measures
+have no error), images, reference_images and status ("ok" or "diverged"). ``merge_published`` adds published,
+difference, published_source and published_confidence. Tables 2 and 3, figures and claims use the measure "frechet"
+only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ import pandas as pd
 from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS
 from autoencoders.evidence.display_names import comparison_order, model_order
 from autoencoders.evidence.paper_values import CITED, comparable, with_setting
+from autoencoders.evidence.seed_statistics import half_width
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_json
 from autoencoders.jobs.parquet_tables import read_parquet
@@ -25,15 +27,15 @@ GROUP = ["dataset", "setting", "extractor", "filters"]
 NOT_IN_PAPER = "interpolation"
 
 
-def read_scores(path: str | Path, priors: Mapping[str, Mapping]) -> pd.DataFrame:
-    """The scores in a cell's folder, with the setting by its cell.json. ``priors``: the config's that are run."""
+def read_scores(path: str | Path, config: Mapping) -> pd.DataFrame:
+    """The scores in a cell's folder, with the setting by its cell.json and the resolved config."""
     scores = read_parquet(path)
     if "measure" not in scores:
         raise UserError(
             f"{path} has the columns of version 0.9, which are no longer supported. Add --forcerun reference to your "
             "command to compute all scores again. Nothing is trained, encoded or fitted for this."
         )
-    return with_setting(scores, read_json(Path(path).parents[1] / "cell.json"), priors)
+    return with_setting(scores, read_json(Path(path).parents[1] / "cell.json"), config)
 
 
 def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -199,17 +201,32 @@ def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 
 
 def lowest(table: pd.DataFrame, columns: list[str] | None = None, within: list[str] = GROUP) -> pd.DataFrame:
-    """A mask of the table's shape: the lowest value of each of ``columns`` among rows with the same ``within``.
+    """A mask of the table's shape: the lowest mean of each of ``columns`` among rows with the same ``within``.
 
-    The defaults suit Table 2: every comparison, for each dataset, extractor and width. Cited rows are never marked,
-    since they have no value of ours.
+    If any of these rows has several seeds, it is marked only if its 95 % interval over seeds (mean ± t · s / √n)
+    overlaps no other row's: a single seed has no interval, and overlaps all. The defaults suit Table 2: every
+    comparison, for each dataset, extractor and width. Cited rows are never marked, since they have no value of ours.
     """
     columns = comparison_columns(table) if columns is None else columns
     mask = pd.DataFrame(False, index=table.index, columns=table.columns)
     for column in columns:
-        values = pd.to_numeric(table[column])
-        mask[column] = values.notna() & (values == values.groupby([table[name] for name in within]).transform("min"))
+        for _, rows in table.dropna(subset=column).groupby(within):
+            mask.loc[rows.index, column] = lowest_rows(rows, column)
     return mask
+
+
+def lowest_rows(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Which of the rows of one group are marked."""
+    values, seeds = rows[column].astype(float), rows["seeds"]
+    best = values == values.min()
+    if len(rows) == 1 or seeds.max() == 1:
+        return best
+    widths = pd.Series(
+        [half_width(deviation, count) for deviation, count in zip(rows[f"{column}_sd"], seeds, strict=True)],
+        rows.index,
+    )
+    lowest_end, other_ends = (values + widths)[best].max(), (values - widths)[~best].min()
+    return best & (best.sum() == 1) & (lowest_end < other_ends)
 
 
 def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLo
 
 from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
-from autoencoders.evidence.paper_values import CITED, DATASETS, comparable
+from autoencoders.evidence.paper_values import CITED, DATASETS, PRECISION, comparable
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.figures.line_looks import (
     GREY,
@@ -85,7 +85,7 @@ def draw_scores(
         *constant_entries(rows, channels),
         *seed_entries(rows),
         *diverged_entries(rows),
-        *published_entries(points, crosses),
+        *published_entries(rows, points, crosses),
     ]
 
     datasets = ordered_datasets(rows)
@@ -238,14 +238,16 @@ def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
     return [heading("On the axis"), (symbol(**DIVERGED_MARK, color=GREY), "diverged")]
 
 
-def published_entries(points: pd.DataFrame, crosses: pd.DataFrame) -> list[tuple]:
-    """Legend entries: published values."""
+def published_entries(rows: pd.DataFrame, points: pd.DataFrame, crosses: pd.DataFrame) -> list[tuple]:
+    """Legend entries: published values, and the number formats of the training of both."""
     entries = []
     if len(points) or len(crosses):
         entries.append(heading("Published"))
     if len(points):
         outline = {"markerfacecolor": "white", "markeredgecolor": GREY, "markeredgewidth": 0.8}
-        entries.append((symbol("o", markersize=4, **outline), "by the paper"))
+        formats = ", ".join(sorted(rows.loc[comparable(rows), "precision"].unique()))
+        label = f"by the paper\n({PRECISION}; ours: {formats})"
+        entries.append((symbol("o", markersize=4, **outline), label))
     if len(crosses):
         cited = [model_label(model) for model in CITED if model in set(crosses["model"])]
         pairs = [", ".join(cited[start : start + 2]) for start in range(0, len(cited), 2)]
