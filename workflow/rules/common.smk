@@ -444,9 +444,8 @@ def score_figures():
 
 
 def scatter_cells(dataset):
-    """The cells of a scatter plot: those of the first seed, in the order of the grid."""
-    cells = cells_of(grid.SCATTER)
-    return [cell for cell in cells if cell["dataset"] == dataset and cell["seed"] == config["seeds"][0]]
+    """The cells of a scatter plot, in the order of the grid; of several seeds, the first."""
+    return grid.first_seeds(cell for cell in cells_of(grid.SCATTER) if cell["dataset"] == dataset)
 
 
 def scatter_codes(wildcards):
@@ -454,6 +453,11 @@ def scatter_codes(wildcards):
     if not cells:
         raise WorkflowError(f"the experiment {grid.SCATTER} has no cell on {wildcards.dataset}, or does not run")
     return for_cells("<results>/cells/<cell>/codes.npy", cells)
+
+
+def scatter_seed(wildcards):
+    """The seed that chooses the two latent dimensions of a scatter plot: that of its first cell."""
+    return scatter_cells(wildcards.dataset)[0]["seed"]
 
 
 def scatter_models(wildcards):

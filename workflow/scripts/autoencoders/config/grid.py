@@ -1,7 +1,7 @@
 """What a resolved config describes: the cells of its experiments, their options, and which images are compared."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from autoencoders.jobs import kinds
 
@@ -27,8 +27,8 @@ def cells(config: dict, known_only: bool = False) -> list[dict]:
 
 
 def experiment_cells(config: dict, experiment: str, known_only: bool = False) -> list[dict]:
-    """The cells of one experiment: the product of each grid's axes and of the seeds."""
-    found = []
+    """The cells of one experiment, each once: the product of each grid's axes, of which seeds are one."""
+    found = {}
     for grid in config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]:
         for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
             if known_only and (dataset not in config["datasets"] or model not in config["models"]):
@@ -37,9 +37,18 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
                 continue
             latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
             depth = dict.fromkeys(plain_depth(value) for value in as_list(grid["depth"]))
-            for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
-                found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
-    return found
+            seeds = as_list(grid.get("seeds", config["seeds"]))
+            for values in itertools.product(as_list(grid["filters"]), depth, latent, seeds):
+                found[dataset, model, *values] = None
+    return [dict(zip(CELL_KEYS, values, strict=True)) for values in found]
+
+
+def first_seeds(cells: Iterable[Mapping]) -> list[Mapping]:
+    """Of the cells that differ in their seed alone, the first one, in the order of ``cells``."""
+    found = {}
+    for cell in cells:
+        found.setdefault(tuple(value for key, value in cell.items() if key != "seed"), cell)
+    return list(found.values())
 
 
 def as_list(value) -> list:
