@@ -103,6 +103,29 @@ def test_seeds_are_an_axis_of_a_grid_and_the_configs_where_it_has_none(paper):
     assert first == [dae[0], dae[2], others[0], others[1]]
 
 
+def test_the_redrawn_cell_is_the_widest_dae_at_the_comparison_size_and_there_is_always_one(paper):
+    def found(change: str = "", dataset: str = "cifar10") -> tuple | None:
+        cell = grid.redrawn_cell(settings.resolve(laid_over(paper, yaml.safe_load(change) or {})), dataset)
+        return cell and tuple(cell.values())
+
+    assert found() == ("cifar10", "dae", 256, "1", 128, 0)
+    assert found("seeds: [3, 2]", "celeba") == ("celeba", "dae", 128, "1", 64, 2)
+    # Depth 1 comes before the model, and both before the width; without either, the width.
+    other = "{dataset: cifar10, model: [dae, vae], filters: [8, 16], depth: [1, 2], latent: [4, 9]}"
+    alone = "{{run: [x], datasets: {{cifar10: {{comparison_latent: 4}}}}, experiments: {{x: [{}]}}}}".format
+    assert found(alone(other)) == ("cifar10", "dae", 16, "1", 4, 0)
+    assert found(alone(other.replace("dae, ", ""))) == ("cifar10", "vae", 16, "1", 4, 0)
+    assert found(alone(other.replace("[1, 2]", "[3321, 2]"))) == ("cifar10", "dae", 16, "2", 4, 0)
+    wide = "{dataset: cifar10, model: vae, filters: 64, latent: 4}"
+    assert found(alone(f"{wide}, {other}")) == found(alone(other)) == found(alone(f"{other}, {wide}"))
+    deep = "{dataset: cifar10, model: dae, filters: 64, depth: 2, latent: 4}"
+    assert found(alone(f"{deep}, {wide}")) == ("cifar10", "vae", 64, "1", 4, 0)
+    # Scatter plots may run alone, at another size.
+    scatter = "{run: [scatter], experiments: {scatter: [{dataset: cifar10, model: [vae, dae], filters: 8, latent: 7}]}}"
+    assert found(scatter) == ("cifar10", "dae", 8, "1", 7, 0)
+    assert found("run_on: [celeba]") is None
+
+
 def test_models_inherit_model_defaults_and_widths_are_sorted(paper):
     paper["model_defaults"] = {"widening": "last", "beta": 0.5, "kl_reduction": "sum"}
     paper["models"] |= {"dae": {}, "vae": {"variational": True}, "mine": {"variational": True, "widening": "first"}}

@@ -51,6 +51,24 @@ def first_seeds(cells: Iterable[Mapping]) -> list[Mapping]:
     return list(found.values())
 
 
+def redrawn_cell(config: dict, dataset: str) -> dict | None:
+    """The cell of a dataset whose samples are drawn again, to measure how much a score depends on the draw (rule
+    redraw). None if none of the dataset's cells run.
+
+    It is a cell at the comparison latent size, or any if none has this size, as in a run of the scatter plots alone.
+    Depth 1 and the model dae come first, then the widest network, then the smallest seed.
+    """
+    found = [cell for cell in cells(config) if cell["dataset"] == dataset]
+    compared = [cell for cell in found if cell["latent"] == config["datasets"][dataset]["comparison_latent"]]
+
+    def rank(cell: Mapping) -> tuple:
+        preferred = (cell["depth"] != "1", cell["model"] != "dae", -cell["filters"], cell["seed"])
+        # Ties are broken by what is left, so that the order of grids does not matter.
+        return (*preferred, cell["model"], cell["depth"], cell["latent"])
+
+    return min(compared or found, key=rank, default=None)
+
+
 def as_list(value) -> list:
     return value if isinstance(value, list) else [value]
 
