@@ -159,7 +159,8 @@ def statistics(**changes):
     values = {
         **dict(zip(KEYS, ("cifar10", "dae", 128, "1", 128, 0), strict=True)),
         "status": "ok",
-        **{"codes": 50_000, "rank": 127, "mardia_skewness_ratio": 1.23456, "mardia_kurtosis_ratio": 0.98765},
+        **{"codes": 50_000, "rank": 127, "mean_abs_mean": 0.54321, "mean_deviation": 3.0, "deviation_spread": 0.25},
+        **{"mardia_skewness_ratio": 1.23456, "mardia_kurtosis_ratio": 0.98765},
         **{"mean_abs_skewness": 0.0321, "mean_excess_kurtosis": -0.1234567, "mvg_log_likelihood": -412.3456},
         **{"gmm_log_likelihood": -409.0, "log_likelihood_gap": 3.3456},
     }
@@ -173,10 +174,10 @@ def test_latent_statistics_for_people():
         statistics(log_likelihood_gap=math.nan),
     ]
     (section,) = latent_sections(pd.DataFrame(rows))
-    measured = ["50000", "127", "1.235", "0.9877", "0.0321", "-0.1235", "-412.3"]
+    measured = ["50000", "127", "0.5432", "3.000", "0.2500", "1.235", "0.9877", "0.0321", "-0.1235", "-412.3"]
     assert section.rows.to_numpy().tolist() == [
         ["DAE", "128", "1", "128", "0", *measured, "-409.0", "–"],
-        ["VAE", "128", "1", "1024", "0", *["diverged"] * 9],
+        ["VAE", "128", "1", "1024", "0", *["diverged"] * 12],
     ]
     # One line explains each column.
     assert [line.split(":")[0] for line in section.text.splitlines()] == list(section.rows)[5:]

@@ -144,6 +144,28 @@ def test_dimensions_are_averaged_and_constant_ones_left_out():
     assert (found["codes"], found["rank"]) == (5000, 2)
 
 
+def test_means_and_deviations_are_numpys_and_tell_wide_uneven_codes_from_a_standard_normal():
+    random = np.random.default_rng(13)
+    codes = (random.normal(size=(3000, 4)) * [0.5, 4, 2, 9] + [3, -1, 0.5, -20]).astype(np.float32)
+    found = latent_statistics(codes, codes[:10], None, None, seed=0)
+    deviations = np.sqrt(np.var(codes.astype(np.float64), axis=0))
+    assert found["mean_abs_mean"] == pytest.approx(np.mean([abs(unit.mean(dtype="f8")) for unit in codes.T]), rel=1e-12)
+    assert found["mean_deviation"] == pytest.approx(sum(deviations) / 4, rel=1e-12)
+    assert found["deviation_spread"] == pytest.approx(stats.variation(deviations), rel=1e-12)
+    # What the units were made with: |means| of 24.5 / 4, deviations of 15.5 / 4.
+    assert found["mean_abs_mean"] == pytest.approx(24.5 / 4, abs=0.1)
+    assert found["mean_deviation"] == pytest.approx(15.5 / 4, rel=0.02)
+    assert found["deviation_spread"] == pytest.approx(np.std([0.5, 4, 2, 9]) / 3.875, rel=0.03)
+    # All units as wide as each other, but not 1.
+    codes = np.repeat(random.normal(size=(3000, 1)), 5, axis=1) * 7 * [1, -1, 1, 1, -1]
+    found = latent_statistics(codes, codes, None, None, seed=0)
+    assert found["mean_deviation"] == pytest.approx(7, rel=0.05)
+    assert found["deviation_spread"] == pytest.approx(0, abs=1e-12)
+    standard = latent_statistics(random.normal(size=(9000, 6)), codes, None, None, seed=0)
+    assert standard["mean_abs_mean"] < 0.03 and standard["deviation_spread"] < 0.03
+    assert standard["mean_deviation"] == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize("count", [50, 0], ids=["all the same", "of a diverged cell"])
 def test_codes_without_a_shape_have_no_statistics(count):
     codes = np.full((count, 3), 2.0, np.float32)
@@ -151,5 +173,6 @@ def test_codes_without_a_shape_have_no_statistics(count):
     for priors in ((fitted(codes, MVG) if count else {}, {}), (None, None)):
         found = latent_statistics(codes, codes, *priors, seed=0)
         assert tuple(found) == COLUMNS
-        assert (found["codes"], found["rank"]) == (count, 0)
-        assert all(np.isnan(value) for name, value in found.items() if name not in ("codes", "rank"))
+        known = {"codes": count, "rank": 0} | ({"mean_abs_mean": 2, "mean_deviation": 0} if count else {})
+        assert {name: found[name] for name in known} == known
+        assert all(np.isnan(value) for name, value in found.items() if name not in known)

@@ -62,6 +62,14 @@ MINE = "run: [mine]\nexperiments: {mine: [{dataset: cifar10, model: dae, filters
         ("run_on: [celeba]", 66),
         ("seeds: [0, 1, 2]", 3 * 346),
         ("{run: [noise], datasets: {cifar10: {latent: [64], comparison_latent: 64}}}", 5),
+        # A grid's own seeds replace the config's; cells that grids of one experiment share count once.
+        (
+            "{run: [x], seeds: [5], experiments: {x: ["
+            "{dataset: cifar10, model: [dae, vae], filters: 32, seeds: [0, 1]}, "
+            "{dataset: cifar10, model: [dae, vae], filters: 32, latent: 128, seeds: [0, 1, 2, 3, 4, 5, 6, 7]}, "
+            "{dataset: cifar10, model: dae, filters: 8, latent: 128}]}}",
+            2 * (14 * 2 + 6) + 1,
+        ),
         # A cell that two grids share counts once.
         ("{run: [width, x], experiments: {x: [{dataset: cifar10, model: dae, filters: 32, latent: [128, 7]}]}}", 179),
         # 1111 is the same depth as 1.
@@ -72,6 +80,50 @@ def test_cells_are_the_union_of_the_grids_that_run(paper, change, count):
     cells = grid.cells(settings.resolve(laid_over(paper, yaml.safe_load(change))))
     assert len(cells) == len({tuple(cell.values()) for cell in cells}) == count
     assert {cell["depth"] for cell in cells} <= {"1", "2", "3", "3321"}
+
+
+def test_seeds_are_an_axis_of_a_grid_and_the_configs_where_it_has_none(paper):
+    grids = """
+    - {dataset: cifar10, model: dae, filters: 8, latent: [4, 6], seeds: [3, 0]}
+    - {dataset: cifar10, model: dae, filters: 8, latent: 6, seeds: [0, 7]}
+    - {dataset: cifar10, model: vae, filters: 8, latent: 6, seeds: 4}
+    - {dataset: celeba, model: vae, filters: 8, latent: 6}
+    """
+    change = {"run": ["mine"], "seeds": [9, 1], "experiments": {"mine": yaml.safe_load(grids)}}
+    change["datasets"] = {name: {"comparison_latent": 6} for name in ("cifar10", "celeba")}
+    config = settings.resolve(laid_over(paper, change))
+    keys = ("dataset", "model", "latent", "seed")
+    cells = grid.experiment_cells(config, "mine")
+    dae = [("cifar10", "dae", *pair) for pair in ((4, 3), (4, 0), (6, 3), (6, 0), (6, 7))]
+    others = [("cifar10", "vae", 6, 4), ("celeba", "vae", 6, 9), ("celeba", "vae", 6, 1)]
+    assert [tuple(cell[key] for key in keys) for cell in cells] == [*dae, *others]
+    assert {cell["seed"] for cell in grid.experiment_cells(config, "scatter")} == {9, 1}
+    # A scatter plot shows the first of each cell's own seeds, whatever the config's are.
+    first = [tuple(cell[key] for key in keys) for cell in grid.first_seeds(cells)]
+    assert first == [dae[0], dae[2], others[0], others[1]]
+
+
+def test_the_redrawn_cell_is_the_widest_dae_at_the_comparison_size_and_there_is_always_one(paper):
+    def found(change: str = "", dataset: str = "cifar10") -> tuple | None:
+        cell = grid.redrawn_cell(settings.resolve(laid_over(paper, yaml.safe_load(change) or {})), dataset)
+        return cell and tuple(cell.values())
+
+    assert found() == ("cifar10", "dae", 256, "1", 128, 0)
+    assert found("seeds: [3, 2]", "celeba") == ("celeba", "dae", 128, "1", 64, 2)
+    # Depth 1 comes before the model, and both before the width; without either, the width.
+    other = "{dataset: cifar10, model: [dae, vae], filters: [8, 16], depth: [1, 2], latent: [4, 9]}"
+    alone = "{{run: [x], datasets: {{cifar10: {{comparison_latent: 4}}}}, experiments: {{x: [{}]}}}}".format
+    assert found(alone(other)) == ("cifar10", "dae", 16, "1", 4, 0)
+    assert found(alone(other.replace("dae, ", ""))) == ("cifar10", "vae", 16, "1", 4, 0)
+    assert found(alone(other.replace("[1, 2]", "[3321, 2]"))) == ("cifar10", "dae", 16, "2", 4, 0)
+    wide = "{dataset: cifar10, model: vae, filters: 64, latent: 4}"
+    assert found(alone(f"{wide}, {other}")) == found(alone(other)) == found(alone(f"{other}, {wide}"))
+    deep = "{dataset: cifar10, model: dae, filters: 64, depth: 2, latent: 4}"
+    assert found(alone(f"{deep}, {wide}")) == ("cifar10", "vae", 64, "1", 4, 0)
+    # Scatter plots may run alone, at another size.
+    scatter = "{run: [scatter], experiments: {scatter: [{dataset: cifar10, model: [vae, dae], filters: 8, latent: 7}]}}"
+    assert found(scatter) == ("cifar10", "dae", 8, "1", 7, 0)
+    assert found("run_on: [celeba]") is None
 
 
 def test_models_inherit_model_defaults_and_widths_are_sorted(paper):
@@ -145,6 +197,16 @@ REFUSED = [
     (experiment("width", "model: [dae, vea]"), "no model 'vea'. Did you mean 'vae'?"),
     (experiment("width", "depth: '332'"), "depths of 1 or 4 digits"),
     (experiment("width", "depth: 3021"), "a stage without a convolution"),
+    (
+        experiment("width", "seeds: [0, 0]"),
+        "width[0].seeds: [0, 0] can't be used here. Write one or more whole numbers",
+    ),
+    (experiment("width", "seeds: -1"), "Write one or more whole numbers from 0 to 4294967295, as in [0, 1, 2]"),
+    (experiment("width", "seeds: 4294967296"), "Write one or more whole numbers from 0 to 4294967295"),
+    (experiment("width", "seeds: '2'"), "It is text, not a number: write it without quotes"),
+    (experiment("width", "seeds: null"), "None can't be used here. Write one or more whole numbers"),
+    (experiment("width", "seeds: []"), "width[0].seeds is empty. Write one or more whole numbers"),
+    (experiment("width", "seed: 1"), "experiments.width[0].seed is not a key. Did you mean 'seeds'?"),
     (experiment("figure1"), "the name of another experiment's figure"),
     (experiment("scatter", "dataset: celeba, latent: [2, 3]"), "sizes 2, 3. Write one size"),
     ("datasets: {celeba: {source: folder}}", "its source is 'folder', but it has no key 'folder'"),

@@ -81,8 +81,8 @@ def test_the_table_of_reruns_names_every_module_and_the_rules_that_use_it(projec
             users.setdefault(module, set()).add(script.stem)
     # Kinds and what they import are inputs of the rules that use them.
     rules_of_kinds = {"sources": {"download_dataset", "prepare_dataset"}, "penalties": {"train"}}
-    rules_of_kinds |= {"priors": {"fit_prior", "sample"}}
-    rules_of_kinds |= {group: {"reference", "score"} for group in ("extractors", "measures")}
+    rules_of_kinds |= {"priors": {"fit_prior", "sample", "redraw"}}
+    rules_of_kinds |= {group: {"reference", "score", "redraw"} for group in ("extractors", "measures")}
     for group, rules in rules_of_kinds.items():
         for kind in kinds.names(group):
             file, module = kinds.find(group, kind), kinds.load(group, kind)

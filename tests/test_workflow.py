@@ -33,6 +33,8 @@ scoring: { images: 100 }
 """
 ONE_CELL_CONFIGS = (*DEMO, "one_cell.yaml")
 VAE = RESULTS / "cells/digits/vae/f2-d1-z4-s0"
+# The folders of what a redraw leaves, and the suffixes.
+KEPT = {"redraws": "parquet", "logs/redraw": "log", "benchmarks/redraw": "tsv"}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,54 @@ def test_tables_and_records_show_what_was_computed(chain):
     assert len(history) == 2 and history["loss"].iloc[1] < history["loss"].iloc[0] and (history["kl"] > 0).all()
     provenance = json.loads((chain / RESULTS / "provenance.json").read_text())
     assert provenance["config"]["training"]["epochs"] == 2 and provenance["config"]["run_priors"] == ["mvg", "gmm"]
+
+
+def test_samples_drawn_again_are_scored_as_the_first_ones(chain):
+    """On request, for one cell; nothing but the result is stored."""
+    import hashlib
+
+    import torch
+
+    from autoencoders.jobs.files import file_sha256, read_npz
+    from autoencoders.networks.weights import load_weights
+    from autoencoders.scores.cell_scores import read_reference
+    from autoencoders.scores.extractors import classifier
+    from autoencoders.scores.redraws import sample_score
+
+    target, contents = chain / RESULTS / "redraws/digits-classifier.parquet", []
+    before = set((chain / RESULTS).rglob("*"))
+    for _ in range(2):
+        done = snakemake(chain, "--force", str(target.relative_to(chain)), configs=ONE_CELL_CONFIGS)
+        assert planned(done.stdout) == {"redraw": 1}
+        contents.append(target.read_bytes())
+    assert contents[0] == contents[1]
+    new = {file for file in set((chain / RESULTS).rglob("*")) - before if file.is_file()}
+    kept = {chain / RESULTS / folder / f"digits-classifier.{suffix}" for folder, suffix in KEPT.items()}
+    assert {file for file in new if not file.match("logs/runs/*")} == kept
+
+    table = pd.read_parquet(target)
+    cell = {"dataset": "digits", "model": "vae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
+    assert table[[*cell, "extractor"]].drop_duplicates().to_dict("records") == [cell | {"extractor": "classifier"}]
+    redrawn = table.set_index(["comparison", "draw"])["value"]
+    assert list(redrawn.index) == [(prior, draw) for prior in ("mvg", "gmm") for draw in range(5)]
+    scored = pd.read_parquet(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
+    assert len({*redrawn, *scored[["mvg", "gmm"]]}) == 12
+
+    device, weights = torch.device("cpu"), chain / RESULTS / "extractors/classifier-digits.safetensors"
+    network, extractor = load_weights(chain / VAE / "weights.safetensors", device), classifier.load(weights, device)
+    reference = read_reference(chain / RESULTS / "reference/digits/classifier-test.npz", file_sha256(weights), device)
+    # The streams by hand. With that of the rule sample, the value is the score.
+    expected = {f"0/redraw/{draw}/{prior}": value for (prior, draw), value in redrawn.items()}
+    expected |= {f"0/sample/{prior}": scored[prior] for prior in ("mvg", "gmm")}
+    for stream, value in expected.items():
+        prior = stream.split("/")[-1]
+        seed = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "big") >> 1
+        found = sample_score(
+            *(network, prior, prior, read_npz(chain / VAE / f"priors/{prior}.npz"), 100, np.random.default_rng(seed)),
+            *(reference, {"kind": "frechet"}, extractor, 250, device),
+            **{"threads": 1, "tf32": False},
+        )
+        assert found == value, stream
 
 
 # ---- slow: two cells, one of which diverges

@@ -24,6 +24,7 @@ KINDS = {
     "train_extractor": ["extractors"],
     "reference": ["extractors", "measures"],
     "score": ["extractors", "measures"],
+    "redraw": ["priors", "extractors", "measures"],
 }
 
 

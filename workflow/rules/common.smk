@@ -123,6 +123,28 @@ def for_dataset(pattern):
     return found
 
 
+def redrawn_cell(wildcards):
+    """The cell of the dataset whose samples are drawn again, as table columns."""
+    cell = grid.redrawn_cell(config, wildcards.dataset)
+    if cell is None:
+        raise WorkflowError(f"no experiment that runs has a cell on {wildcards.dataset}")
+    return cell
+
+
+def of_redrawn_cell(pattern):
+    """An input function: the path ``pattern`` of that cell; for all priors that run, if it has the wildcard prior."""
+
+    def found(wildcards):
+        (path,) = for_cells(pattern, [redrawn_cell(wildcards)])
+        return expand(path, prior=PRIORS) if "{prior}" in path else path
+
+    return found
+
+
+def redrawn_precision(wildcards):
+    return config["models"][redrawn_cell(wildcards)["model"]]["precision"]
+
+
 def cell_identity(wildcards):
     """The cell's wildcards as table columns, with numbers as int."""
     numbers = ("filters", "latent", "seed")
@@ -361,6 +383,11 @@ def preparing_kinds(wildcards):
     return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in PREPARING.values())]
 
 
+def redrawing_kinds(wildcards):
+    """The extractor, the Fréchet distance, and the priors that run."""
+    return [("extractors", wildcards.extractor), ("measures", MEASURES["frechet"]["kind"]), *sampled_kinds(wildcards)]
+
+
 def scoring_minutes(wildcards):
     return 15 + sum(kinds.needs(kinds.load("measures", entry["kind"]), "MINUTES", 0) for entry in MEASURES.values())
 
@@ -393,6 +420,12 @@ SCORES = [
     f"<results>/cells/{CELL}/scores/{extractor}.parquet".format(**cell)
     for cell in CELLS
     for extractor in config["datasets"][cell["dataset"]]["extractors"]
+]
+# The noise of drawing, measured once for each dataset and extractor. Not a part of `all_scores`.
+REDRAWS = [
+    f"<results>/redraws/{dataset}-{extractor}.parquet"
+    for dataset in USED_DATASETS
+    for extractor in config["datasets"][dataset]["extractors"]
 ]
 PUBLISHED = local(os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv"))
 # The report's menu sorts categories by name.
@@ -444,9 +477,8 @@ def score_figures():
 
 
 def scatter_cells(dataset):
-    """The cells of a scatter plot: those of the first seed, in the order of the grid."""
-    cells = cells_of(grid.SCATTER)
-    return [cell for cell in cells if cell["dataset"] == dataset and cell["seed"] == config["seeds"][0]]
+    """The cells of a scatter plot, in the order of the grid; of several seeds, the first."""
+    return grid.first_seeds(cell for cell in cells_of(grid.SCATTER) if cell["dataset"] == dataset)
 
 
 def scatter_codes(wildcards):
@@ -454,6 +486,11 @@ def scatter_codes(wildcards):
     if not cells:
         raise WorkflowError(f"the experiment {grid.SCATTER} has no cell on {wildcards.dataset}, or does not run")
     return for_cells("<results>/cells/<cell>/codes.npy", cells)
+
+
+def scatter_seed(wildcards):
+    """The seed that chooses the two latent dimensions of a scatter plot: that of its first cell."""
+    return scatter_cells(wildcards.dataset)[0]["seed"]
 
 
 def scatter_models(wildcards):

@@ -94,7 +94,7 @@ rule scatter:
     params:
         models=scatter_models,
         title=scatter_title,
-        seed=config["seeds"][0],
+        seed=scatter_seed,
     message:
         "drawing codes of {wildcards.dataset}"
     script:

@@ -139,3 +139,37 @@ rule score:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
         "../scripts/score.py"
+
+
+rule redraw:
+    """Draw samples of one cell of a dataset again and again, to measure how much scores depend on the draw."""
+    input:
+        weights=of_redrawn_cell("<results>/cells/<cell>/weights.safetensors"),
+        cell=of_redrawn_cell("<results>/cells/<cell>/cell.json"),
+        priors=of_redrawn_cell("<results>/cells/<cell>/priors/{prior}.npz"),
+        reference="<results>/reference/{dataset}/{extractor}-test.npz",
+        extractor=extractor_weights,
+        modules=modules("redraw", redrawing_kinds),
+    output:
+        "<results>/redraws/{dataset}-{extractor}.parquet",
+    log:
+        "<logs>/redraw/{dataset}-{extractor}.log",
+    benchmark:
+        "<benchmarks>/redraw/{dataset}-{extractor}.tsv"
+    priority: 4
+    conda:
+        "../../envs/score.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=megabytes(8000),
+        runtime=minutes(30),
+    params:
+        cell=redrawn_cell,
+        images=lookup(within=config, dpath="scoring/images"),
+        precision=redrawn_precision,
+        measure=entry_options("measures", {"frechet": MEASURES["frechet"]})["frechet"],
+    message:
+        "drawing samples of {wildcards.dataset} again, and scoring them with {wildcards.extractor}"
+    script:
+        "../scripts/redraw.py"

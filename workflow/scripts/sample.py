@@ -10,11 +10,11 @@ import numpy as np
 
 from autoencoders.config.seeds import generator
 from autoencoders.data.prepared_images import evaluation_subset, load_images
-from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
 from autoencoders.jobs.job import job
-from autoencoders.latent.encode_decode import as_codes, decode, encode, midpoints
+from autoencoders.latent.encode_decode import decode, encode, midpoints
+from autoencoders.latent.prior_samples import draw_codes
 from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
@@ -46,10 +46,9 @@ if __name__ == "__main__":
                 # The outputs name test_recon first.
                 codes = midpoints(recon_codes["test_recon"], seed)
             else:
-                prior = kinds.load("priors", snakemake.config["priors"][name]["kind"])
+                kind, shape = snakemake.config["priors"][name]["kind"], (params.images, network.options.latent)
                 # The name makes the draws of a cell's priors independent of each other.
-                drawn = prior.sample(read_npz(priors[name]), params.images, generator(seed, f"sample/{name}"))
-                codes = as_codes(drawn, (params.images, network.options.latent), name)
+                codes = draw_codes(name, kind, read_npz(priors[name]), shape, generator(seed, f"sample/{name}"))
             images = decode(network, codes, batch_size, device)
             gallery[name] = images[:GALLERY]
             write_npy(path, images)

@@ -1,7 +1,7 @@
 """What a resolved config describes: the cells of its experiments, their options, and which images are compared."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from autoencoders.jobs import kinds
 
@@ -27,8 +27,8 @@ def cells(config: dict, known_only: bool = False) -> list[dict]:
 
 
 def experiment_cells(config: dict, experiment: str, known_only: bool = False) -> list[dict]:
-    """The cells of one experiment: the product of each grid's axes and of the seeds."""
-    found = []
+    """The cells of one experiment, each once: the product of each grid's axes, of which seeds are one."""
+    found = {}
     for grid in config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]:
         for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
             if known_only and (dataset not in config["datasets"] or model not in config["models"]):
@@ -37,9 +37,36 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
                 continue
             latent = as_list(grid.get("latent", config["datasets"][dataset]["latent"]))
             depth = dict.fromkeys(plain_depth(value) for value in as_list(grid["depth"]))
-            for values in itertools.product(as_list(grid["filters"]), depth, latent, config["seeds"]):
-                found.append(dict(zip(CELL_KEYS, (dataset, model, *values), strict=True)))
-    return found
+            seeds = as_list(grid.get("seeds", config["seeds"]))
+            for values in itertools.product(as_list(grid["filters"]), depth, latent, seeds):
+                found[dataset, model, *values] = None
+    return [dict(zip(CELL_KEYS, values, strict=True)) for values in found]
+
+
+def first_seeds(cells: Iterable[Mapping]) -> list[Mapping]:
+    """Of the cells that differ in their seed alone, the first one, in the order of ``cells``."""
+    found = {}
+    for cell in cells:
+        found.setdefault(tuple(value for key, value in cell.items() if key != "seed"), cell)
+    return list(found.values())
+
+
+def redrawn_cell(config: dict, dataset: str) -> dict | None:
+    """The cell of a dataset whose samples are drawn again, to measure how much a score depends on the draw (rule
+    redraw). None if none of the dataset's cells run.
+
+    It is a cell at the comparison latent size, or any if none has this size, as in a run of the scatter plots alone.
+    Depth 1 and the model dae come first, then the widest network, then the smallest seed.
+    """
+    found = [cell for cell in cells(config) if cell["dataset"] == dataset]
+    compared = [cell for cell in found if cell["latent"] == config["datasets"][dataset]["comparison_latent"]]
+
+    def rank(cell: Mapping) -> tuple:
+        preferred = (cell["depth"] != "1", cell["model"] != "dae", -cell["filters"], cell["seed"])
+        # Ties are broken by what is left, so that the order of grids does not matter.
+        return (*preferred, cell["model"], cell["depth"], cell["latent"])
+
+    return min(compared or found, key=rank, default=None)
 
 
 def as_list(value) -> list:

@@ -40,6 +40,19 @@ LATENT_COLUMNS = {
         "the number of directions in which the codes vary: fewer than the latent units if some are unused, with layer "
         "normalisation (one fewer), or with too few images",
     ),
+    "mean_abs_mean": (
+        "Mean abs. mean",
+        "mean over the latent units of the distance of a unit's mean from 0, which is 0 for N(0, I)",
+    ),
+    "mean_deviation": (
+        "Mean deviation",
+        "mean over the latent units of the standard deviation over codes, 1 for N(0, I)",
+    ),
+    "deviation_spread": (
+        "Spread of deviations",
+        "standard deviation of these deviations over the latent units, divided by their mean: 0 if all units are "
+        "equally wide",
+    ),
     "mardia_skewness_ratio": (
         "Skewness ratio",
         "Mardia's multivariate skewness of at most 5,000 codes, divided by its expectation for as many Gaussian codes: "

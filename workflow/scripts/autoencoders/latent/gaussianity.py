@@ -1,4 +1,5 @@
-"""How Gaussian codes are: hypothesis 2 of the paper (section 2.2), which the paper supports by scatter plots only.
+"""How Gaussian codes are, and how far their means and deviations are from those of N(0, I): hypothesis 2 of the paper
+(section 2.2), which the paper supports by scatter plots only.
 
 Mardia, "Measures of multivariate skewness and kurtosis with applications" (1970), and "Applications of some measures of
 multivariate skewness and kurtosis in testing normality and robustness studies" (1974) for the expectations, which are
@@ -17,7 +18,8 @@ SUBSAMPLE = 5_000
 # Below this share of the largest variance, a direction carries only rounding errors.
 RANK_TOLERANCE = 1e-10
 COLUMNS = (
-    *("codes", "rank", "mardia_skewness_ratio", "mardia_kurtosis_ratio", "mean_abs_skewness", "mean_excess_kurtosis"),
+    *("codes", "rank", "mean_abs_mean", "mean_deviation", "deviation_spread"),
+    *("mardia_skewness_ratio", "mardia_kurtosis_ratio", "mean_abs_skewness", "mean_excess_kurtosis"),
     *("mvg_log_likelihood", "gmm_log_likelihood", "log_likelihood_gap"),
 )
 
@@ -53,6 +55,19 @@ def mardia_ratios(whitened: np.ndarray) -> tuple[float, float]:
     expected_skewness = rank * (rank + 2) * ((count + 1) * (rank + 1) - 6) / ((count + 1) * (count + 3))
     expected_kurtosis = rank * (rank + 2) * (count - 1) / (count + 1)
     return float(skewness / expected_skewness), float(kurtosis / expected_kurtosis)
+
+
+def location_and_scale(codes: np.ndarray) -> tuple[float, float, float]:
+    """Where codes (N, z) lie and how wide they are: the mean over units of |mean|; the mean over units of the standard
+    deviation (divided by N); and the standard deviation of these deviations over units, divided by their mean.
+
+    For N(0, I) they are 0, 1 and 0. The paper says that codes of DAEs are wider, and vary from unit to unit (Figures
+    A.1 and A.2). All units count, unused ones too. The last value is NaN if all of them are constant.
+    """
+    deviations = codes.std(axis=0)
+    width = float(deviations.mean())
+    spread = float(deviations.std()) / width if width else np.nan
+    return float(np.abs(codes.mean(axis=0)).mean()), width, spread
 
 
 def standardised_moment(codes: np.ndarray, order: int) -> np.ndarray:
@@ -96,7 +111,7 @@ def latent_statistics(
 
     ``mvg`` and ``gmm`` are the priors fitted to ``codes``, or None. Their likelihoods are computed in the directions in
     which the codes vary; in others a Gaussian has no density. NaN if there are fewer codes than units, and for all
-    statistics if there are no codes (a diverged cell).
+    statistics if there are no codes (a diverged cell). All but the likelihoods are of ``codes``.
     """
     if not len(codes):
         return {name: 0 if name in ("codes", "rank") else np.nan for name in COLUMNS}
@@ -113,6 +128,7 @@ def latent_statistics(
     values = (
         len(codes),
         directions.shape[1],
+        *location_and_scale(codes),
         skewness_ratio,
         kurtosis_ratio,
         float(np.abs(standardised_moment(varying, 3)).mean()) if varying.size else np.nan,
