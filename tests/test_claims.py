@@ -477,7 +477,7 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     rows = [score(1 + (model == "vae"), "cifar10", model=model, **INCEPTION) for model in ("dae", "vae")]
     rows += [score(value, extractor="inception-other", model=model) for model, value in (("dae", 1), ("vae", 2))]
     rows += [
-        score(value + (model == "vae"), "cifar10", model=model, seed=seed, filters=16, **own)
+        score(value + (model == "vae"), "cifar10", model=model, seed=seed, filters=16, latent=128, **own)
         for seed, value in enumerate([1, 2])
         for model in ("dae", "vae")
     ]

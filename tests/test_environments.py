@@ -27,8 +27,6 @@ HERE = Path(stand_in.__file__).parent
 # Rules that would download data: their scripts' packages are only imported in their environments.
 DOWNLOADS = {"download_dataset", "download_extractor"}
 CONFIG = ["--configfile", "config/demo.yaml", "tiny.yaml", "one_cell.yaml"]
-# No target includes redraws.
-CONFIG += ["--", "all", "results/demo/redraws/digits-classifier.parquet"]
 # Packages from Snakemake's environment, which comes last on a script's search path: joblib, NumPy and PyTorch use these
 # if they are there.
 TOLERATED = {"charset_normalizer", "jinja2", "psutil", "tabulate"}
