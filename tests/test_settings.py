@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
-from running import copy_project, laid_over, snakemake
+from running import copy_project, laid_over, planned, snakemake
+from snakemake.cli import parse_config
 
 from autoencoders.config import grid, settings
 from autoencoders.data import first_look
@@ -247,7 +248,7 @@ def test_numbers_are_finite_within_bounds_and_no_text(paper):
     for key, value in [(key, value) for key, values in wrong.items() for value in values]:
         fault = fault_of({**paper, key: value})
         assert fault.startswith(f"{key}: {value!r} can't be used here. Write a"), fault
-        # As from `--config threads=2` in braces, and as YAML reads 1e-3.
+        # As in quotes, and as YAML reads 1e-3.
         assert ("It is text, not a number: write it without quotes" in fault) == isinstance(value, str)
 
 
@@ -397,6 +398,84 @@ def test_a_key_that_appears_twice_is_refused_with_its_lines(tmp_path):
         assert list(settings.repeated_keys([file])) == []
 
 
+# ---- the command line
+
+
+def given(config: dict, *arguments: str) -> tuple[dict, dict]:
+    """A config with the arguments of --config laid over it as Snakemake does, and the command line's part of it."""
+    part = parse_config(arguments)
+    return laid_over(config, part), part
+
+
+def outcome(*arguments) -> dict | str:
+    """The resolved config, or why it is refused."""
+    try:
+        return settings.resolve(*arguments)
+    except UserError as refusal:
+        return str(refusal)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seeds=[0, 1]",
+        "seeds=[-1]",
+        "seeds=[1.5, a]",
+        "seeds=[0, 0]",
+        "datasets={cifar10: {latent: [128, 4], crop: null, limit: {train: 100}, size: 64}, celeba: {latent: 64}}",
+        "datasets={cifar10: {latent: [128, -4]}}",
+        "datasets={cifar10: {size: 48}}",
+        "datasets={cifar10: {source: fodler}}",
+        "models={vae: {variational: true, beta: 1.0e-3, decoder_channels: 9}, dae: {frozen_latent: false}}",
+        "training={learning_rate: [{epoch: 0, rate: 1}]}",
+        "priors={gmm: {components: 5, reg_covar: 0.5}}",
+        "priors={gmm: {components: 0}}",
+        "priors={gmm: {component: 5}}",
+        "priors={gmm: null}",
+        "cells_per_gpu={32: 2, 64: 1}",
+        "run_on=[celeba]",
+    ],
+)
+def test_the_command_line_gives_what_a_file_gives(paper, argument):
+    """Numbers, true, false and null; and the same words about what is wrong."""
+    paper["cells_per_gpu"] = {32: 4, 64: 2}
+    key, value = argument.split("=")
+    config, part = given(paper, argument)
+    before = copy.deepcopy((config, part))
+    assert outcome(config, part) == outcome(laid_over(paper, {key: yaml.safe_load(value)}))
+    assert (config, part) == before
+
+
+def test_text_of_the_command_line_stays_text_where_text_is_allowed(paper):
+    arguments = [
+        "run=[1]",
+        "models={1: {}, 2: {variational: true}}",
+        "experiments={1: [{dataset: cifar10, model: [1, 2], filters: 8, depth: [3321, 2], latent: [128]}]}",
+    ]
+    cells = grid.cells(settings.resolve(*given(paper, *arguments)))
+    assert {(cell["model"], cell["depth"]) for cell in cells} == {(m, d) for m in "12" for d in ("3321", "2")}
+
+
+def test_text_of_a_file_is_refused_whatever_the_command_line_gives(paper):
+    paper["seeds"] = ["0"]
+    # In an outer workflow, the command line gives another config.
+    for part in ({"threads": 2}, {"seeds": ["1"]}, {"vae": {"seeds": ["0"]}}, {"seeds": "0"}, {"seeds": None}):
+        with pytest.raises(UserError, match=r"seeds\[0\]: '0' can't be used here.*It is text, not a number"):
+            settings.resolve(paper, part)
+    assert settings.resolve(paper, {"seeds": ["0"]})["seeds"] == [0]
+
+
+@pytest.mark.parametrize("group", FUNCTIONS)
+def test_options_of_own_kinds_are_numbers_on_the_command_line(own, group):
+    name = '"name": {"type": "string", "default": "a"}, "either": {"type": ["number", "string"], "default": 1}'
+    config = own(group, FUNCTIONS[group] + STRENGTH + f"OPTIONS |= {{{name}}}\n")
+    entry = {"strength": "2", "name": "3", "either": "4"} | ({"weight": "0.1"} if group == "penalties" else {})
+    part = {"models": {"dae": {"penalties": {"mine": entry}}}} if group == "penalties" else {group: {"mine": entry}}
+    found = entries_of(settings.resolve(laid_over(config, part), part), group)["mine"]
+    assert (found["strength"], found["name"], found["either"]) == (2, "3", "4")
+    assert found.get("weight") == (0.1 if group == "penalties" else None)
+
+
 # ---- files and images
 
 
@@ -525,3 +604,20 @@ def test_snakemake_refuses_a_wrong_config_before_any_job(project, tmp_path, text
     assert done.returncode == 1 and words in done.stdout
     assert "Traceback" not in done.stdout and "Job stats" not in done.stdout
     assert {path.name for path in folder.iterdir()} <= before
+
+
+@pytest.mark.slow
+def test_numbers_of_the_command_line_reach_jobs(project, tmp_path):
+    """Each job's process reads the command line again."""
+    folder = copy_project(project, tmp_path)
+    arguments = ["--config", "datasets={digits: {limit: {train: 90, test: 40}}}", "seeds=[5, 6]"]
+    assert planned(snakemake(folder, "-n", *arguments).stdout)["train"] % 2 == 0
+    record = "results/demo/datasets/digits/dataset.json"
+    snakemake(folder, record, *arguments)
+    assert json.loads((folder / record).read_text())["images"] == {"train": 90, "test": 40}
+    # Not counted as another config than the same numbers in a file.
+    (folder / "same.yaml").write_text("datasets: {digits: {limit: {train: 90, test: 40}}}\nseeds: [5, 6]\n")
+    done = snakemake(folder, "-n", record, configs=("config/demo.yaml", "tiny.yaml", "same.yaml"))
+    assert "Nothing to be done" in done.stdout
+    done = snakemake(folder, "-n", "--config", "seeds=[a]", check=False)
+    assert "seeds[0]: 'a' can't be used here. Write one or more whole numbers" in done.stdout

@@ -35,7 +35,8 @@ def test_every_form_of_import_is_found(tmp_path, lines, found):
     followed = {"networks/weights.py", "networks/network.py"} if found else set()
     assert names(imported_modules(script)) == followed
     if found:
-        assert names(imported_modules(script, untracked=True)) == followed | {"jobs/errors.py", "jobs/files.py"}
+        untracked = {f"jobs/{name}.py" for name in ("errors", "files", "tensor_files")}
+        assert names(imported_modules(script, untracked=True)) == followed | untracked
 
 
 def test_what_is_found_includes_what_python_imports(project):

@@ -31,7 +31,8 @@ try:
     # Only the main process opens config files and images, not each job.
     if workflow.is_main_process:
         settings.refuse(settings.repeated_keys(workflow.configfiles))
-    config.update(settings.resolve(config))
+    # Each job reads this file again, with the same options of the command line.
+    config.update(settings.resolve(config, workflow.config_settings.config))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -3,14 +3,13 @@
 Writes its weights, and a record of its accuracy.
 """
 
-from safetensors.torch import save_file
-
 from autoencoders.data.prepared_images import load_images, load_labels
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import describe, open_device
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import FORMAT, atomic, write_json
+from autoencoders.jobs.files import FORMAT, write_json
 from autoencoders.jobs.job import job
+from autoencoders.jobs.tensor_files import write_tensors
 from autoencoders.networks.numerics import repeatable
 
 if __name__ == "__main__":
@@ -28,7 +27,7 @@ if __name__ == "__main__":
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         images = {split: load_images(snakemake.input[split]) for split in splits}
         tensors, record = extractor.train(images, labels, options, seed, device)
-        with atomic(snakemake.output.weights) as temporary:
-            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, temporary, {"format": str(FORMAT)})
+        arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+        write_tensors(snakemake.output.weights, "extractor", arrays, {"format": FORMAT})
         made_by = {"dataset": dataset, "options": options, "seed": seed, "device": describe(device)}
         write_json(snakemake.output.info, record | made_by)

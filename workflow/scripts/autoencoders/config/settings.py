@@ -3,6 +3,7 @@
 Snakemake's own process imports this module, so it may import only packages that Snakemake depends on.
 """
 
+import contextlib
 import copy
 import difflib
 import functools
@@ -21,21 +22,21 @@ from autoencoders.jobs.errors import UserError
 SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 
 
-def resolve(config: dict) -> dict:
-    """A copy of the config with every default filled in. Raises UserError with a line for each fault."""
-    schema = read_schema()
-    validator = filling_validator(schema)
+def resolve(config: dict, command_line: Mapping | None = None) -> dict:
+    """A copy of the config with every default filled in. Raises UserError with a line for each fault.
+
+    ``command_line`` is the part of the config that was given on the command line (``with_numbers``).
+    """
+    if command_line:
+        config = with_numbers(config, command_line)
     config = without_nulls(copy.deepcopy(config))
     # Validated before `model_defaults` is merged into models, so that messages name the key that the user wrote.
-    written = copy.deepcopy(config)
-    faults = [describe_fault(error, schema) for error in validator.iter_errors(written)]
-    faults = faults or list(check_entries(written))
+    faults = [describe_fault(*found) for found in find_errors(copy.deepcopy(config))]
     if not faults:
         shared = config.get("model_defaults", {})
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
         # Validation also fills in defaults.
-        list(validator.iter_errors(config))
-        list(check_entries(config))
+        list(find_errors(config))
         for name, dataset in config["datasets"].items():
             if dataset["comparison_latent"] is None:
                 sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
@@ -44,6 +45,69 @@ def resolve(config: dict) -> dict:
     refuse(faults)
     config["cells_per_gpu"] = dict(by_width(config["cells_per_gpu"]))
     return config
+
+
+def with_numbers(config: dict, command_line: Mapping) -> dict:
+    """A copy of the config in which text from the command line is a number, true, false or null where one is wanted.
+
+    Snakemake leaves everything inside the braces and brackets of --config as text. Text in a config file, and text
+    where text is allowed, is kept.
+    """
+    config = copy.deepcopy(config)
+    widths, given = config.get("cells_per_gpu"), command_line.get("cells_per_gpu")
+    for width in widths.keys() & given.keys() if isinstance(widths, dict) and isinstance(given, dict) else ():
+        # Otherwise the width could appear twice: as text, and as a number from a config file.
+        if isinstance(width, str) and width.isdecimal():
+            widths.pop(int(width), None)
+    converted = True
+    while converted:
+        converted = False
+        for error, _, place in find_errors(without_nulls(copy.deepcopy(config))):
+            for cause in causes(error):
+                *outer, key = [*place, *cause.absolute_path] or [None]
+                text = value_at(command_line, [*outer, key])
+                if isinstance(text, str) and text == value_at(config, [*outer, key]):
+                    value = read(text)
+                    # null removes an entry (`without_nulls`).
+                    removed = value is None and outer[-1:] in (["priors"], ["measures"], ["penalties"])
+                    if removed or (value is not text and is_wanted(value, cause)):
+                        value_at(config, outer)[key] = value
+                        converted = True
+    return config
+
+
+def causes(error: jsonschema.ValidationError | UserError) -> Iterator[jsonschema.ValidationError]:
+    """The faults of single values behind an error: `anyOf` has some for each of its alternatives."""
+    if isinstance(error, jsonschema.ValidationError):
+        yield error
+        for part in error.context:
+            yield from causes(part)
+
+
+def value_at(config: object, steps: Iterable) -> object:
+    """The value at a place of a config; None if there is none."""
+    for step in steps:
+        try:
+            config = config[step] if isinstance(config, dict | list) else None
+        except (KeyError, IndexError):
+            return None
+    return config
+
+
+def read(text: str) -> object:
+    """Text as Snakemake reads a number outside of braces, or as true, false or null; otherwise unchanged."""
+    for parse in (int, float):
+        with contextlib.suppress(ValueError):
+            return parse(text)
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def is_wanted(value: object, error: jsonschema.ValidationError) -> bool:
+    """Whether a value has a type that is allowed where text was refused, even if the value itself is not."""
+    if error.validator == "enum":
+        return type(value) in map(type, error.validator_value)
+    types = {bool: {"boolean"}, int: {"integer", "number"}, float: {"integer", "number"}, type(None): {"null"}}
+    return error.validator == "type" and not types.get(type(value), set()).isdisjoint(as_list(error.validator_value))
 
 
 def without_nulls(config: dict) -> dict:
@@ -69,16 +133,24 @@ def entries(config: Mapping) -> Iterator[tuple[tuple[str, ...], str, dict]]:
                 yield tuple(filter(None, (key, model, "penalties", name))), "penalties", entry
 
 
-def check_entries(config: Mapping) -> Iterator[str]:
-    """Validate priors, measures and penalties against the options of their kinds, and fill in defaults."""
-    for path, group, entry in entries(config):
+def find_errors(config: dict) -> Iterator[tuple[jsonschema.ValidationError | UserError, dict, tuple[str, ...]]]:
+    """Validate a config, and fill in its defaults. Yields each error, the schema that it comes from, and the place that
+    this schema describes.
+
+    Priors, measures and penalties are validated against the options of their kinds, if there is no other error.
+    """
+    schema, valid = read_schema(), True
+    for error in filling_validator(schema).iter_errors(config):
+        valid = False
+        yield error, schema, ()
+    for path, group, entry in entries(config) if valid else ():
         try:
             schema = entry_schema(group, entry["kind"])
         except UserError as error:
-            yield f"{join_path(path)}.kind: {error}"
+            yield error, {}, (*path, "kind")
             continue
         for error in filling_validator(schema).iter_errors(entry):
-            yield describe_fault(error, schema, path)
+            yield error, schema, path
 
 
 def entry_schema(group: str, kind: str) -> dict:
@@ -202,8 +274,10 @@ def filling_validator(schema: dict) -> jsonschema.protocols.Validator:
     return validator(schema)
 
 
-def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Sequence[str] = ()) -> str:
+def describe_fault(error: jsonschema.ValidationError | UserError, schema: dict, place: Sequence[str]) -> str:
     """One line for people: the key, what is wrong, what to write. ``schema`` describes the value at ``place``."""
+    if isinstance(error, UserError):
+        return f"{join_path(place)}: {error}"
     path = join_path([*place, *error.absolute_path])
     advice = deepest_description(error.absolute_schema_path, schema)
     write = f" Write {advice}." if advice else ""
@@ -226,8 +300,7 @@ def describe_fault(error: jsonschema.ValidationError, schema: dict, place: Seque
     hint = ""
     texts = [value for value in as_list(error.instance) if isinstance(value, str)]
     if error.validator != "pattern" and any(map(is_number, texts)):
-        hint = " It is text, not a number: write it without quotes, with a point before an exponent (1.0e-3), and in a"
-        hint += " file given by --configfile (numbers inside the braces of --config arrive as text)."
+        hint = " It is text, not a number: write it without quotes, and with a point before an exponent (1.0e-3)."
     text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
     if text_wanted and not isinstance(error.instance, dict | list):
         hint = " YAML reads it as a number, true, false or null: write it in quotes."

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import FORMAT, atomic, file_sha256, remove_unfinished
+from autoencoders.jobs.files import FORMAT, file_sha256, remove_unfinished
+from autoencoders.jobs.tensor_files import read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -44,20 +44,18 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, "numpy") as file:
-                metadata = json.loads(file.metadata()["checkpoint"])
-                if metadata["key"] != self.key:
-                    logger.warning(
-                        "%s is not used: it was written with other settings, images, code, PyTorch or kind of device. "
-                        "This job starts over.",
-                        self.path,
-                    )
-                    return None
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            arrays, metadata = read_tensors(self.path, "checkpoint")
+            if metadata["key"] != self.key:
+                logger.warning(
+                    "%s is not used: it was written with other settings, images, code, PyTorch or kind of device. "
+                    "This job starts over.",
+                    self.path,
+                )
+                return None
+            return arrays, metadata["progress"]
         except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
             logger.warning("%s is not a readable checkpoint (%s). This job starts over.", self.path, error)
             return None
-        return arrays, metadata["progress"]
 
     @property
     def due(self) -> bool:
@@ -68,11 +66,8 @@ class Checkpoint:
 
         If writing fails, the job continues: it may still end before the next interruption.
         """
-        # A single metadata key: safetensors writes several in random order.
-        metadata = {"checkpoint": json.dumps({"key": self.key, "progress": progress})}
         try:
-            with atomic(self.path) as temporary:
-                save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary, metadata)
+            write_tensors(self.path, "checkpoint", arrays, {"key": self.key, "progress": progress})
             kept = "the next run resumes from here"
         except (OSError, SafetensorError, UserError) as error:
             kept = "this state could not be saved"

@@ -1,8 +1,9 @@
 """Writing and reading results: every file appears whole or not at all, and none can run code when read.
 
 npz files, weights and checkpoints contain the number of their ``FORMAT``, so that a file in another format is refused
-instead of misread; an npy file is a bare array. Snakemake's own process imports this module, and has no NumPy if each
-rule has its own environment.
+instead of misread; an npy file is a bare array. All of them have checksums, which reading verifies: npz files those of
+zip, npy files a trailer, and the others (`tensor_files`) one in their metadata. Snakemake's own process imports this
+module, and has no NumPy if each rule has its own environment.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import os
 import tempfile
 import tokenize
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from autoencoders.jobs.errors import UserError, no_room, room_needed
 
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 # What NumPy raises for files that are damaged or hold pickles.
-DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, tokenize.TokenError, RuntimeError)
+DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, RuntimeError)
+
+# After the array, an npy file has these bytes and the SHA-256 of all bytes before them; readers of npy ignore both.
+TRAILER = b"\nSHA-256"
 
 # What to do about a damaged file.
 AGAIN = "Delete it, and the next run creates it again."
@@ -162,8 +167,9 @@ def read_json(path: str | Path) -> dict:
 def write_npy(path: str | Path, array: np.ndarray) -> None:
     import numpy as np
 
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with atomic(path) as temporary, open(temporary, "wb+") as file:
         np.save(file, array, allow_pickle=False)
+        file.write(TRAILER + sha256_of_start(file, file.tell()))
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -189,12 +195,39 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npy(path: str | Path) -> np.ndarray:
+    """The array of ``write_npy``, or of a file without a trailer, which an earlier version wrote.
+
+    Raises UserError for a damaged file.
+    """
     import numpy as np
 
-    try:
-        return np.load(path, allow_pickle=False)
-    except DAMAGED as error:
-        raise UserError(f"{path} is not a readable npy file ({described(error)}). {AGAIN}") from error
+    with open(path, "rb") as file:
+        try:
+            end = file.seek(0, os.SEEK_END)
+            start = max(end - len(TRAILER) - hashlib.sha256().digest_size, 0)
+            file.seek(start)
+            trailer = file.read()
+            if trailer.startswith(TRAILER):
+                end = start
+                if trailer != TRAILER + sha256_of_start(file, end):
+                    raise ValueError("its checksum is wrong")
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.tell() != end:
+                raise ValueError("bytes that are no part of the array follow it")
+            return array
+        except DAMAGED as error:
+            raise UserError(f"{path} is not a readable npy file ({described(error)}). {AGAIN}") from error
+
+
+def sha256_of_start(file: BinaryIO, count: int) -> bytes:
+    """The SHA-256 of the first ``count`` bytes of a file; its position is after them."""
+    found = hashlib.sha256()
+    file.seek(0)
+    while count and (part := file.read(min(count, 1 << 20))):
+        found.update(part)
+        count -= len(part)
+    return found.digest()
 
 
 def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -202,18 +235,41 @@ def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str
 
     Raises UserError for a file that is damaged or in another format.
     """
-    import numpy as np
-
     # Opened here to tell a missing file from a damaged one, for which zipfile may raise OSError too.
     with open(path, "rb") as file:
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                require_format(path, int(arrays.get("format", 1)))
-                return {name: arrays[name] for name in arrays if name != "format" and (names is None or name in names)}
+            arrays = dict(_arrays(file, None if names is None else {*names, "format"}))
+            require_format(path, int(arrays.pop("format", 1)))
+            return arrays
         except (*DAMAGED, TypeError, OSError) as error:
             if of_the_disk(error):
                 raise
             raise UserError(f"{path} is not a readable npz file ({described(error)}). {AGAIN}") from error
+
+
+def _arrays(file: BinaryIO, names: Collection[str] | None) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of an npz file, with their names.
+
+    NumPy's own reader does not compare the two names that zip stores of an array, unless it reads the array, nor the
+    checksum of an array whose header claims fewer numbers than there are, nor the number of arrays.
+    """
+    import numpy as np
+
+    with zipfile.ZipFile(file) as archive:
+        # zip's last record, which has the number of members in bytes 10 and 11.
+        file.seek(-22, os.SEEK_END)
+        last = file.read()
+        if last.startswith(b"PK\5\6") and int.from_bytes(last[10:12], "little") != len(archive.infolist()):
+            raise ValueError("it lacks an array")
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            # Compares the names.
+            with archive.open(member) as part:
+                if names is None or name in names:
+                    yield name, np.lib.format.read_array(part, allow_pickle=False)
+                    # At the end of a member, zipfile compares its checksum.
+                    if part.read(1):
+                        raise ValueError(f"bytes that are no part of the array {name} follow it")
 
 
 def read_seconds(path: Path) -> float:

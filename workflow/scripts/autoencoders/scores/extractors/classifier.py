@@ -176,14 +176,17 @@ def accuracy(
 
 def load_classifier(path: str | Path) -> torch.nn.Sequential:
     """A saved classifier on the CPU, in eval mode. Raises UserError for any other file."""
-    from safetensors import SafetensorError, safe_open
+    import torch
+    from safetensors import SafetensorError
+
+    from autoencoders.jobs.tensor_files import read_tensors
 
     try:
-        with safe_open(path, "pt") as file:
-            require_format(path, int((file.metadata() or {}).get("format", 1)))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        network = classifier_network(len(weights["classes.bias"]))
-        network.load_state_dict(weights)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        arrays, metadata = read_tensors(path, "extractor")
+        # Text in earlier versions.
+        require_format(path, int(metadata.get("format", 1)))
+        network = classifier_network(len(arrays["classes.bias"]))
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} does not hold this pipeline's classifier ({type(error).__name__}). {AGAIN}") from error
     return network.eval()
