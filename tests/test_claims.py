@@ -254,7 +254,7 @@ def score(
     cell = {"dataset": dataset, "model": model, "filters": 8, "depth": "1", "latent": 16, "seed": seed} | keys
     status = "diverged" if value is None else "ok"
     distance = math.nan if value is None else float(value)
-    row = {"setting": setting, "extractor": extractor, "comparison": comparison, "measure": "frechet"}
+    row = {"setting": setting, "steps": 500, "extractor": extractor, "comparison": comparison, "measure": "frechet"}
     return cell | row | {"value": distance, "images": 10, "status": status}
 
 
@@ -412,6 +412,11 @@ def test_sections_say_what_was_compared_and_over_how_many_seeds():
     assert "One seed" in ours.text and "One seed" in digits.text and "seed" not in papers.text
     assert "doubtful" in papers.text and "doubtful" not in ours.text
     assert len(digits.rows) == len(CLAIMS)
+    assert not any("mean little" in section.text for section in (own, ours, papers, digits))
+    scores.loc[1, "steps"] = 175
+    *others, digits = claims_sections(judged(*rows), scores)
+    assert "Trained for 175 steps only: below 500" in digits.text
+    assert not any("mean little" in section.text for section in others)
 
 
 def test_two_rows_of_the_same_keys_are_not_judged():

@@ -35,7 +35,7 @@ def cell(dataset="digits", model="dae", filters=8, depth="1", latent=16, seed=0,
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
-            **{"setting": "paper" if dataset in ("cifar10", "celeba") else "own", "extractor": extractor},
+            **{"setting": "paper" if dataset in ("cifar10", "celeba") else "own", "steps": 500, "extractor": extractor},
             **{"extractor_accuracy": known[0], "extractor_chance": known[1], "comparison": comparison},
             **{"measure": "frechet", "value": np.nan if value is None else float(value), "error": np.nan},
             **{"images": 0 if value is None else 10, "reference_images": 12_000},
@@ -279,8 +279,8 @@ def record(resolved, model="dae", dataset="cifar10", **changes):
 
 
 def scored(images=10_000, references=10_000, diverged=False, **keys):
-    """A cell's own scores: they have no setting."""
-    scores = cell("cifar10", values=None if diverged else 1, **keys).drop(columns="setting")
+    """A cell's own scores: they have no setting and no steps."""
+    scores = cell("cifar10", values=None if diverged else 1, **keys).drop(columns=["setting", "steps"])
     return scores.assign(images=0 if diverged else images, reference_images=references)
 
 
@@ -356,6 +356,30 @@ def test_stored_scores_are_judged_by_the_record_beside_them(resolved, tmp_path):
     ]
     scores = collect_scores(read_scores(path, resolved["priors"]) for path in paths)
     assert scores.groupby("seed")["setting"].unique().map(list).tolist() == [["paper"], ["own"]]
+    # The optimiser steps: 390 whole batches and a smaller one, and a single smaller one, in each of 100 epochs.
+    assert list(scores)[list(scores).index("setting") :][:3] == ["setting", "steps", "extractor"]
+    assert scores["steps"].dtype == "int64"
+    assert scores.groupby("seed")["steps"].unique().map(list).tolist() == [[39_100], [100]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "note"),
+    [
+        ([500, 39_100], ""),
+        ([499], "Trained for 499 steps only: below 500, pictures and scores mean little."),
+        ([1], "Trained for 1 step only: below 500, pictures and scores mean little."),
+        ([175, 50, 100], "Trained for 50 to 175 steps only: below 500, pictures and scores mean little."),
+        ([500, 175, 175], "Some cells were trained for 175 steps only: below 500, pictures and scores mean little."),
+    ],
+)
+def test_sections_say_that_a_training_was_too_short(steps, note):
+    scores = merged(*(cell(seed=seed, values=1, steps=count) for seed, count in enumerate(steps)), cell("cifar10"))
+    tables = [table2_sections(table2(scores, PUBLISHED, LATENT), scores), all_scores_sections(scores)]
+    for sections in [*tables, table3_sections(table3(scores, PUBLISHED), scores)]:
+        texts = {section.heading: section.text for section in sections}
+        assert note in texts["digits, classifier"] and ("mean little" in texts["digits, classifier"]) == bool(note)
+        # Of the cells in the section alone.
+        assert "mean little" not in texts.get("CIFAR-10, classifier", "")
 
 
 def test_scores_of_version_0_9_say_how_they_are_made_again(resolved, tmp_path):

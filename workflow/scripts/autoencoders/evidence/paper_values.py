@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.evidence.short_trainings import steps_of
+
 # What identifies a published value. It is compared with no other cell or comparison.
 KEYS = ["dataset", "model", "filters", "depth", "latent", "comparison"]
 DATASETS = ("cifar10", "celeba")
@@ -81,7 +83,8 @@ def setting(
 
 
 def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Mapping]) -> pd.DataFrame:
-    """The scores of one cell (`scores.cell_scores`) with the column setting before extractor.
+    """The scores of one cell (`scores.cell_scores`) with the columns setting and steps (int, the optimiser steps of its
+    training) before extractor.
 
     ``record`` is the cell's cell.json; ``priors`` are the config's priors that are run.
     """
@@ -98,6 +101,7 @@ def with_setting(scores: pd.DataFrame, record: Mapping, priors: Mapping[str, Map
     )
     scores = scores.copy()
     scores.insert(scores.columns.get_loc("extractor"), "setting", judged)
+    scores.insert(scores.columns.get_loc("extractor"), "steps", steps_of(record))
     return scores
 
 

@@ -10,6 +10,7 @@ from autoencoders.evidence.display_names import dataset_label, distance_label
 from autoencoders.evidence.findings import MIN_SIZES, Finding, conjunction
 from autoencoders.evidence.paper_values import DATASETS, comparable
 from autoencoders.evidence.score_pages import what_was_compared
+from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import NO_VALUE, Section
 
 CURVE = ["model", "filters", "depth", "quantity"]
@@ -93,7 +94,7 @@ def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, str]:
     if seeds > 1:
         text = f"Lower is better. Means over {seeds} seeds; the verdicts do not consider their spread (see Table 2)."
     compared = select(scores, dataset=dataset, setting=setting, extractor=extractor)
-    text = " ".join(filter(None, [text, what_was_compared(compared)]))
+    text = " ".join(filter(None, [text, what_was_compared(compared), short_training_note(compared["steps"])]))
     if comparable(part).all():
         return heading, f"In the paper's setting. {text}"
     text += " The paper's claims are about other images, another training or another distance."
