@@ -313,7 +313,7 @@ def score(
     cell = {"dataset": dataset, "model": model, "filters": 8, "depth": "1", "latent": 16, "seed": seed} | keys
     status = "diverged" if value is None else "ok"
     distance = math.nan if value is None else float(value)
-    row = {"setting": setting, "precision": "bf16", "extractor": extractor, "comparison": comparison}
+    row = {"setting": setting, "steps": 500, "precision": "bf16", "extractor": extractor, "comparison": comparison}
     return cell | row | {"measure": "frechet", "value": distance, "images": 10, "status": status}
 
 
@@ -504,6 +504,10 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     assert "n = 2)" in mine.rows["Numbers"][1] and "n =" not in digits.rows["Numbers"][1]
     by_family = [len(each.rows) for name, each in sections.items() if name.startswith("digits")]
     assert sum(by_family) == len(CLAIMS) and by_family[0] == 5
+    assert not any("mean little" in each.text for each in sections.values())
+    scores.loc[scores["extractor"] == "inception-other", "steps"] = 175
+    for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise])):
+        assert ("Trained for 175 steps only: below 500" in each.text) == each.heading.startswith("digits")
 
 
 def test_two_rows_of_the_same_keys_are_not_judged():

@@ -43,6 +43,7 @@ CONFIG = {
             "extractors": ["classifier"],
         }
     },
+    "model_defaults": {"decoder_channels": None},
     "models": {"vae-diverges": {"variational": True, "beta": 1e39}},
     "experiments": {"mine": [{"dataset": "digits", "model": "dae", "filters": 2}]},
     "training": {"epochs": 1, "learning_rate": [{"epoch": 0, "rate": 1e-3}]},

@@ -39,6 +39,7 @@ def scores(dataset="digits", extractor="classifier", cells=(("dae", 8, "1"), ("v
     for (model, width, depth), latent, seed, comparison in itertools.product(cells, LATENTS, seeds, comparisons):
         row = {"dataset": dataset, "model": model, "filters": width, "depth": depth, "latent": latent, "seed": seed}
         row["setting"] = "paper" if dataset in ("cifar10", "celeba") else "own"
+        row |= {"steps": options.get("steps", 500), "precision": "bf16"}
         row |= {"extractor": extractor, "comparison": comparison, "measure": "frechet", "status": "ok"}
         row["value"] = width + latent + 10.0 * seed + 1000 * (int(depth) - 1) + 0.1 * (comparison == "gmm")
         if (model, latent) in options.get("diverged", ()):
@@ -238,6 +239,28 @@ def test_texts_do_not_collide_and_fit_in_the_figure():
     assert figure.get_figwidth() <= 7.5
 
 
+@pytest.mark.parametrize("name", ["figure1", "figure3", "noise"])
+def test_a_note_below_the_panels_and_the_legend_says_that_trainings_were_too_short(name):
+    cells = list(itertools.product(("dae", "vae", "dae-bn", "mine"), (4, 8), ("1", "2")))
+    plain = draw(name, scores(cells=cells))
+    assert not plain.get_supxlabel()
+    figure = draw(name, pd.concat([scores(cells=cells[::2], steps=175), scores(cells=cells[1::2])]))
+    for each in (plain, figure):
+        each.draw_without_rendering()
+    (note,) = [text for text in figure.findobj(match=plain_text) if "mean little" in text.get_text()]
+    assert note.get_text().replace("\n", " ").startswith("Some cells were trained for 175 steps only: below 500")
+    box = note.get_window_extent()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.y1 < min(part.get_tightbbox().y0 for part in [*figure.axes, *figure.legends])
+    # The figure becomes taller for it, not the panels smaller.
+    before, after = (each.axes[0].get_window_extent().height / each.dpi for each in (plain, figure))
+    assert after == pytest.approx(before, abs=0.1)
+
+
+def plain_text(artist):
+    return hasattr(artist, "get_text") and artist.get_visible()
+
+
 def test_published_values_are_drawn_for_the_papers_lines_and_setting_only():
     cells = [("dae", 128, "1"), ("vae", 128, "1")]
     mvg, gmm = draw("figure1", scores("cifar10", "inception", cells)).axes
@@ -358,3 +381,23 @@ def test_labels_are_not_cut_off_and_a_diverged_cell_says_so(tmp_path):
         save(figure, tmp_path / "diverged.png")
         boxes = [text.get_window_extent() for text in figure.texts]
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+
+
+def test_a_note_stands_below_the_pictures_and_moves_none_of_them(tmp_path):
+    note = "Trained for 175 steps only: below 500, pictures and scores mean little."
+    shades = solid([10, 20, 30])
+    for plain, noted in (
+        (sample_grid({"mvg": shades}, 3), sample_grid({"mvg": shades}, 3, note)),
+        (reconstruction_grid(shades, shades, 3), reconstruction_grid(shades, shades, 3, note)),
+        # Pictures that are narrower than the note, and none at all.
+        (sample_grid({"mvg": shades}, 1), sample_grid({"mvg": shades}, 1, note)),
+        (reconstruction_grid(shades, solid([]), 3), reconstruction_grid(shades, solid([]), 3, note)),
+    ):
+        before, after = (pixels(figure, tmp_path / "picture.png") for figure in (plain, noted))
+        rows, columns = before.shape
+        assert 40 < len(after) - rows < 100
+        # The last column of pictures, where there are any.
+        assert (before[:, columns - 140 :] == after[:rows, columns - 140 : columns]).all() or noted.axes == []
+        (text,) = [text for text in noted.texts if text.get_text() == note]
+        box = text.get_window_extent()
+        assert box.y0 >= 0 and box.x1 <= noted.bbox.x1 and box.y1 < noted.bbox.height - rows + 12

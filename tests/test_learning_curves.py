@@ -10,12 +10,16 @@ from autoencoders.figures.line_looks import WIDTHS
 RATES = [1e-4, 1e-3, 1e-3, 1e-5]
 
 
-def cell(model="dae", filters=32, depth="1", latent=16, losses=(0.7, 0.6, 0.5, 0.45), status="ok", kl=0.0):
+def cell(
+    model="dae", filters=32, depth="1", latent=16, losses=(0.7, 0.6, 0.5, 0.45), status="ok", kl=0.0, images=50_000
+):
     """A cell.json, shortened, and its history.parquet."""
     keys = {"dataset": "digits", "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": 0}
     history = {"epoch": range(len(losses)), "learning_rate": RATES[: len(losses)], "loss": losses}
     history |= {"reconstruction_loss": losses, "kl": kl * np.arange(1, len(losses) + 1)}
-    return {"cell": keys, "status": status, "network": {"variational": model == "vae"}}, pd.DataFrame(history)
+    record = {"cell": keys, "status": status, "network": {"variational": model == "vae"}}
+    record |= {"training_images": images, "training": {"epochs": 4, "batch_size": 100}}
+    return record, pd.DataFrame(history)
 
 
 def draw(*cells):
@@ -93,3 +97,11 @@ def test_penalties_of_some_models_leave_the_curves_as_they_are():
     curves = learning_curves([cell(), (record, history.assign(sparsity_penalty=5.0))])
     assert "sparsity_penalty" not in curves and curves["reconstruction_loss"].notna().all()
     assert titles(learning_curves_figure(curves, 16)) == ["DAE", "mine"]
+
+
+@pytest.mark.parametrize(("images", "note"), [(12_402, ""), (12_401, "Trained for 496 steps only: below 500")])
+def test_a_note_says_that_trainings_were_too_short(images, note):
+    """Four epochs in batches of 100 images."""
+    figure = draw(cell(images=images), cell("vae", kl=2.0, images=images))
+    written = figure.get_supxlabel().replace("\n", " ")
+    assert written.startswith(note) and bool(written) == bool(note)

@@ -1,4 +1,4 @@
-"""The network against independent computations: TensorFlow's padding in NumPy, published parameter counts."""
+"""The network against independent computations: TensorFlow's padding in NumPy, parameter counts by hand."""
 
 import math
 
@@ -65,30 +65,46 @@ def test_convolutions_pad_and_crop_like_tensorflow(convolution, size, reference,
     np.testing.assert_allclose(actual, expected, atol=1e-12)
 
 
-# Millions of parameters, to the digits that the specification gives.
+def count(part: str, **network) -> int:
+    """Parameters of the encoder or decoder, without memory for them."""
+    with torch.device("meta"):
+        return parameter_count(getattr(Autoencoder(options(**network), seed=0), part))
+
+
+# Millions of parameters, to the digits that the specification gives: of the encoder, of the decoder with 1024 channels,
+# and with 8 times the filters.
 @pytest.mark.parametrize(
-    ("network", "encoder", "decoder"),
+    ("network", "encoder", "decoder", "narrower"),
     [
-        (options(filters=32), "0.82", "2.77"),
-        (options(filters=64), "3.0", "6.9"),
-        (options(filters=128), "11.5", "19.0"),
-        (options(filters=256), "45.1", "58.9"),
-        (options(filters=64, depth="2"), "8.6", None),
-        (options(filters=64, depth="3"), "14.2", None),
-        (options(filters=128, depth="2"), "33.8", None),
-        (options(filters=128, depth="3321"), "18.4", None),
-        (options(size=64, filters=32, latent=64), "1.34", "2.1"),
-        (options(size=64, filters=64, latent=64), "4.83", "6.4"),
-        (options(size=64, filters=128, latent=64), "18.3", "21.5"),
+        ({"filters": 32}, "0.82", "10.7", "2.77"),
+        ({"filters": 64}, "3.0", "13.2", "6.9"),
+        ({"filters": 128}, "11.5", "19.0", "19.0"),
+        ({"filters": 256}, "45.1", "33.6", "58.9"),
+        ({"filters": 64, "depth": "2"}, "8.6", "13.2", "6.9"),
+        ({"filters": 64, "depth": "3"}, "14.2", "13.2", "6.9"),
+        ({"filters": 128, "depth": "2"}, "33.8", "19.0", "19.0"),
+        ({"filters": 128, "depth": "3321"}, "18.4", "19.0", "19.0"),
+        ({"size": 64, "filters": 32, "latent": 64}, "1.34", "7.8", "2.1"),
+        ({"size": 64, "filters": 64, "latent": 64}, "4.83", "11.8", "6.4"),
+        ({"size": 64, "filters": 128, "latent": 64}, "18.3", "21.5", "21.5"),
     ],
 )
-def test_parameter_counts_are_the_specifications(network, encoder, decoder):
-    with torch.device("meta"):
-        model = Autoencoder(network, seed=0)
-    for part, expected in ((model.encoder, encoder), (model.decoder, decoder)):
-        if expected is not None:
-            digits = len(expected.split(".")[1])
-            assert f"{parameter_count(part) / 1e6:.{digits}f}" == expected
+def test_parameter_counts_are_the_specifications(network, encoder, decoder, narrower):
+    parts = [("encoder", None, encoder), ("decoder", 1024, decoder), ("decoder", None, narrower)]
+    for part, channels, expected in parts:
+        digits = len(expected.split(".")[1])
+        assert f"{count(part, **network, decoder_channels=channels) / 1e6:.{digits}f}" == expected
+
+
+def test_the_papers_range_of_decoders_on_cifar10_has_1024_channels_and_excludes_8_times_the_filters():
+    """The paper (section 5) prints ranges alone, with one digit: 3·10⁶ to 3·10⁷. Those are the narrowest network at the
+    smallest latent size, and the widest one at the latent size of Table 2.
+    """
+    assert f"{count('decoder', filters=32, latent=16, decoder_channels=1024):.0e}" == "3e+06"
+    assert f"{count('decoder', filters=256, latent=128, decoder_channels=1024):.0e}" == "3e+07"
+    # 8 times the filters are too many for the widest at any latent size of the grid, and too few for the narrowest.
+    assert all(count("decoder", filters=256, latent=latent) > 44e6 for latent in (16, 128, 1024))
+    assert count("decoder", filters=32, latent=16) < 1e6
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -152,8 +168,16 @@ def test_batch_normalisation_and_relu_follow_every_convolution_but_the_last():
     assert {(norm.eps, norm.momentum, norm.affine) for norm in norms} == {(1e-3, 0.01, True)}
     assert len(norms) == sum(isinstance(m, torch.nn.ReLU) for m in network.modules()) == 4 + 2
     assert isinstance(list(network.decoder.layers)[-1], SameConvTranspose2d)
-    activated = Autoencoder(options(filters=8, decoder_activation="bn_relu"), 0).decoder.layers
-    assert [type(layer) for layer in activated[2:4]] == [torch.nn.BatchNorm2d, torch.nn.ReLU]
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [("linear", []), ("bn_relu", [torch.nn.BatchNorm2d, torch.nn.ReLU]), ("relu", [torch.nn.ReLU])],
+)
+def test_what_follows_the_decoders_dense_layer(activation, expected):
+    layers = [type(layer) for layer in Autoencoder(options(filters=8, decoder_activation=activation), 0).decoder.layers]
+    before, after = layers.index(torch.nn.Unflatten), layers.index(SameConvTranspose2d)
+    assert layers[before + 1 : after] == expected
 
 
 def test_weights_are_glorot_uniform_and_biases_zero_and_the_seed_decides_them():

@@ -114,8 +114,9 @@ AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
             set(),
         ),
         # Options of a KL term in a model without one, and an option with the value of before it existed.
-        ("models: {dae: {beta: 5, codes: sample, penalties: {}}}", None),
+        ("models: {dae: {beta: 5, codes: sample, reconstructions: sample, penalties: {}}}", None),
         ("models: {vae-diverges: {codes: sample}}", AFTER_TRAINING),
+        ("models: {vae-diverges: {reconstructions: sample}}", {"sample", "score"}),
         ("model_defaults: {frozen_latent: true}", {"train", *AFTER_TRAINING}),
         ("extractors: {classifier: {epochs: 3}}", {"train_extractor", "reference", "score"}),
         ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score"}),

@@ -128,16 +128,27 @@ def test_the_redrawn_cell_is_the_widest_dae_at_the_comparison_size_and_there_is_
 
 
 def test_models_inherit_model_defaults_and_widths_are_sorted(paper):
-    paper["model_defaults"] = {"widening": "last", "beta": 0.5, "kl_reduction": "sum"}
+    paper["model_defaults"] = {"widening": "last", "beta": 0.5, "kl_reduction": "sum", "reconstructions": "sample"}
     paper["models"] |= {"dae": {}, "vae": {"variational": True}, "mine": {"variational": True, "widening": "first"}}
     models = settings.resolve(paper)["models"]
     assert [models[name]["widening"] for name in ("dae", "vae", "mine")] == ["last", "last", "first"]
     assert models["vae"]["beta"] == models["mine"]["beta"] == 0.5
-    # Options of the KL term change nothing in a model without one.
-    assert [models["dae"][key] for key in ("beta", "kl_reduction", "codes")] == [0, "mean", "mean"]
+    # Options of a VAE change nothing in another model.
+    assert models["vae"]["reconstructions"] == "sample"
+    neutral = {"beta": 0, "kl_reduction": "mean", "codes": "mean", "reconstructions": "mean"}
+    assert {key: models["dae"][key] for key in neutral} == neutral
     # Widths may be numbers or text.
     widths = settings.resolve({**paper, "cells_per_gpu": {"64": 2, 128: 1, 32: 4}})["cells_per_gpu"]
     assert list(widths.items()) == [(32, 4), (64, 2), (128, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("config", 1024), ("demo", None), ("laptop", None), ("precision", None)]
+)
+def test_narrow_networks_have_narrow_decoders_by_a_null_that_overrides_a_number(paper, project, name, channels):
+    written = yaml.safe_load((project / "config" / f"{name}.yaml").read_text())
+    models = settings.resolve(laid_over(paper, written))["models"].values()
+    assert {model["decoder_channels"] for model in models} == {channels}
 
 
 def test_the_comparison_latent_is_the_middle_one_that_runs_unless_given(paper):
@@ -620,4 +631,4 @@ def test_numbers_of_the_command_line_reach_jobs(project, tmp_path):
     done = snakemake(folder, "-n", record, configs=("config/demo.yaml", "tiny.yaml", "same.yaml"))
     assert "Nothing to be done" in done.stdout
     done = snakemake(folder, "-n", "--config", "seeds=[a]", check=False)
-    assert "seeds[0]: 'a' can't be used here. Write one or more whole numbers" in done.stdout
+    assert "seeds[0]: 'a' can't be used here. Write a whole number from 0" in done.stdout

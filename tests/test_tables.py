@@ -36,7 +36,7 @@ def cell(dataset="digits", model="dae", filters=8, depth="1", latent=16, seed=0,
     rows = [
         {
             **{"dataset": dataset, "model": model, "filters": filters, "depth": depth, "latent": latent, "seed": seed},
-            **{"setting": "paper" if dataset in ("cifar10", "celeba") else "own", "precision": "bf16"},
+            **{"setting": "paper" if dataset in ("cifar10", "celeba") else "own", "steps": 500, "precision": "bf16"},
             **{"extractor": extractor},
             **{"extractor_accuracy": known[0], "extractor_chance": known[1], "comparison": comparison},
             **{"measure": "frechet", "value": np.nan if value is None else float(value), "error": np.nan},
@@ -194,18 +194,14 @@ def test_captions_say_how_many_runs_and_in_which_precision_and_how_large_the_noi
 
 
 def test_doubtful_values_of_the_paper_are_noted_under_its_tables(beside):
-    (*_, section) = [
-        each
-        for each in table2_sections(table2(beside, PUBLISHED, LATENT), beside, PUBLISHED, NO_NOISE)
-        if each.heading == "CIFAR-10, inception"
-    ]
-    notes = section.text.splitlines()[1:]
+    sections = table2_sections(table2(beside, PUBLISHED, LATENT), beside, PUBLISHED, NO_NOISE)
+    (notes,) = (each.text.splitlines()[1:] for each in sections if each.heading == "CIFAR-10, inception")
     assert any(note.startswith("WAE, 128 filters, 128 latent units (Test R): ") and "VAE's" in note for note in notes)
     assert any("RAE-L2" in note and "training images" in note for note in notes)
     narrow = merged(cell("cifar10", filters=32, latent=160, extractor="inception", values=70))
     (section,) = table3_sections(table3(narrow, PUBLISHED), narrow, PUBLISHED, NO_NOISE)
-    (note,) = section.text.splitlines()[1:]
-    assert "DAE, 32 filters, 160 latent units (Test R, N(0,I), MVG, GMM)" in note
+    (note,) = (each for each in section.text.splitlines() if "160 latent units" in each)
+    assert note.startswith("DAE, 32 filters, 160 latent units (Test R, N(0,I), MVG, GMM): ")
     assert "98.00 with 90.17 and 98.90 with 88.17 both fit" in note
 
 
@@ -340,8 +336,8 @@ def record(resolved, model="dae", dataset="cifar10", **changes):
 
 
 def scored(images=10_000, references=10_000, diverged=False, **keys):
-    """A cell's own scores: they have no setting."""
-    scores = cell("cifar10", values=None if diverged else 1, **keys).drop(columns=["setting", "precision"])
+    """A cell's own scores: they have no setting, steps or precision."""
+    scores = cell("cifar10", values=None if diverged else 1, **keys).drop(columns=["setting", "steps", "precision"])
     return scores.assign(images=0 if diverged else images, reference_images=references)
 
 
@@ -433,6 +429,31 @@ def test_stored_scores_are_judged_by_the_record_beside_them(resolved, tmp_path):
     ]
     scores = collect_scores(read_scores(path, resolved) for path in paths)
     assert scores.groupby("seed")["setting"].unique().map(list).tolist() == [["paper"], ["own"]]
+    # The optimiser steps: 390 whole batches and a smaller one, and a single smaller one, in each of 100 epochs.
+    assert list(scores)[list(scores).index("setting") :][:3] == ["setting", "steps", "precision"]
+    assert scores["steps"].dtype == "int64"
+    assert scores.groupby("seed")["steps"].unique().map(list).tolist() == [[39_100], [100]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "note"),
+    [
+        ([500, 39_100], ""),
+        ([499], "Trained for 499 steps only: below 500, pictures and scores mean little."),
+        ([1], "Trained for 1 step only: below 500, pictures and scores mean little."),
+        ([175, 50, 100], "Trained for 50 to 175 steps only: below 500, pictures and scores mean little."),
+        ([500, 175, 175], "Some cells were trained for 175 steps only: below 500, pictures and scores mean little."),
+    ],
+)
+def test_sections_say_that_a_training_was_too_short(steps, note):
+    scores = merged(*(cell(seed=seed, values=1, steps=count) for seed, count in enumerate(steps)), cell("cifar10"))
+    others = scores, PUBLISHED, NO_NOISE
+    tables = [table2_sections(table2(scores, PUBLISHED, LATENT), *others), all_scores_sections(scores)]
+    for sections in [*tables, table3_sections(table3(scores, PUBLISHED), *others)]:
+        texts = {section.heading: section.text for section in sections}
+        assert note in texts["digits, classifier"] and ("mean little" in texts["digits, classifier"]) == bool(note)
+        # Of the cells in the section alone.
+        assert "mean little" not in texts.get("CIFAR-10, classifier", "")
 
 
 def test_scores_of_version_0_9_say_how_they_are_made_again(resolved, tmp_path):

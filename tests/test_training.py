@@ -21,7 +21,8 @@ from autoencoders.networks import numerics, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth, sample_code, to_unit_interval
 from autoencoders.networks.objective import Objective, batch_losses, reconstruction_loss
 from autoencoders.networks.penalties.kl import kl_divergence
-from autoencoders.networks.training import TrainingOptions, batch_bounds, learning_rate, train
+from autoencoders.networks.steps import batch_bounds, training_steps
+from autoencoders.networks.training import TrainingOptions, learning_rate, train
 
 CPU = torch.device("cpu")
 SCHEDULE = ((0, 1e-4), (1, 1e-3))
@@ -133,7 +134,11 @@ def test_a_frozen_latent_layer_keeps_its_initial_weights(variational, latent_nor
 def test_batches_have_two_images_or_more(count, bounds):
     assert batch_bounds(count, 8) == bounds
     if count > 1:
-        assert train(network(latent_norm="batch"), images(count), OPTIONS, DAE, 0, CPU).status == "ok"
+        model = network(latent_norm="batch")
+        assert train(model, images(count), OPTIONS, DAE, 0, CPU).status == "ok"
+        # PyTorch counts the batches that batch normalisation has seen.
+        steps = model.encoder.normalisation.num_batches_tracked.item()
+        assert training_steps(count, OPTIONS.epochs, OPTIONS.batch_size) == steps > 0
 
 
 def test_the_default_schedule_is_the_papers(project):

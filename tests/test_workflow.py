@@ -110,6 +110,14 @@ def test_tables_and_records_show_what_was_computed(chain):
     assert record["cell"] == {"dataset": "digits", "model": "vae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
     assert record["status"] == "ok" and record["device"] and record["versions"]["torch"]
     assert record["seconds"] > 0 and record["images_per_second"] > 0 and record["training"]["epochs"] == 2
+    # A narrow decoder, though the first config says 1024.
+    assert record["network"]["decoder_channels"] is None
+    # 200 images in batches of 32, twice: the log of the training says that these are too few.
+    assert set(scores["steps"]) == {14}
+    log = (chain / RESULTS / "logs/train/digits/vae/f2-d1-z4-s0.log").read_text()
+    assert log.count("only 14 optimiser steps: below 500") == 1
+    for table in ("table2", "table3", "scores", "claims"):
+        assert "Trained for 14 steps only" in (chain / RESULTS / f"tables/{table}.md").read_text()
     history = pd.read_parquet(chain / VAE / "history.parquet")
     assert len(history) == 2 and history["loss"].iloc[1] < history["loss"].iloc[0] and (history["kl"] > 0).all()
     provenance = json.loads((chain / RESULTS / "provenance.json").read_text())
@@ -262,24 +270,32 @@ def test_an_impossible_cell_is_refused(finished, cell):
 
 
 @pytest.mark.slow
-def test_priors_can_be_fitted_to_samples_of_a_vaes_codes(project, tmp_path, finished):
+def test_priors_can_be_fitted_to_samples_of_a_vaes_codes_and_images_reconstructed_from_samples(
+    project, tmp_path, finished
+):
     folder = copy_project(project, tmp_path)
     shutil.copytree(finished / RESULTS / "datasets", folder / RESULTS / "datasets")
     (folder / "vae.yaml").write_text(
         """
-models: { means: { variational: true }, samples: { variational: true, codes: sample } }
+models:
+  means: { variational: true }
+  samples: { variational: true, codes: sample }
+  decoded: { variational: true, reconstructions: sample }
 run: [mine]
-experiments: { mine: [{ dataset: digits, model: [means, samples], filters: 2 }] }
+experiments: { mine: [{ dataset: digits, model: [means, samples, decoded], filters: 2 }] }
 """
     )
-    snakemake(folder, "all_codes", configs=(*DEMO, "vae.yaml"))
-    cells = [folder / RESULTS / f"cells/digits/{model}/f2-d1-z4-s0" for model in ("means", "samples")]
-    assert (
-        cells[0].joinpath("weights.safetensors").read_bytes() == cells[1].joinpath("weights.safetensors").read_bytes()
-    )
+    snakemake(folder, "all_samples", "--notemp", configs=(*DEMO, "vae.yaml"))
+    cells = [folder / RESULTS / f"cells/digits/{model}/f2-d1-z4-s0" for model in ("means", "samples", "decoded")]
+    assert len({cell.joinpath("weights.safetensors").read_bytes() for cell in cells}) == 1
     for name in ("codes.npy", "test_codes.npy"):
-        means, samples = (np.load(cell / name) for cell in cells)
+        means, samples, same = (np.load(cell / name) for cell in cells)
         assert means.shape == samples.shape and np.abs(means - samples).mean() > 0.1
+        assert means.tobytes() == same.tobytes()
+    # Only reconstructions change, not midpoints between means.
+    for name in ("train_recon", "test_recon", "interpolation", "standard_normal", "mvg", "gmm"):
+        means, _, decoded = (np.load(cell / "images" / f"{name}.npy") for cell in cells)
+        assert means.shape == decoded.shape and (means != decoded).any() == name.endswith("recon"), name
 
 
 @pytest.mark.slow
@@ -295,6 +311,7 @@ def test_a_users_own_images_need_a_few_lines_of_config(project, tmp_path, incept
     (folder / "mine.yaml").write_text(
         f"""
 run: [mine]
+model_defaults: {{ decoder_channels: null }}
 extractors: {{ inception: {{ weights: {inception_weights} }} }}
 datasets: {{ mine: {{ source: folder, folder: {{ train: photos }}, latent: 4, extractors: [classifier, inception] }} }}
 experiments: {{ mine: [{{ dataset: mine, model: dae, filters: 2 }}] }}

@@ -25,17 +25,22 @@ Loop = Callable[[np.ndarray, int], float]
 
 @dataclass(frozen=True)
 class Case:
-    """A deterministic autoencoder, and the number of noise images that it is trained on, in whole batches."""
+    """A deterministic autoencoder, and the number of noise images that it is trained on, in whole batches.
+
+    ``decoder_channels`` None is 8 · filters.
+    """
 
     name: str
     size: int
     filters: int
     latent: int
     images: int
+    decoder_channels: int | None = None
 
     @property
     def options(self) -> NetworkOptions:
-        return NetworkOptions(self.size, self.filters, (1, 1, 1, 1), self.latent)
+        depth = (1, 1, 1, 1)
+        return NetworkOptions(self.size, self.filters, depth, self.latent, decoder_channels=self.decoder_channels)
 
     @property
     def flops(self) -> int:

@@ -30,10 +30,14 @@ class Sizes:
     codes: Sequence[tuple[int, int, int]]
 
 
-CIFAR10 = [Case(f"cifar10-shaped, f={filters}, z=128", 32, filters, 128, 50_000) for filters in (32, 64, 128, 256)]
+# The channels of the decoder in the paper's run.
+WIDE = 1024
+CIFAR10 = [
+    Case(f"cifar10-shaped, f={filters}, z=128", 32, filters, 128, 50_000, WIDE) for filters in (32, 64, 128, 256)
+]
 # The paper's sizes.
 ON_A_GPU = Sizes(
-    cases=[*CIFAR10, Case("celeba-shaped, f=128, z=64", 64, 128, 64, 20_000)],
+    cases=[*CIFAR10, Case("celeba-shaped, f=128, z=64", 64, 128, 64, 20_000, WIDE)],
     shared=[(CIFAR10[0], (1, 2, 4)), (CIFAR10[1], (1, 2))],
     seconds=4,
     images=(5_000, 250, 50),

@@ -312,6 +312,17 @@ def prior_options(wildcards):
     return kinds.without_new(config["priors"][wildcards.prior], kinds.options(prior_module(wildcards)))
 
 
+def decoding(wildcards):
+    """The options of a model that its image sets depend on, as words: precision and, unless it is the means, what
+    reconstructions are decoded from.
+
+    They are one param: Snakemake compares params without their names, so the single word is the param of before there
+    were others, and a second param would rerun all old jobs.
+    """
+    model = config["models"][wildcards.model]
+    return " ".join(options_of("model", {key: model[key] for key in ("precision", "reconstructions")}).values())
+
+
 def sampled_kinds(wildcards):
     """The kinds of the priors that run."""
     return [("priors", entry["kind"]) for entry in PRIORS.values()]

@@ -196,6 +196,7 @@ rule pictures:
     """Draw a cell's reconstructions and samples."""
     input:
         gallery="<results>/cells/<cell>/gallery.npz",
+        cell="<results>/cells/<cell>/cell.json",
         modules=modules("pictures"),
     output:
         reconstructions=report(

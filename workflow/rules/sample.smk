@@ -39,7 +39,7 @@ rule sample:
     params:
         images=lookup(within=config, dpath="scoring/images"),
         seed=lookup(within=config, dpath="scoring/seed"),
-        precision=lookup(within=config, dpath="models/{model}/precision"),
+        decoding=decoding,
         format=FORMAT,
     message:
         "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"

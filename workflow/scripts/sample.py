@@ -1,14 +1,14 @@
 """The image sets of one cell to score (rule sample): reconstructions, decoded midpoints, samples of each prior.
 
 Each is uint8 (n, 3, S, S). Reconstructions and midpoints are computed from the evaluation subsets, whose images are
-also the references: midpoints lie between the codes of the test images in them.
+also the references: midpoints lie between the codes (of a VAE: the means) of the test images in them.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from autoencoders.config.seeds import generator
+from autoencoders.config.seeds import generator, stream_seed
 from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
@@ -26,7 +26,8 @@ if __name__ == "__main__":
         params, seed = snakemake.params, int(snakemake.wildcards.seed)
         # Not a param: it changes the memory use, but no result.
         batch_size = snakemake.config["scoring"]["batch_size"]
-        repeatable(snakemake.threads, tf32=params.precision != "fp32")
+        precision, *reconstructions = params.decoding.split()
+        repeatable(snakemake.threads, tf32=precision != "fp32")
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         network = load_weights(snakemake.input.weights, device)
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
@@ -42,6 +43,9 @@ if __name__ == "__main__":
                 originals = originals[evaluation_subset(len(originals), params.images, params.seed)]
                 gallery[f"{name}_originals"] = originals[:GALLERY]
                 codes = recon_codes[name] = encode(network, originals, batch_size, device)
+                if reconstructions == ["sample"]:
+                    # As a Keras model's call does. The name makes the draws of the two sets independent.
+                    codes = encode(network, originals, batch_size, device, stream_seed(seed, f"reconstructions/{name}"))
             elif name == "interpolation":
                 # The outputs name test_recon first.
                 codes = midpoints(recon_codes["test_recon"], seed)

@@ -8,6 +8,7 @@ if Snakemake is killed before it has seen this job end, the job runs again and f
 left to do.
 """
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ from autoencoders.jobs.provenance import code_version, package_versions
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
 from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.objective import Objective
+from autoencoders.networks.steps import FEW_STEPS, training_steps
 from autoencoders.networks.training import TrainingOptions, train
 from autoencoders.networks.weights import save_weights
 
@@ -48,6 +50,13 @@ if __name__ == "__main__":
             params.precision,
         )
         images = load_images(snakemake.input.train)
+        steps = training_steps(len(images), options.epochs, options.batch_size)
+        if steps < FEW_STEPS:
+            logging.getLogger(__name__).warning(
+                "only %d optimiser steps: below %d, batch normalisation lags behind the weights, and pictures and "
+                "scores mean little. Raise training.epochs, lower training.batch_size, or use more images.",
+                *(steps, FEW_STEPS),
+            )
         # Other versions of PyTorch may round differently, and other kinds of device have other random generators.
         circumstances = {**dict(params.items()), "torch": torch.__version__, "device": device.type}
         key = checkpoint_key(circumstances, [*snakemake.input, Path(snakemake.scriptdir, "train.py")])

@@ -242,10 +242,10 @@ def section(group: str, kind: str) -> dict:
 
 
 def neutral(model: dict) -> dict:
-    """Neutral values for the options of the KL term if the model has none, so that changing them reruns nothing."""
+    """Neutral values for a VAE's own options if the model is none, so that changing them reruns nothing."""
     if model.get("variational"):
         return model
-    return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean"}
+    return {**model, "beta": 0, "kl_reduction": "mean", "codes": "mean", "reconstructions": "mean"}
 
 
 def filling_validator(schema: dict) -> jsonschema.protocols.Validator:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.config.grid import running
+from autoencoders.evidence.short_trainings import steps_of
 
 # What identifies a published value. It is compared with no other cell or comparison.
 KEYS = ["dataset", "model", "filters", "depth", "latent", "comparison"]
@@ -105,12 +106,12 @@ def papers_priors(priors: Mapping[str, Mapping]) -> bool:
 
 
 def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.DataFrame:
-    """The scores of one cell (`scores.cell_scores`) with the columns setting and precision before extractor.
+    """The scores of one cell (`scores.cell_scores`) with the columns setting, steps and precision before extractor.
 
     ``record`` is the cell's cell.json; ``config`` the resolved config. The setting is "paper" if the scores were
     computed as in the paper: the same images, training, model, priors and numbers of images. Else it is "own": a
-    Fréchet distance depends on all of these, and a reduced run must not look like the paper's. The precision is that of
-    training.
+    Fréchet distance depends on all of these, and a reduced run must not look like the paper's. Steps and
+    precision are those of training.
     """
     name, model = record["cell"]["dataset"], record["cell"]["model"]
     # What was trained, and from the config what is decided later.
@@ -129,7 +130,8 @@ def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.D
     scores = scores.copy()
     place = scores.columns.get_loc("extractor")
     scores.insert(place, "setting", "paper" if same else "own")
-    scores.insert(place + 1, "precision", record["precision"])
+    scores.insert(place + 1, "steps", steps_of(record))
+    scores.insert(place + 2, "precision", record["precision"])
     return scores
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
+from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
 
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
@@ -78,6 +79,7 @@ def score_sections(
         texts = [
             introduction(rows, extractor, measure),
             what_was_compared(compared),
+            short_training_note(compared["steps"]),
             "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
             explanation_of_published(rows, compared),

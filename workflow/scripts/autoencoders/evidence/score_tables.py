@@ -1,7 +1,7 @@
 """The tables of scores: all scores, and Tables 2 and 3 of the paper.
 
 Scores are one long table with a row for each cell, extractor, comparison and measure. Columns: dataset, model, filters,
-depth, latent, seed, setting ("paper" or "own") and precision (see ``paper_values.with_setting``), extractor,
+depth, latent, seed, setting ("paper" or "own"), steps and precision (see ``paper_values.with_setting``), extractor,
 extractor_accuracy, extractor_chance, comparison, measure, value and error (NaN unless status is "ok"; many measures
 have no error), images, reference_images and status ("ok" or "diverged"). ``merge_published`` adds published,
 difference, published_source and published_confidence. Tables 2 and 3, figures and claims use the measure "frechet"

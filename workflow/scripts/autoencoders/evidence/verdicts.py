@@ -25,6 +25,7 @@ from autoencoders.evidence.seed_statistics import (
     interval,
     region_p_values,
 )
+from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import NO_VALUE, Section, significant
 
 CURVE = ["model", "filters", "depth", "quantity"]
@@ -252,7 +253,7 @@ def introduce_ours(part: pd.DataFrame, scores: pd.DataFrame, noise: pd.DataFrame
         place = "The paper's claims are about other images, another training or another distance."
     texts = [
         *("Lower is better.", place, how_judged(part, family), redraw_text(noise, dataset, extractor)),
-        what_was_compared(compared),
+        *(what_was_compared(compared), short_training_note(compared["steps"])),
     ]
     return heading, " ".join(filter(None, texts))
 
@@ -287,7 +288,7 @@ def introduce_published(part: pd.DataFrame) -> tuple[str, str]:
     """Heading and text of a section about the paper's values."""
     text = (
         "FIDs from the paper, trained in float32, some with doubtful digits; lower is better. It prints one value for "
-        "each cell and no spread, so these are comparisons, not verdicts. It prints only the comparison latent size and "
-        "the best sizes, so claims about curves over latent sizes are not measured."
+        "each cell and no spread, so these are comparisons, not verdicts. It prints only the comparison latent size "
+        "and the best sizes, so claims about curves over latent sizes are not measured."
     )
     return f"{dataset_label(part['dataset'].iloc[0])}: the paper's own numbers", text

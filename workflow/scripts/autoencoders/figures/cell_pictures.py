@@ -3,24 +3,15 @@
 They are separate from `figures.paper_figures`, so that an edit there does not redraw the pictures of every cell.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from autoencoders.evidence.display_names import comparison_label, comparison_order
-from autoencoders.figures.page_style import DPI, STYLE
+from autoencoders.figures.page_style import DPI, STYLE, text_width
 from autoencoders.figures.tiles import tile
-
-
-def text_width(text: str) -> int:
-    """The width of a text in the figures' font, in pixels."""
-    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
-    return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
 
 
 @matplotlib.rc_context(STYLE)
@@ -51,25 +42,33 @@ def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) ->
     return figure
 
 
-def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int) -> Figure:
-    """Originals, uint8 (n, 3, S, S), each above its reconstruction, ``per_row`` pairs in a row.
+def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int, note: str = "") -> Figure:
+    """Originals, uint8 (n, 3, S, S), each above its reconstruction, ``per_row`` pairs in a row; ``note`` below them.
 
     Reconstructions have the same shape, but n = 0 if the cell diverged.
     """
     if len(reconstructions) == 0:
-        return strips([("reconstruction", "diverged: no reconstructions")], [])
+        return with_note([("reconstruction", "diverged: no reconstructions")], [], note)
     rows = []
     for start in range(0, len(reconstructions), per_row):
         chosen = slice(start, start + per_row)
         rows.append(("original", tile(originals[chosen], per_row)))
         rows.append(("reconstruction", tile(reconstructions[chosen], per_row)))
-    return strips(rows, [2, 24] * (len(rows) // 2 - 1) + [2])
+    return with_note(rows, [2, 24] * (len(rows) // 2 - 1) + [2], note)
 
 
-def sample_grid(images: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """A block of samples for each prior. ``images`` maps its name to uint8 (n, 3, S, S), n = 0 if the cell diverged."""
+def sample_grid(images: Mapping[str, np.ndarray], columns: int, note: str = "") -> Figure:
+    """A block of samples for each prior, and ``note`` below them.
+
+    ``images`` maps a prior's name to uint8 (n, 3, S, S), n = 0 if the cell diverged.
+    """
     rows = []
     for prior in sorted(images, key=comparison_order):
         samples = images[prior]
         rows.append((comparison_label(prior), tile(samples, columns) if len(samples) else "diverged: no samples"))
-    return strips(rows, [24] * (len(rows) - 1))
+    return with_note(rows, [24] * (len(rows) - 1), note)
+
+
+def with_note(rows: list[tuple[str, np.ndarray | str]], gaps: list[int], note: str) -> Figure:
+    """``strips`` with a last row for the note, unless it is empty."""
+    return strips([*rows, ("", note)], [*gaps, 12]) if note else strips(rows, gaps)

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.cell_tables import at_nearest_latent
 from autoencoders.evidence.display_names import model_label, model_order
+from autoencoders.evidence.short_trainings import short_training_note, steps_of
 from autoencoders.evidence.table_files import DIVERGED
 from autoencoders.figures.line_looks import (
     GREY,
@@ -30,6 +31,7 @@ from autoencoders.figures.line_looks import (
     symbol,
     width_looks,
 )
+from autoencoders.figures.page_style import add_note
 from autoencoders.figures.paper_figures import DEPTH
 from autoencoders.figures.score_curves import LEGEND_WIDTH, PAGE_WIDTH, styled
 
@@ -46,11 +48,17 @@ DIVERGED_MARK = {"marker": "x", "markersize": 5, "markeredgewidth": 1.2}
 def learning_curves(cells: Iterable[tuple[Mapping, pd.DataFrame]]) -> pd.DataFrame:
     """The contents of cell.json and history.parquet of several cells, as one table with a row per epoch.
 
-    Columns: the cell's keys, status, variational, epoch (from 0), learning_rate and ``LOSSES``.
+    Columns: the cell's keys, status, variational, steps (optimiser steps of its training), epoch (from 0),
+    learning_rate and ``LOSSES``.
     """
     shown = ["epoch", "learning_rate", *LOSSES]
     parts = [
-        history[shown].assign(**record["cell"], status=record["status"], variational=record["network"]["variational"])
+        history[shown].assign(
+            **record["cell"],
+            status=record["status"],
+            variational=record["network"]["variational"],
+            steps=steps_of(record),
+        )
         for record, history in cells
     ]
     return pd.concat(parts, ignore_index=True).astype({"depth": str})
@@ -61,7 +69,7 @@ def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figu
     """A panel per model with the reconstruction loss of every cell, and one per VAE with its KL divergence.
 
     ``curves`` is a table from ``learning_curves`` for one dataset. Cells with the latent size nearest to
-    ``comparison_latent`` are highlighted.
+    ``comparison_latent`` are highlighted. A note below says so if a cell was trained for too few steps.
     """
     curves = curves.assign(compared=at_nearest_latent(curves, comparison_latent))
     models = sorted(curves["model"].unique(), key=model_order)
@@ -91,6 +99,7 @@ def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figu
     figure.axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     sns.despine(figure)
     add_legend(figure, entries)
+    add_note(figure, short_training_note(curves["steps"]))
     return figure
 
 

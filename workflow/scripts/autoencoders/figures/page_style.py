@@ -1,9 +1,13 @@
 """The style of all figures, and how they are saved."""
 
+import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from autoencoders.jobs.files import atomic
 
@@ -30,6 +34,26 @@ STYLE = {
     # Type 42 keeps text in a PDF as text; many journals refuse Type 3 fonts.
     "pdf.fonttype": 42,
 }
+
+
+def text_width(text: str) -> int:
+    """The width of a text in the figures' font, in pixels at DPI."""
+    if not text:
+        return 0
+    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
+    return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """Write a note below a figure in constrained layout, which becomes taller for it; nothing if the note is empty."""
+    if not note:
+        return
+    room = figure.get_figwidth() - 0.2
+    lines = textwrap.wrap(note, int(len(note) * room * DPI / text_width(note)))
+    figure.set_figheight(figure.get_figheight() + 0.1 + 0.16 * len(lines))
+    figure.supxlabel(
+        "\n".join(lines), x=0.1 / figure.get_figwidth(), ha="left", fontsize=STYLE["font.size"], style="italic"
+    )
 
 
 @matplotlib.rc_context(STYLE)

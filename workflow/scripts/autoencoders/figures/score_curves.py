@@ -23,6 +23,7 @@ from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
 from autoencoders.evidence.paper_values import CITED, DATASETS, PRECISION, comparable
 from autoencoders.evidence.score_tables import of_measure
+from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.figures.line_looks import (
     GREY,
     Channel,
@@ -37,7 +38,7 @@ from autoencoders.figures.line_looks import (
     marker_size,
     symbol,
 )
-from autoencoders.figures.page_style import STYLE
+from autoencoders.figures.page_style import STYLE, add_note
 
 styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 
@@ -68,7 +69,8 @@ def draw_scores(
     seeds with status "ok", its band their range. A latent size at which all seeds diverged is a gap in the line, with a
     mark on the axis in the line's colour to distinguish it from one that was not run. If rows are ``comparable`` with
     the paper, values of ``published`` (``read_published``) are drawn, too: open markers for the paper's own values of
-    the same lines and, if ``cited``, crosses for those of other papers. ``log``: the distance's axis is logarithmic.
+    the same lines and, if ``cited``, crosses for those of other papers. ``log``: the distance's axis is logarithmic. A
+    note below says so if a cell was trained for too few steps.
     """
     comparisons = [comparison for panel in panels for comparison in panel]
     scores = of_measure(scores)
@@ -110,6 +112,7 @@ def draw_scores(
         axes.set_xlabel("latent units")
     sns.despine(figure)
     add_legend(figure, entries)
+    add_note(figure, short_training_note(rows["steps"]))
     return figure
 
 

@@ -169,6 +169,8 @@ class Decoder(nn.Module):
         ]
         if options.decoder_activation == "bn_relu":
             layers += activation(channels)
+        elif options.decoder_activation == "relu":
+            layers.append(nn.ReLU())
         # 4f, 2f and, at 64 pixels, f: the encoder's stages 3, 2 and 1.
         index, size = STAGES - 2, DECODER_START
         while size < options.size:

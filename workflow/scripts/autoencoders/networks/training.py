@@ -16,6 +16,7 @@ from autoencoders.networks.cuda_graphs import recorded, side_stream
 from autoencoders.networks.network import Autoencoder, to_unit_interval
 from autoencoders.networks.numerics import usable
 from autoencoders.networks.objective import Objective, batch_losses
+from autoencoders.networks.steps import batch_bounds
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
 
@@ -71,17 +72,6 @@ def divergence(network: Autoencoder, means: Mapping[str, float]) -> str:
     # The last step may break the weights after the last loss. One read from the device, not one per tensor.
     finite = bool(torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all())
     return "" if finite else "the weights are not finite after the last step"
-
-
-def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """(start, stop) of every batch of ``count`` images; the last batch may be smaller.
-
-    A single leftover image joins the batch before it: batch normalisation of codes needs two.
-    """
-    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
-    if len(bounds) > 1 and count - bounds[-1][0] == 1:
-        bounds[-2:] = [(bounds[-2][0], count)]
-    return bounds
 
 
 def learnt(network: Autoencoder, frozen_latent: bool) -> list[Tensor]:
