@@ -119,10 +119,10 @@ def diverged(model, up_to_512, above):
 
 
 def little_change(name, model):
-    """Changes of 3.8 and 5.1 % in the geometric mean, up and down; a diverged or missing size does not count."""
+    """Changes of 4 and 5 % in the geometric mean, just below and above; a diverged or missing size does not count."""
     flat = over("dae", 100, 100, 100)
     small, large, lower, much_lower = (
-        flat + over(model, *values) for values in ((100, 100, 112), (100, 100, 116), (100, 100, 88), (100, 100, 86))
+        flat + over(model, *values) for values in ((100, 100, 112), (100, 100, 116), (100, 100, 88), (100, 100, 85))
     )
     return [
         (name, HOLDS, small, lower, flat + over(model, 100, 100, 100, 500, latents=(64, 128, 256, 512))),
@@ -503,7 +503,8 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     assert papers.rows["Verdict"].tolist()[1] == "as printed: holds"
     assert "n = 2)" in mine.rows["Numbers"][1] and "n =" not in digits.rows["Numbers"][1]
     by_family = [len(each.rows) for name, each in sections.items() if name.startswith("digits")]
-    assert sum(by_family) == len(CLAIMS) and by_family[0] == 5
+    # Two claims compare the paper's datasets.
+    assert sum(by_family) == len(CLAIMS) - 2 and by_family[0] == 5
     assert not any("mean little" in each.text for each in sections.values())
     scores.loc[scores["extractor"] == "inception-other", "steps"] = 175
     for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise])):

@@ -276,7 +276,7 @@ def test_published_values_are_drawn_for_the_papers_lines_and_setting_only():
         assert not any(points(axes, "cited") | points(axes, "published") for axes in figure.axes)
         assert "Published" not in " ".join(legend_texts(figure))
     # RAE's value is a cited one, not the paper's own for a model of that name.
-    rae = draw("figure1", scores("cifar10", "inception", [("rae", 128, "1")])).axes[0]
+    rae = draw("figure1", scores("cifar10", "inception", [("rae-l2", 128, "1")])).axes[0]
     assert not points(rae, "published") and points(rae, "cited") == {(128, 80.80)}
     # A value that two tables print is drawn once.
     (line,) = labelled(draw("figure1", scores("cifar10", "inception", [("dae", 64, "1")])).axes[0], "published")

@@ -1,9 +1,8 @@
 """Judge every claim of the paper by this run's values and by the published ones (rule claims)."""
 
-from autoencoders.evidence.redraw_noise import redraw_noise
-
 from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.paper_values import read_published
+from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.table_files import write_table
 from autoencoders.evidence.verdicts import claims_sections, claims_table
 from autoencoders.jobs.job import job

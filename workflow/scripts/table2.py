@@ -1,8 +1,7 @@
 """Table 2 of the paper: models compared at one latent size per dataset (rule table2)."""
 
-from autoencoders.evidence.redraw_noise import redraw_noise
-
 from autoencoders.evidence.paper_values import read_published
+from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
 from autoencoders.evidence.score_tables import table2
 from autoencoders.evidence.table_files import write_table

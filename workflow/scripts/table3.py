@@ -1,8 +1,7 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
-from autoencoders.evidence.redraw_noise import redraw_noise
-
 from autoencoders.evidence.paper_values import read_published
+from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table3_sections
 from autoencoders.evidence.score_tables import table3
 from autoencoders.evidence.table_files import write_table

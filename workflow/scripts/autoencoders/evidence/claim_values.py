@@ -9,7 +9,7 @@ paper prints one value for each cell, which counts as one seed. Results that the
 One number is a series by seed. A curve is a frame of latent sizes (ascending) by seed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ LATENT_STATISTICS = [
 ]
 FITTED = ("mvg", "gmm")
 DAE, VAE = "dae", "vae"
+# A curve of fewer latent sizes has no shape, and its lowest value is no optimum.
+MIN_SIZES = 3
 
 
 def elsewhere(model: str, where: str) -> str:
@@ -95,7 +97,23 @@ def curve(values: pd.DataFrame, model: str, filters: int, depth: str, quantity: 
 
 
 def complete(*curves: pd.DataFrame) -> list[pd.DataFrame]:
-    """The curves, with those seeds only that have a value at every size of each of them."""
+    """The curves with those seeds only that have a value at every size of each of them.
+
+    A size that few seeds have, since it diverged or was run with fewer, would cost the others: such sizes are left out
+    as long as that leaves more seeds, and ``MIN_SIZES`` sizes of the curve.
+    """
+    curves = list(curves)
+    best = _with_common_seeds(curves)
+    while longer := [index for index, each in enumerate(curves) if len(each) > MIN_SIZES]:
+        fewest = min(longer, key=lambda index: curves[index].notna().sum(axis=1).min())
+        curves[fewest] = curves[fewest].drop(curves[fewest].notna().sum(axis=1).idxmin())
+        found = _with_common_seeds(curves)
+        if found[0].shape[1] > best[0].shape[1]:
+            best = found
+    return best
+
+
+def _with_common_seeds(curves: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     seeds = sorted(set.intersection(*(set(each.columns[each.notna().all()]) for each in curves)))
     return [each[seeds] for each in curves]
 
@@ -103,7 +121,11 @@ def complete(*curves: pd.DataFrame) -> list[pd.DataFrame]:
 def aligned(*curves: pd.DataFrame) -> list[pd.DataFrame]:
     """The curves at the latent sizes that all of them have, with those seeds only that have all these values."""
     sizes = sorted(set.intersection(*(set(each.index) for each in curves)))
-    return complete(*(each.loc[sizes] for each in curves))
+    seeds = sorted(set.intersection(*(set(each.columns) for each in curves)))
+    curves = [each.loc[sizes, seeds] for each in curves]
+    # A value that one of them lacks counts as missing in all, so that they keep the same sizes.
+    everywhere = pd.concat([each.notna() for each in curves]).groupby(level=0).all()
+    return complete(*(each.where(everywhere) for each in curves))
 
 
 class Optimum(NamedTuple):
@@ -134,9 +156,13 @@ def optima(*curves: pd.DataFrame) -> list[Optimum]:
     return [Optimum(int(size), each.loc[size]) for size, each in zip(sizes, whole, strict=True)]
 
 
-def sensitivity(over_latents: pd.DataFrame) -> pd.Series:
-    """How far a curve rises above its lowest value, relative to that: (max − min) / min, by seed."""
-    return over_latents.max() / over_latents.min() - 1
+def sensitivities(*curves: pd.DataFrame) -> list[pd.Series]:
+    """How far each curve rises above its lowest value, relative to that: (max − min) / min, by seed.
+
+    Both sizes are chosen as in ``optima``: each seed's own extremes would count its noise as sensitivity.
+    """
+    lowest, highest = optima(*curves), optima(*(-each for each in curves))
+    return [-high.scores / low.scores - 1 for low, high in zip(lowest, highest, strict=True)]
 
 
 def geometric_mean(over_latents: pd.DataFrame) -> pd.Series:

@@ -28,6 +28,7 @@ class Claim(NamedTuple):
     ``datasets``: those of the paper's that the claim is about, None for both. ``reads``: what the values must contain.
     "optima" are the lowest scores over latent sizes; ours count as optima only for curves of ``MIN_SIZES`` or more.
     "curves" are their shapes, which the few sizes in the paper's tables do not show. ``family``: one of ``FAMILIES``.
+    ``across``: the claim compares the paper's datasets, and is not tried on a user's own.
     """
 
     statement: str
@@ -36,6 +37,7 @@ class Claim(NamedTuple):
     datasets: tuple[str, ...] | None = None
     reads: Literal["values", "optima", "curves"] = "values"
     family: str = "paper"
+    across: bool = False
 
 
 def little(change: str, source: str, model: str, quantities: tuple[str, ...] = FITTED, family: str = "paper") -> Claim:
@@ -250,6 +252,7 @@ CLAIMS = {
         partial(judge.gains_more_than, other=elsewhere(DAE, "cifar10")),
         CELEBA,
         "optima",
+        across=True,
     ),
     "more_stable_on_celeba": Claim(
         "The DAE is less sensitive to the latent size on CelebA than on CIFAR-10, by (max - min) / min over common "
@@ -258,6 +261,7 @@ CLAIMS = {
         partial(judge.more_sensitive_elsewhere, dataset="cifar10"),
         CELEBA,
         "curves",
+        across=True,
     ),
     "gap_narrows_at_comparison": Claim(
         "The gap between the DAE's MVG and GMM scores narrows with every step in width. The paper does not name the "

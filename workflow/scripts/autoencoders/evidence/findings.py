@@ -19,7 +19,9 @@ from autoencoders.evidence.claim_values import (
     CELL,
     DAE,
     FITTED,
+    MIN_SIZES,
     VAE,
+    Optimum,
     aligned,
     by_seed,
     cited,
@@ -32,7 +34,7 @@ from autoencoders.evidence.claim_values import (
     optima,
     priors,
     select,
-    sensitivity,
+    sensitivities,
     trained,
     value,
     widths,
@@ -46,12 +48,10 @@ LITTLE = 0.05
 # Codes are called Gaussian if Mardia's kurtosis ratio differs from 1 by less than this, and their deviation is called
 # different from 1 beyond it.
 NEAR_ONE = 0.1
-# A curve of fewer latent sizes has no shape, and its lowest value is no optimum.
-MIN_SIZES = 3
 
 BELOW, ABOVE = Region(-math.inf, 0, two_sided=True), Region(0, math.inf, two_sided=True)
-CLOSE = Region(-math.log(1 + LITTLE), math.log(1 + LITTLE))
-NOT_BELOW = Region(-math.log(1 + LITTLE), math.inf)
+CLOSE = Region(math.log1p(-LITTLE), math.log1p(LITTLE))
+NOT_BELOW = Region(math.log1p(-LITTLE), math.inf)
 
 Number = pd.Series | float
 Findings = Iterator["Finding"]
@@ -126,6 +126,12 @@ def step_label(first: int, second: int) -> str:
     return f"{first} to {second} filters"
 
 
+def sizes_label(*best: Optimum) -> str:
+    """The latent sizes at which networks are compared, as ", 144 and 384 units"."""
+    sizes = [each.latent for each in best]
+    return "" if None in sizes else f", {' and '.join(map(str, sizes))} units"
+
+
 def too_few(sizes: int) -> str:
     return f"common latent sizes: {sizes}; {MIN_SIZES} are needed"
 
@@ -150,8 +156,8 @@ def winners(values: pd.DataFrame, latent: int, winner: Mapping[str, Mapping[int,
     for prior, by_filters in winner.items():
         for filters, model in by_filters.items():
             dae, vae = optima(*(curve(values, each, filters, "1", prior) for each in (DAE, VAE)))
-            region = BELOW if model == DAE else ABOVE
-            yield compare(network_label(prior, filters), region, dae.scores, vae.scores, prior)
+            region, subject = BELOW if model == DAE else ABOVE, network_label(prior, filters) + sizes_label(dae, vae)
+            yield compare(subject, region, dae.scores, vae.scores, prior)
 
 
 def against_cited(
@@ -173,15 +179,22 @@ def against_cited(
 
 
 def best_of_all(values: pd.DataFrame, latent: int, network: Mapping[str, object]) -> Findings:
-    """Whether this network scores below the best of all others that were trained, by the mean over seeds."""
+    """Whether this network scores below the best of all others that were trained with all its seeds.
+
+    Of more than two seeds, the first two choose the best other, and only the rest are scored: the best of many would
+    otherwise be flattered by its luck.
+    """
     for prior in priors(values):
-        scores = trained(select(values, quantity=prior))
+        scores = trained(select(values, quantity=prior)).dropna(subset="value")
         own = select(scores, **network)
-        others = scores.drop(own.index).dropna(subset="value").groupby(CELL[1:-1])
-        best = others.get_group(others["value"].mean().idxmin()) if len(others) else own.iloc[:0]
-        yield compare(
-            f"{comparison_label(prior)}, that one and the best other", BELOW, by_seed(own), by_seed(best), prior
-        )
+        others = scores.drop(own.index).pivot(index=CELL[1:-1], columns="seed", values="value")
+        own = by_seed(own)
+        others = others[[seed for seed in own.index if seed in others]].dropna()
+        best = pd.Series(dtype=float)
+        if not others.empty:
+            chosen = others[others.columns[:2]].mean(axis=1).idxmin()
+            best = others.loc[chosen].iloc[2 if others.shape[1] > 2 else 0 :]
+        yield compare(f"{comparison_label(prior)}, that one and the best other", BELOW, own, best, prior)
 
 
 # The number of latent units
@@ -207,7 +220,7 @@ def more_sensitive(subject: str, first: pd.DataFrame, second: pd.DataFrame) -> F
     curves = aligned(first, second)
     if len(curves[0]) < MIN_SIZES:
         return lacking(subject, too_few(len(curves[0])), ABOVE)
-    return compare(subject, ABOVE, *map(sensitivity, curves), log=False)
+    return compare(subject, ABOVE, *sensitivities(*curves), log=False)
 
 
 def more_sensitive_than_vae(values: pd.DataFrame, latent: int) -> Findings:
@@ -259,7 +272,8 @@ def deeper_optimum(values: pd.DataFrame, latent: int, filters: int, region: Regi
     for prior in priors(values):
         for _, depth in filter(lambda network: network[0] == filters, deeper(values)):
             best = optima(*(curve(values, DAE, filters, each, prior) for each in ("1", depth)))
-            yield compare(depth_label(prior, filters, depth), region, *(each.scores for each in best), prior)
+            subject = depth_label(prior, filters, depth) + sizes_label(*best)
+            yield compare(subject, region, *(each.scores for each in best), prior)
 
 
 def deeper_best_size(values: pd.DataFrame, latent: int, filters: int) -> Findings:
@@ -330,7 +344,7 @@ def best_over_width(values: pd.DataFrame, latent: int, filters: Iterable[int], r
     for prior in priors(values):
         for narrow, wide in pairwise(filters):
             best = optima(*(curve(values, DAE, width, "1", prior) for width in (wide, narrow)))
-            subject = f"{comparison_label(prior)}, {wide} and {narrow} filters"
+            subject = f"{comparison_label(prior)}, {wide} and {narrow} filters" + sizes_label(*best)
             yield compare(subject, region, *(each.scores for each in best), prior)
 
 
@@ -388,14 +402,15 @@ def falls_with_width(values: pd.DataFrame, latent: int, quantity: str) -> Findin
 
 
 def gaussian(values: pd.DataFrame, latent: int) -> Findings:
-    """Whether the codes of every network of a model are Gaussian, by the one that is furthest from it."""
-    deviations = select(kurtosis_deviation(values), quantity="mardia_kurtosis_ratio").dropna(subset="value")
+    """Whether the codes of every DAE and VAE are Gaussian: a finding for each network, by Mardia's kurtosis ratio."""
+    deviations = select(kurtosis_deviation(values), quantity="mardia_kurtosis_ratio")
     for model in (DAE, VAE):
-        networks_of_model = select(deviations, model=model).groupby(["filters", "depth", "latent"])
-        worst = networks_of_model["value"].mean()
-        furthest = networks_of_model.get_group(worst.idxmax()) if len(worst) else deviations.iloc[:0]
-        subject = f"{model_label(model)}, largest distance from 1"
-        yield compare(subject, BELOW, by_seed(furthest), NEAR_ONE, log=False)
+        of_model = select(deviations, model=model)
+        if of_model["value"].isna().all():
+            yield lacking(model_label(model), NO_VALUE, BELOW)
+        for (filters, depth, size), rows in of_model.dropna(subset="value").groupby(["filters", "depth", "latent"]):
+            subject = f"{model_label(model)}, {filters} filters, depth {depth}, {size} units, distance from 1"
+            yield compare(subject, BELOW, by_seed(rows), NEAR_ONE, log=False)
 
 
 def unlike_standard_normal(values: pd.DataFrame, latent: int) -> Findings:

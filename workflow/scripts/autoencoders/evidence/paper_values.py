@@ -153,7 +153,7 @@ def merge_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
     They are missing if the paper has no value for exactly this cell and comparison, if the row is not ``comparable``,
     and for measures other than the Fréchet distance.
     """
-    values = one_a_cell(published).rename(
+    values = one_a_cell(published[~published["model"].isin(CITED)]).rename(
         columns={"fid": "published", "source": "published_source", "confidence": "published_confidence"}
     )
     added = ["published", "published_source", "published_confidence"]

@@ -21,8 +21,9 @@ def table2_sections(
     table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame
 ) -> Iterator[Section]:
     """``table`` of ``evidence.score_tables.table2``, computed from ``scores``."""
-    legend = f"Depth 1, at the dataset's comparison latent size. {bold_text(table, 'value for each width')}"
-    return score_sections(table, scores, lowest(table), legend, published=published, noise=noise)
+    legend = "Depth 1, at the dataset's comparison latent size."
+    what = {"best": "value for each width", "published": published, "noise": noise}
+    return score_sections(table, scores, lowest(table), legend, **what)
 
 
 def table3_sections(
@@ -31,18 +32,19 @@ def table3_sections(
     """``table`` of ``evidence.score_tables.table3``, computed from ``scores``."""
     legend = (
         "Depth 1 only. Each row shows the latent size with the lowest mean score (first score column) of those that "
-        "ran. Only that score has its ± over seeds. A lowest score was chosen from many, which flatters it. "
-        f"{bold_text(table, 'model for each width and prior')}"
+        "ran, by the seeds that ran with the most sizes. Only that score has its ± over seeds. A lowest score was "
+        "chosen from many, which flatters it."
     )
-    return score_sections(table, scores, lowest_of_table3(table), legend, published=published, noise=noise)
+    what = {"best": "model for each width and prior", "published": published, "noise": noise}
+    return score_sections(table, scores, lowest_of_table3(table), legend, **what)
 
 
-def bold_text(table: pd.DataFrame, what: str) -> str:
-    """Which numbers are bold (`score_tables.lowest`)."""
-    if table["seeds"].max() > 1:
+def bold_text(rows: pd.DataFrame, what: str) -> str:
+    """Which numbers of a section are bold (`score_tables.lowest`)."""
+    if rows["seeds"].max() > 1:
         return (
             f"Bold: our lowest {what}, if its 95 % interval over seeds (mean ± t · s / √n) overlaps no other's there. "
-            "One seed has no interval."
+            "One seed has no interval; of one run each, the lowest is bold."
         )
     return f"One run: bold is our lowest {what}, and another seed may change it."
 
@@ -60,12 +62,13 @@ def score_sections(
     bold: pd.DataFrame,
     legend: str = "",
     measure: str = "frechet",
+    best: str = "",
     published: pd.DataFrame | None = None,
     noise: pd.DataFrame | None = None,
 ) -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape; ``legend`` explains it and the rows. With ``published``
-    (``read_published``) the paper's doubtful values are explained; with ``noise`` (``redraw_noise``), that of drawing
-    samples again is given.
+    """``bold`` is a mask of ``table``'s shape; ``legend`` explains the rows; ``best`` says what is bold. With
+    ``published`` (``read_published``) the paper's doubtful values are explained; with ``noise`` (``redraw_noise``),
+    that of drawing samples again is given.
     """
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
@@ -82,6 +85,7 @@ def score_sections(
             short_training_note(compared["steps"]),
             "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
+            bold_text(rows, best) if best else "",
             explanation_of_published(rows, compared),
         ]
         text = " ".join(filter(None, texts))

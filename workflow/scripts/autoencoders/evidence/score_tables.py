@@ -153,26 +153,27 @@ def sort_table(table: pd.DataFrame) -> pd.DataFrame:
 def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Table 3 of the paper: the best latent size in our grid of every width, model and prior at depth 1.
 
-    One row for each dataset, extractor, filters, model and prior: latent (Int64), the size with the lowest mean over
-    seeds that are "ok" (the smallest such size); that frechet_distance; every comparison and seeds at this size;
-    status, "diverged" if no cell has a value; and, with several seeds, frechet_distance_sd. If any row is
-    ``comparable`` with the paper, also frechet_distance_published, the lowest value in the paper's Table 3,
-    frechet_distance_difference (ours minus published), frechet_distance_confidence and latent_published.
+    One row for each dataset, extractor, filters, model and prior: latent (Int64), the best size (``best_latent``); that
+    frechet_distance; every comparison and seeds at this size; status, "diverged" if no cell has a value; and, with
+    several seeds, frechet_distance_sd. If any row is ``comparable`` with the paper, also frechet_distance_published,
+    the lowest value in the paper's Table 3, frechet_distance_difference (ours minus published),
+    frechet_distance_confidence and latent_published.
     """
     scores = of_measure(scores)
-    chosen = (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
-    cells = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
+    chosen_scores = scores[(scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)]
+    cells = by_comparison(chosen_scores, [*GROUP, "model", "latent"])
     comparisons, rows = comparison_columns(cells), []
     for prior in comparisons:
         if prior in NOT_PRIORS:
             continue
         for key, group in cells.groupby([*GROUP, "model"]):
             row = dict(zip([*GROUP, "model"], key, strict=True)) | {"prior": prior}
-            finite = group[group[prior].notna()].sort_values([prior, "latent"])
-            if finite.empty:
+            of_row = chosen_scores[(chosen_scores[[*GROUP, "model"]] == list(key)).all(axis=1)]
+            latent = best_latent(of_row[of_row["comparison"] == prior])
+            if latent is None:
                 rows.append(row | {"seeds": 0, "status": "diverged"})
                 continue
-            best = finite.iloc[0]
+            best = group[group["latent"] == latent].iloc[0]
             value = {"latent": best["latent"], "frechet_distance": best[prior], **best[comparisons]}
             spread = {"frechet_distance_sd": best[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
             rows.append(row | value | {"seeds": best["seeds"], "status": "ok"} | spread)
@@ -183,6 +184,20 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     if comparable(table).any():
         table = add_published_best(table, published)
     return sort_table(table)
+
+
+def best_latent(scores: pd.DataFrame) -> int | None:
+    """The latent size with the lowest mean over those seeds that have the most sizes (the smallest such size), for the
+    scores of one network and prior; None if no seed finished.
+
+    More seeds at one size than at the others would give it another chance, or take one away.
+    """
+    finished = scores[scores["status"] == "ok"]
+    if finished.empty:
+        return None
+    by_seed = finished.pivot(index="latent", columns="seed", values="value").sort_index()
+    sizes = by_seed.notna().sum()
+    return int(by_seed.loc[:, sizes == sizes.max()].mean(axis=1).idxmin())
 
 
 def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from autoencoders.evidence.claim_values import CITED_MODELS, DAE, GROUP, elsewhere, published_values, select
+from autoencoders.evidence.claim_values import CITED_MODELS, DAE, GROUP, MIN_SIZES, elsewhere, published_values, select
 from autoencoders.evidence.claims import CLAIMS, FAMILIES, Claim
 from autoencoders.evidence.display_names import dataset_label, distance_label
-from autoencoders.evidence.findings import MIN_SIZES, Finding
+from autoencoders.evidence.findings import Finding
 from autoencoders.evidence.paper_values import DATASETS, comparable
 from autoencoders.evidence.score_pages import precision_text, redraw_text, what_was_compared
 from autoencoders.evidence.seed_statistics import (
@@ -39,6 +39,8 @@ COMPARISON_LATENT = {"cifar10": 128, "celeba": 64}
 THIS_RUN, PUBLISHED = "this run", "published"
 HOLDS, FAILS, TIE, NOT_MEASURED = "holds", "fails", "tie", "not measured"
 ONE_RUN, INDICATIVE, UNDECIDED, PRINTED = "one run", "indicative", "undecided", "as printed"
+# A claim about all networks has hundreds of findings.
+MOST_NUMBERS = 24
 ADJUSTMENTS = {"primary": ("Holm's method", holm)}
 OTHER_ADJUSTMENT = ("false discovery rate (Benjamini and Hochberg)", false_discovery)
 
@@ -99,7 +101,7 @@ def judge_all(
     chosen = {
         name: claim
         for name, claim in CLAIMS.items()
-        if claim.datasets is None or dataset in claim.datasets or dataset not in DATASETS
+        if claim.datasets is None or dataset in claim.datasets or (dataset not in DATASETS and not claim.across)
     }
     for family in FAMILIES:
         claims = {name: claim for name, claim in chosen.items() if claim.family == family}
@@ -141,8 +143,9 @@ def judge(findings: Sequence[Finding], noise: Mapping[str, float]) -> Judgement:
         p, direction = claim_p(findings, outcomes)
     # What contradicts the claim comes first.
     order = sorted(zip(findings, outcomes, strict=True), key=lambda pair: pair[1] != FAILS)
-    numbers = "; ".join(f"{finding.subject}: {finding.numbers}{effect_text(finding)}" for finding, _ in order)
-    return Judgement(conjunction(outcomes), seeds, p, direction, numbers or NO_VALUE)
+    texts = [f"{finding.subject}: {finding.numbers}{effect_text(finding)}" for finding, _ in order[:MOST_NUMBERS]]
+    texts += [f"{len(order) - MOST_NUMBERS} more"] * (len(order) > MOST_NUMBERS)
+    return Judgement(conjunction(outcomes), seeds, p, direction, "; ".join(texts) or NO_VALUE)
 
 
 def outcome(finding: Finding, noise: float) -> str:
@@ -236,6 +239,8 @@ def verdict_text(row: Mapping) -> str:
     if row["verdict"] in (ONE_RUN, INDICATIVE, PRINTED):
         return f"{row['verdict']}: {row['outcome']}"
     p = row["p_adjusted"]
+    if (row["verdict"], row["outcome"]) == (UNDECIDED, TIE):
+        return f"{UNDECIDED}: {TIE}"
     if pd.isna(p):
         return row["verdict"]
     return f"{row['verdict']} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
@@ -262,8 +267,8 @@ def how_judged(part: pd.DataFrame, family: str) -> str:
     """What the verdicts of a family mean, given how many seeds its claims have."""
     verdicts, method = set(part["verdict"]), ADJUSTMENTS.get(family, OTHER_ADJUSTMENT)[0]
     meanings = {
-        ONE_RUN: "One run: the comparison as this one seed shows it; another may reverse it. Set "
-        "`seeds: [0, 1, 2, 3, 4]` for a verdict.",
+        ONE_RUN: "One run: the comparison as this one seed shows it; another may reverse it. A verdict needs "
+        f"{MIN_SEEDS} seeds (config/README.md).",
         INDICATIVE: f"Indicative: the means over too few seeds for a verdict, which needs {MIN_SEEDS}.",
     }
     texts = [meaning for name, meaning in meanings.items() if name in verdicts]
@@ -275,7 +280,9 @@ def how_judged(part: pd.DataFrame, family: str) -> str:
     if verdicts & {INDICATIVE, HOLDS, FAILS, UNDECIDED}:
         texts.append(
             "Numbers are means over seeds; in parentheses the effect, its plain 95 % interval, which decides nothing, "
-            "and its size in standard deviations over seeds (sd)."
+            "and its size in standard deviations over seeds (sd). A best latent size is chosen on the two smallest "
+            f"seeds if {MIN_SEEDS} others are left to be scored, and otherwise on the scored seeds, which flatters the "
+            "network that varies more."
         )
     texts.append(
         "A claim fails if any of its numbers contradicts it (these come first), and is not measured if none does and "
