@@ -103,6 +103,9 @@ def test_published_values_are_beside_exactly_their_cell():
     assert cells == ["inception", "cifar10", 128, "1", "dae", "paper", "frechet"]
     assert has.loc["standard_normal", "published_confidence"] == "medium"
     assert scores.loc[scores["published"].isna(), ["difference", "published_source"]].isna().all(axis=None)
+    # A user's own model may have the name of a cited one.
+    own = merged(cell("cifar10", "rae-l2", filters=128, latent=128, extractor="inception", values=70))
+    assert own["published"].isna().all()
     # A depth is matched as text.
     best = cell("cifar10", filters=128, depth="3321", latent=96, extractor="inception", values=70)
     scores = merged(best).set_index("comparison")
@@ -258,6 +261,27 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals():
     assert table.loc[("vae", "gmm"), "status"] == "diverged"
     assert table.loc[("vae", "gmm"), ["latent", "frechet_distance", "test_recon"]].isna().all()
     assert len(table) == 4
+
+
+def test_table3_chooses_by_the_seeds_that_have_the_most_sizes():
+    """Five more seeds at one size, as a test of its best size needs, change its mean but not the choice."""
+    whole = {16: (2, 2), 64: (3, 3)}
+    cells = [cell(latent=z, seed=seed, values=value) for z, pair in whole.items() for seed, value in enumerate(pair)]
+    more = [cell(latent=16, seed=seed, values=9) for seed in range(2, 7)]
+    table = table3(merged(*cells, *more), PUBLISHED).set_index("prior")
+    assert table.loc["mvg", ["latent", "seeds"]].tolist() == [16, 7] and table.loc["mvg", "mvg"] == pytest.approx(7)
+    # A size at which the only such seed diverged has no value.
+    diverged = [cell(latent=4, seed=0, values=None), cell(latent=4, seed=1, values=None)]
+    assert set(table3(merged(*cells, *diverged), PUBLISHED)["latent"]) == {16}
+
+
+def test_each_section_says_what_is_bold_in_it():
+    scores = merged(*of_seeds("dae", 1, 2), cell("cifar10", latent=128, values=1))
+    texts = {
+        each.heading: each.text for each in table3_sections(table3(scores, PUBLISHED), scores, PUBLISHED, NO_NOISE)
+    }
+    assert "95 % interval" in texts["digits, classifier"] and "One run" not in texts["digits, classifier"]
+    assert "One run" in texts["CIFAR-10, classifier"] and "95 % interval" not in texts["CIFAR-10, classifier"]
 
 
 def test_table3_for_people_has_the_papers_best_beside_ours(beside):
