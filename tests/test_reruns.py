@@ -27,8 +27,12 @@ USED = {
     "scores/extractors/classifier.py": {"train_extractor": 1, "reference": 2, "score": 2, "redraw": 1},
     "scores/measures/frechet.py": {"reference": 2, "score": 2, "redraw": 1},
 }
-# What follows from these rules, but not from this module: codes are measured under fitted priors alone.
-NOT_AFTER = {"latent/priors/standard_normal.py": {"latent_statistics", "collect_latent_statistics", "latent_figure"}}
+# What follows from these rules, but not from this module: codes are measured under fitted priors alone, and samples of
+# a DAE are drawn again.
+NOT_AFTER = {
+    "latent/priors/standard_normal.py": {"latent_statistics", "collect_latent_statistics", "latent_figure"},
+    "networks/penalties/kl.py": {"redraw"},
+}
 KINDS = tuple(f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values())
 # The demo downloads nothing.
 UNUSED = {"download_dataset", "download_extractor"}
@@ -119,7 +123,7 @@ AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
         ("models: {vae-diverges: {reconstructions: sample}}", {"sample", "score"}),
         ("model_defaults: {frozen_latent: true}", {"train", *AFTER_TRAINING}),
         ("extractors: {classifier: {epochs: 3}}", {"train_extractor", "reference", "score"}),
-        ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score"}),
+        ("run_priors: [standard_normal, mvg]", {"latent_statistics", "sample", "score", "redraw"}),
         ("priors: {gmm: {components: 4}}", {"fit_prior", "latent_statistics", "sample", "score"}),
         # Measures of codes stay with the paper's priors.
         ("priors: {gmm4: {kind: gmm, components: 4}}", {"fit_prior", "sample", "score"}),
@@ -133,6 +137,8 @@ def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, rule
         assert not jobs
     else:
         not_after = NOT_AFTER["latent/priors/standard_normal.py"] - rules if "latent_statistics" not in rules else set()
+        # Samples of the DAE are drawn again.
+        not_after |= {"redraw"} if change.startswith("models: {vae") else set()
         follows = what_follows(finished, rules) - not_after if rules else set()
         # The record of the config follows any change.
         assert jobs == rules | follows | {"provenance", "provenance_page", "all"}
