@@ -165,6 +165,14 @@ def test_a_key_is_that_of_settings_data_and_code(tmp_path):
     assert len(others) == 4
 
 
+def test_progress_comes_back_in_its_order(tmp_path):
+    """The columns of a history have the order of its entries, also after a resumption."""
+    progress = {"history": [{"epoch": 0, "loss": 1.0, "kl": 0.5, "a_penalty": 2.0}], "batches": 3}
+    Checkpoint(tmp_path / "c.safetensors", "key", 10).save({"x": np.zeros(2)}, progress)
+    _, found = Checkpoint(tmp_path / "c.safetensors", "key", 10).load()
+    assert list(found["history"][0].items()) == list(progress["history"][0].items())
+
+
 def test_a_checkpoint_is_due_at_its_interval_and_when_a_signal_asks(path, monkeypatch):
     now, numbers = [100.0], (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

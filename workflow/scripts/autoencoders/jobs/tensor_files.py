@@ -18,8 +18,9 @@ CHECKSUM = "sha256"
 def write_tensors(path: str | Path, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping) -> None:
     """Write arrays, and metadata that JSON can hold (a dict with text as keys), under the key ``kind``."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    # A single metadata key: safetensors writes several in random order.
-    text = json.dumps({**metadata, CHECKSUM: checksum(arrays, metadata)}, sort_keys=True)
+    # A single metadata key: safetensors writes several in random order. Inside it, order is kept: a resumed training
+    # goes on with the columns of its history in the order that they were in.
+    text = json.dumps({**metadata, CHECKSUM: checksum(arrays, metadata)})
     with atomic(path) as temporary:
         save_file(arrays, temporary, {kind: text})
 
