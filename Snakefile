@@ -45,6 +45,7 @@ onstart:
 
     try:
         started = files.require_writable(config["pathvars"]["results"])
+        CONTENTS.save()
         if not workflow.touch:
             run_status.start(
                 Path(config["pathvars"]["results"]),

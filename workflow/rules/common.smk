@@ -22,7 +22,7 @@ from autoencoders.config import grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
-from autoencoders.jobs import gpu_slots, kinds, provenance, resources, tracked_modules
+from autoencoders.jobs import fingerprints, gpu_slots, kinds, provenance, resources, tracked_modules
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT
 from autoencoders.networks import flop_count
@@ -63,12 +63,14 @@ REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 # The experiment of each figure of scores.
 FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
+# The user's own files.
+CONTENTS = fingerprints.Contents(Path(config["pathvars"]["results"], "fingerprints.json"))
 
 
 try:
     if workflow.is_main_process:
         used = {name: config["datasets"][name] for name in USED_DATASETS}
-        settings.refuse(first_look.find_misfits(used, config["pathvars"]))
+        settings.refuse(first_look.find_misfits(used, config["pathvars"], CONTENTS))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -100,6 +102,22 @@ def tracked_files(script, *used):
     return [
         os.path.relpath(file) for file in dict.fromkeys([*tracked_modules.imported_modules(script, *files), *files])
     ]
+
+
+def own_files(kinds_of):
+    """A param: changes with the contents of the user's own kinds and weights that a job uses.
+
+    They are inputs too, but a file replaced by an older one has an older time stamp.
+    """
+
+    def found(wildcards):
+        files = [kinds.find(group, kind) for group, kind in sorted(set(kinds_of(wildcards))) if kinds.is_file(kind)]
+        extractor = dict(wildcards.items()).get("extractor")
+        weights = extractor and config["extractors"][extractor].get("weights")
+        files += [Path(weights).expanduser()] if weights else []
+        return CONTENTS.fingerprint({str(file): file for file in files}) if files else ""
+
+    return found
 
 
 def digest(settings):
@@ -296,7 +314,11 @@ def recorded_jobs(dag):
 LIKELIHOOD_PRIORS = grid.likelihood_priors(config)
 
 
-# Users' own files of priors, measures and penalties.
+def own_kinds(wildcards):
+    """The user's own kinds that the run uses."""
+    return grid.own_kinds(config)
+
+
 OWN_KINDS = local(sorted({os.path.relpath(kinds.find(group, kind)) for group, kind in grid.own_kinds(config)}))
 
 
@@ -404,13 +426,9 @@ def scoring_minutes(wildcards):
     return 15 + sum(kinds.needs(kinds.load("measures", entry["kind"]), "MINUTES", 0) for entry in MEASURES.values())
 
 
-def dataset_files(wildcards):
-    """The files from which a dataset is prepared: the manifest of its download, and local files."""
-    _, source, options = source_of(wildcards)
-    files = [f"<resources>/datasets/{wildcards.dataset}.json"] if is_remote(wildcards) else []
-    if hasattr(source, "files"):
-        files += local(list(map(str, source.files(options))))
-    return files
+def dataset_manifest(wildcards):
+    """The manifest of a dataset's download. Local files are no inputs: their contents count, not their time stamps."""
+    return f"<resources>/datasets/{wildcards.dataset}.json" if is_remote(wildcards) else []
 
 
 def is_remote(wildcards):
@@ -423,9 +441,9 @@ def dataset_source(wildcards):
     return {"source": source_of(wildcards)[0]} | source_options(wildcards)
 
 
-def fingerprints(wildcards):
-    """Fingerprints that change with a dataset's images, if these are not inputs."""
-    return first_look.fingerprints(config["datasets"][wildcards.dataset])
+def fingerprint(wildcards):
+    """Changes with the local files of a dataset."""
+    return first_look.fingerprint(config["datasets"][wildcards.dataset], CONTENTS)
 
 
 SCORES = [

@@ -40,7 +40,7 @@ rule download_dataset:
 rule prepare_dataset:
     """Crop and resize a dataset's images, and split them."""
     input:
-        source=dataset_files,
+        source=dataset_manifest,
         modules=modules("prepare_dataset", source_kind),
     output:
         train="<results>/datasets/{dataset}/train.npz",
@@ -57,7 +57,7 @@ rule prepare_dataset:
         runtime=minutes(60),
     params:
         dataset=dataset_options,
-        fingerprints=fingerprints,
+        fingerprint=fingerprint,
         format=FORMAT,
     message:
         "preparing {wildcards.dataset}"

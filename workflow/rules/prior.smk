@@ -39,6 +39,7 @@ rule fit_prior:
     params:
         prior=prior_options,
         format=FORMAT,
+        own_files=own_files(prior_kind),
     message:
         "fitting {wildcards.prior} to {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -41,6 +41,7 @@ rule sample:
         seed=lookup(within=config, dpath="scoring/seed"),
         decoding=decoding,
         format=FORMAT,
+        own_files=own_files(sampled_kinds),
     message:
         "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -102,6 +102,7 @@ rule reference:
         seed=lookup(within=config, dpath="scoring/seed"),
         measures=entry_options("measures", PREPARING),
         format=FORMAT,
+        own_files=own_files(preparing_kinds),
     message:
         "computing {wildcards.extractor} features of {wildcards.dataset}'s {wildcards.split} images"
     script:
@@ -135,6 +136,7 @@ rule score:
         cell=cell_identity,
         comparisons=COMPARISONS,
         measures=entry_options("measures", MEASURES),
+        own_files=own_files(scoring_kinds),
     message:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
@@ -169,6 +171,7 @@ rule redraw:
         images=lookup(within=config, dpath="scoring/images"),
         precision=redrawn_precision,
         measure=entry_options("measures", {"frechet": MEASURES["frechet"]})["frechet"],
+        own_files=own_files(redrawing_kinds),
     message:
         "drawing samples of {wildcards.dataset} again, and scoring them with {wildcards.extractor}"
     script:

@@ -38,6 +38,7 @@ rule provenance:
     params:
         config=digest(config),
         code=provenance.code_version(),
+        own_files=own_files(own_kinds),
     message:
         "recording the config, the code and the versions"
     script:

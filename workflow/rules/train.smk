@@ -40,6 +40,7 @@ rule train:
         precision=lookup(within=config, dpath="models/{model}/precision"),
         training=options_of("training", config["training"]),
         format=FORMAT,
+        own_files=own_files(penalty_kinds),
     message:
         "training {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:

@@ -11,10 +11,10 @@ from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        # Downloads lie beside their manifest, the first input; other datasets need no folder.
-        files = [Path(file) for file in snakemake.input.source]
-        arrays = prepare(snakemake.params.dataset, files[0].with_suffix("") if files else Path())
+        # Downloads lie beside their manifest; other datasets need no folder.
+        folders = [Path(manifest).with_suffix("") for manifest in snakemake.input.source]
+        arrays = prepare(snakemake.params.dataset, folders[0] if folders else Path())
         for split in arrays:
             write_npz(snakemake.output[split], arrays[split])
-        fingerprints = {"fingerprints": snakemake.params.fingerprints}
-        write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays) | fingerprints)
+        fingerprint = {"fingerprint": snakemake.params.fingerprint}
+        write_json(snakemake.output.info, describe(snakemake.params.dataset, arrays) | fingerprint)

@@ -3,7 +3,6 @@
 A cell that diverged has rows too, with that status and without values.
 """
 
-import math
 from pathlib import Path
 
 from autoencoders.config.seeds import seed_globals
@@ -45,6 +44,6 @@ if __name__ == "__main__":
             params.cell["seed"],
         )
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
-        worth = (record.get(key, math.nan) for key in ("test_accuracy", "commonest_class"))
+        worth = (record.get(key) for key in ("test_accuracy", "commonest_class"))
         recorded = kinds.needs(extractor, "recorded_name", lambda _: name)(weights_sha256)
         write_parquet(snakemake.output[0], identified(scores, params.cell, recorded, *worth))

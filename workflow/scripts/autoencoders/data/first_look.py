@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,29 +18,29 @@ from autoencoders.jobs.errors import UserError
 
 if TYPE_CHECKING:
     from autoencoders.data.pictures import Split
+    from autoencoders.jobs.fingerprints import Contents
 
 
 class Look:
     """What a source may ask about a dataset of the config. ``info`` is its dataset.json, if it was prepared before."""
 
-    def __init__(self, dataset: Mapping, info: Path) -> None:
-        self.dataset, self.info = dataset, info
+    def __init__(self, dataset: Mapping, info: Path, contents: Contents) -> None:
+        self.dataset, self.info, self.contents = dataset, info, contents
 
     @property
     def changed(self) -> bool:
         """Whether the dataset was last prepared from other images."""
-        return recorded_fingerprints(self.info) not in (None, fingerprints(self.dataset))
+        return recorded_fingerprint(self.info) not in (None, fingerprint(self.dataset, self.contents))
+
+    def is_new(self, path: str | Path) -> bool:
+        """Whether a file was added or changed since files were last remembered."""
+        return os.path.abspath(path) in self.contents.read
 
     def at(self, split: Split) -> None:
         """Raises UserError if the first image of a split can't be read, or is smaller than the crop."""
         from autoencoders.data.preparation import prepare_split
 
         prepare_split(split, self.dataset["crop"], self.dataset["size"], limit=1)
-
-    def at_crop(self, split: Split) -> None:
-        """The same, but only if the config has a crop."""
-        if self.dataset["crop"] is not None:
-            self.at(split)
 
     def read(self, splits: Mapping[str, Split]) -> list[tuple[Split, int]]:
         """The splits, and how many of their images are read."""
@@ -48,7 +49,7 @@ class Look:
         return [(splits[name], count) for name, count in read_images(self.dataset, splits).items()]
 
 
-def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -> Iterator[str]:
+def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], contents: Contents) -> Iterator[str]:
     """A line for each results folder that is a file, and for each of ``datasets`` (those of a resolved config that run)
     whose images do not fit the config.
     """
@@ -61,21 +62,25 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -
         source = kinds.load("sources", dataset["source"])
         try:
             if hasattr(source, "first_look"):
-                look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"))
+                look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"), contents)
                 source.first_look(dataset[dataset["source"]], look)
         except UserError as error:
             yield f"datasets.{name}: {error}"
 
 
-def fingerprints(dataset: Mapping) -> list[str] | None:
-    """Texts that change with the images of a dataset of the config; None if its files are inputs of the rule."""
+def fingerprint(dataset: Mapping, contents: Contents) -> str | None:
+    """Changes with the local files of a dataset of the config; None if it has none. Raises UserError for a file that
+    can't be read.
+    """
     source = kinds.load("sources", dataset["source"])
-    return source.fingerprints(dataset[dataset["source"]]) if hasattr(source, "fingerprints") else None
+    if not hasattr(source, "local_files"):
+        return None
+    return contents.fingerprint(source.local_files(dataset[dataset["source"]]))
 
 
-def recorded_fingerprints(info: Path) -> object:
-    """The recorded fingerprints of a prepared dataset; None if it is not prepared, or has none on record."""
+def recorded_fingerprint(info: Path) -> object:
+    """The recorded fingerprint of a prepared dataset; None if it is not prepared, or has none on record."""
     try:
-        return json.loads(info.read_text()).get("fingerprints")
+        return json.loads(info.read_text(encoding="utf-8")).get("fingerprint")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None  # The job that reads a broken file reports it.

@@ -1,30 +1,51 @@
 """Converts any image to the pipeline's uint8 arrays."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, PngImagePlugin
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import printable
 
 # The formats that are decoded, whatever a file's suffix. Some of Pillow's other formats start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
+# The operation that turns an image upright, by the EXIF orientation of its pixels.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Tags of TIFF.
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
+# The label of a test image whose class is unknown.
+UNKNOWN = -1
+
+# Larger comments and colour profiles in a PNG file would raise an error; as nothing reads them, they may be large.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28
 
 
 @dataclass(frozen=True)
 class Split:
     """The images of one split, opened one at a time.
 
-    ``labels`` is int64 (count,) or None; ``images`` starts a new pass over the images; ``name`` maps an index to the
-    image's file or row, for messages.
+    ``labels`` is int64 (count,), counting classes from 0, or None; a test image may have the label UNKNOWN. ``images``
+    starts a new pass over the images; ``name`` maps an index to the image's file or row, for messages. ``files`` are
+    the paths of images that have a file each.
     """
 
     count: int
     labels: np.ndarray | None
     images: Callable[[], Iterator[Image.Image]]
     name: Callable[[int], str]
+    files: Sequence[str | Path] = field(default=())
 
     def __len__(self) -> int:
         return self.count
@@ -33,7 +54,7 @@ class Split:
         return self.images()
 
 
-def split_of_files(files: list[Path], labels: np.ndarray | None) -> Split:
+def split_of_files(files: Sequence[str | Path], labels: np.ndarray | None) -> Split:
     """A split of image files; ``labels`` is int64 (len(files),) or None."""
 
     def images() -> Iterator[Image.Image]:
@@ -41,33 +62,78 @@ def split_of_files(files: list[Path], labels: np.ndarray | None) -> Split:
             with Image.open(file, formats=FORMATS) as image:
                 yield image
 
-    return Split(len(files), labels, images, lambda index: str(files[index]))
+    return Split(len(files), labels, images, lambda index: printable(files[index]), files)
 
 
-def class_indices(names: dict[str, list[str]]) -> dict[str, np.ndarray]:
-    """Number the classes in sorted order, the same way in every split: {split: int64 (n,)}."""
-    classes = sorted({name for values in names.values() for name in values})
-    index = {name: number for number, name in enumerate(classes)}
-    return {split: np.array([index[name] for name in values], dtype=np.int64) for split, values in names.items()}
+def class_indices(labels: Mapping[str, Sequence[Hashable]]) -> dict[str, np.ndarray]:
+    """Number the classes 0, 1, ... in sorted order, the same way in every split: {split: int64 (n,)}.
+
+    ``labels`` has values of one type, or numbers. The number -1 in the test split means that a class is unknown, unless
+    training images have it too.
+    """
+    found = {split: set(values) for split, values in labels.items()}
+    if UNKNOWN not in found["train"]:
+        found.get("test", set()).discard(UNKNOWN)
+    classes = sorted(set().union(*found.values()))
+    number = {UNKNOWN: UNKNOWN} | {name: number for number, name in enumerate(classes)}
+    return {split: np.array([number[value] for value in values], dtype=np.int64) for split, values in labels.items()}
+
+
+def turn(image: Image.Image) -> Image.Transpose | None:
+    """The operation that turns an image upright. None, with a warning, if its EXIF orientation can't be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = int(value[0] if isinstance(value, tuple | bytes) else value)
+        if not 0 <= orientation <= 8:
+            raise ValueError(f"it is {orientation}")
+    except Exception as error:  # Damaged metadata may raise anything.
+        warnings.warn(f"its EXIF orientation can't be read, and is ignored ({error})", stacklevel=1)
+        return None
+    return UPRIGHT.get(orientation)
+
+
+def warn_of_pages(image: Image.Image) -> None:
+    """Warn if an image has several pages or frames. Its pixels can't be read afterwards."""
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception as error:  # Anything may follow a sound first page.
+        warnings.warn(f"what follows its first page can't be read, and is ignored ({error})", stacklevel=1)
+    else:
+        if count > 1:
+            warnings.warn(f"only the first of its {count} pages is used", stacklevel=1)
+
+
+def grey_of_integers(image: Image.Image) -> Image.Image:
+    """Grey pixels of 12 or 16 bits as 8 bits. Raises ValueError for those without a fixed range: 32 bits, or signed."""
+    # In files of other formats, Pillow's mode of 32-bit integers is used for 16 bits.
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise ValueError("its pixels are integers of 32 bits, or signed ones; save it with 8 or 16 bits")
+    tags = getattr(image, "tag_v2", {})
+    (bits,) = tags.get(BITS_PER_SAMPLE, (16,))
+    # Pillow's own conversion clips values at 255 instead of scaling them.
+    grey = np.clip(np.asarray(image) / (2**bits - 1), 0, 1)
+    if tags.get(PHOTOMETRIC) == 0:  # 0 is white.
+        grey = 1 - grey
+    return Image.fromarray(np.rint(255 * grey).astype(np.uint8))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Upright 8-bit RGB: EXIF orientation applied, 16 bits scaled to 8, transparency on white.
+    """Upright 8-bit RGB: EXIF orientation applied, more bits scaled to 8, transparency on white.
 
-    Raises ValueError for pixels without a fixed range (floating point) or a conversion that Pillow lacks.
+    Raises whatever a decoder raises, and ValueError for pixels without a fixed range (floating point, 32 bits) or a
+    conversion that Pillow lacks. Warns of what is ignored.
     """
-    image = ImageOps.exif_transpose(image)
+    # Before any metadata: reading some of them reads the pixels too, and would hide that these are damaged.
+    image.load()
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        # Pillow's own conversion clips 16-bit values at 255 instead of scaling them.
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray(np.rint(grey / 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    pixels = grey_of_integers(image) if image.mode.startswith("I") else image
+    if pixels.has_transparency_data:
+        pixels = pixels.convert("RGBA")
+        pixels = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels)
+    pixels, operation = pixels.convert("RGB"), turn(image)
+    warn_of_pages(image)
+    return pixels if operation is None else pixels.transpose(operation)
 
 
 def prepare_image(image: Image.Image, crop: int | None, size: int) -> np.ndarray:

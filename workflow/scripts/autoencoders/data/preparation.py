@@ -2,23 +2,21 @@
 
 import hashlib
 import logging
-import struct
-import zlib
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from autoencoders.config.seeds import stream_seed
-from autoencoders.data.pictures import Split, prepare_image
+from autoencoders.data.pictures import UNKNOWN, Split, prepare_image
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# What Pillow's decoders raise for damaged files and for files that are not images.
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# How many images with warnings are named in the log.
+NAMED = 20
 
 
 def prepare_split(
@@ -27,22 +25,33 @@ def prepare_split(
     """Decode, crop and resize the first ``limit`` images (None: all) of a source.
 
     Returns images uint8 (N, 3, size, size) and labels int64 (N,) or None. Raises UserError, naming the file or row,
-    for an image that cannot be decoded or is smaller than the crop.
+    for an image that cannot be decoded or is smaller than the crop. Logs warnings of decoders, with its name.
     """
     count = len(source) if limit is None else min(limit, len(source))
     images = np.empty((count, 3, size, size), dtype=np.uint8)
     progress = Progress("preparing images", count)
-    pictures = iter(source)
-    for index in range(count):
-        try:
-            images[index] = prepare_image(next(pictures), crop, size)
-        except UserError as error:
-            raise UserError(f"{source.name(index)}: {error}") from error
-        except DECODING_ERRORS as error:
-            raise UserError(
-                f"{source.name(index)} cannot be read as an image: {error}. Replace or remove it."
-            ) from error
-        progress.step(1)
+    pictures, warned = iter(source), 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for index in range(count):
+            try:
+                images[index] = prepare_image(next(pictures), crop, size)
+            except UserError as error:
+                raise UserError(f"{source.name(index)}: {error}") from error
+            except Exception as error:  # For damaged files, decoders raise all kinds of errors.
+                what = str(error) or type(error).__name__
+                raise UserError(
+                    f"{source.name(index)} cannot be read as an image: {what}. Replace or remove it."
+                ) from error
+            if caught:
+                warned += 1
+                if warned <= NAMED:
+                    texts = dict.fromkeys(str(warning.message) for warning in caught)
+                    logger.warning("%s: %s", source.name(index), "; ".join(texts))
+                caught.clear()
+            progress.step(1)
+    if warned > NAMED:
+        logger.warning("%d more images have such warnings", warned - NAMED)
     return images, None if source.labels is None else source.labels[:count]
 
 
@@ -101,7 +110,7 @@ def prepare(dataset: dict, folder: str | Path) -> dict[str, dict[str, np.ndarray
                 f"The {split} split of this dataset has a single image; priors and Fréchet distances need at least "
                 "two. Add images, or raise `test_fraction` or `limit`."
             )
-        _warn_of_lost_classes(split, sources["train"].labels, arrays[split].get("labels"))
+        _warn_of_classes(split, dataset, sources, arrays[split].get("labels"))
     return arrays
 
 
@@ -123,15 +132,26 @@ def _arrays(images: np.ndarray, labels: np.ndarray | None) -> dict[str, np.ndarr
     return {"images": images} if labels is None else {"images": images, "labels": labels}
 
 
-def _warn_of_lost_classes(split: str, all_labels: np.ndarray | None, labels: np.ndarray | None) -> None:
-    """In a folder sorted by class, the first images are all of one class."""
-    if labels is not None and len(np.unique(labels)) < len(np.unique(all_labels)):
+def _warn_of_classes(split: str, dataset: dict, sources: dict[str, Split], labels: np.ndarray | None) -> None:
+    """Logs how many classes a split lacks, and how many of its labels are unknown."""
+    if labels is None:
+        return
+    unknown, found = np.count_nonzero(labels == UNKNOWN), np.setdiff1d(labels, UNKNOWN)
+    if unknown:
         logger.warning(
-            "%s has images of only %d of the dataset's %d classes: `limit` takes the first ones in the source's order",
-            split,
-            len(np.unique(labels)),
-            len(np.unique(all_labels)),
+            "%s: the classes of %d of %d images are unknown (label %d), so the accuracy of a classifier will be too",
+            *(split, unknown, len(labels), UNKNOWN),
         )
+    classes = np.setdiff1d(np.concatenate([source.labels for source in sources.values()]), UNKNOWN)
+    if 0 < len(found) < len(classes):
+        if len(labels) == dataset["limit"][split]:
+            # In a folder sorted by class, they are all of one class.
+            why = "`limit` takes the first ones in the source's order"
+        elif "test" not in sources:
+            why = "the others have too few images to be in both splits, or `test_fraction` is small"
+        else:
+            why = "the others are only in the other split"
+        logger.warning("%s has images of only %d of the dataset's %d classes: %s", split, len(found), len(classes), why)
 
 
 def describe(dataset: dict, arrays: dict[str, dict[str, np.ndarray]]) -> dict:

@@ -129,7 +129,9 @@ def what_was_compared(scores: pd.DataFrame) -> str:
     )
     accuracy, chance = finished[["extractor_accuracy", "extractor_chance"]].min()
     if pd.isna(accuracy):
-        return text
+        return (
+            f"{text} The classifier's test accuracy is unknown." if "classifier" in set(finished["extractor"]) else text
+        )
     text += (
         f" The classifier's test accuracy is {accuracy:.1%} (always guessing the most frequent class: {chance:.1%})."
     )

@@ -139,8 +139,17 @@ def _append_some_bytes(path: Path) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    # For small files, hashlib.file_digest takes several times as long.
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def printable(path: str | Path) -> str:
+    """A path as text that can be printed: bytes of its name that are not UTF-8 are written as \\xe9."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def require_format(path: str | Path, found: object) -> None:

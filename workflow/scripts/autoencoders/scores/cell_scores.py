@@ -162,12 +162,12 @@ def value_and_error(result: object, measure: str) -> tuple[float, float]:
 
 
 def identified(
-    scores: pd.DataFrame, cell: Mapping[str, object], extractor: str, accuracy: float, chance: float
+    scores: pd.DataFrame, cell: Mapping[str, object], extractor: str, accuracy: float | None, chance: float | None
 ) -> pd.DataFrame:
     """The rows of ``score_cell`` with the columns of cell and extractor, in the order of ``COLUMNS``.
 
     For a classifier's features, ``accuracy`` is its accuracy on the test images, and ``chance`` that of always guessing
-    the most frequent class; NaN for other extractors.
+    the most frequent class; None for other extractors, and if the test images' labels are unknown.
     """
     # Explicit types: they must be the same in all cells' files, whatever the depth looks like ("1", "3321").
     identity = {
@@ -178,7 +178,7 @@ def identified(
         "latent": int(cell["latent"]),
         "seed": int(cell["seed"]),
         "extractor": extractor,
-        "extractor_accuracy": float(accuracy),
-        "extractor_chance": float(chance),
+        "extractor_accuracy": math.nan if accuracy is None else float(accuracy),
+        "extractor_chance": math.nan if chance is None else float(chance),
     }
     return scores.assign(**identity)[COLUMNS]

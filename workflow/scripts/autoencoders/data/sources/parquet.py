@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import printable
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from PIL import Image
 
     from autoencoders.data.first_look import Look
@@ -45,8 +49,8 @@ def is_hub(pattern: str) -> bool:
     return pattern.startswith("hf://")
 
 
-def local_files(pattern: str) -> list[Path]:
-    """The paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
+def matching(pattern: str) -> list[Path]:
+    """The local paths that a path or a pattern such as data/train-*.parquet names, sorted; ~ is the home folder."""
     path = Path(pattern).expanduser()
     # A name may contain brackets: a path that exists is not a pattern.
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
@@ -67,9 +71,13 @@ def download(options: Mapping, folder: str | Path) -> dict[str, str]:
     return download_hub(hub_patterns(options), Path(folder))
 
 
-def files(options: Mapping) -> list[Path]:
-    local = [pattern for split in SPLITS for pattern in patterns(options.get(split)) if not is_hub(pattern)]
-    return [file for pattern in local for file in local_files(pattern)]
+def local_files(options: Mapping) -> dict[str, Path]:
+    """All local files of all splits, in their order: where they lie does not count."""
+    found = {
+        split: [file for value in patterns(options.get(split)) if not is_hub(value) for file in matching(value)]
+        for split in SPLITS
+    }
+    return {f"{split}/{number}": file for split in found for number, file in enumerate(found[split])}
 
 
 def has_test(options: Mapping) -> bool:
@@ -83,7 +91,7 @@ def labelled(options: Mapping) -> bool:
 def check(options: Mapping) -> Iterator[tuple[str, str]]:
     for split in SPLITS:
         for pattern in patterns(options.get(split)):
-            if not is_hub(pattern) and not local_files(pattern):
+            if not is_hub(pattern) and not matching(pattern):
                 yield split, f"no file matches {pattern!r}."
 
 
@@ -95,7 +103,7 @@ def first_look(options: Mapping, look: Look) -> None:
         parse_hub(pattern)
     if not is_remote(options):
         for split in splits(options, folder="").values():
-            look.at_crop(split)
+            look.at(split)
 
 
 def splits(options: Mapping, folder: str | Path) -> dict[str, Split]:
@@ -121,7 +129,7 @@ def _files(values: list[str], folder: Path) -> list[Path]:
             found = local_hub_files(value, folder)
             missing = f"None of the files of {value} are in {folder}. Run the rule download_dataset."
         else:
-            found = local_files(value)
+            found = matching(value)
             missing = (
                 f"No file matches '{value}' (looked in {Path.cwd()}). Write the path of parquet files, or a pattern."
             )
@@ -135,64 +143,77 @@ def _files(values: list[str], folder: Path) -> list[Path]:
 
 
 def _open(file: Path, column: str):
-    """The opened file. Raises UserError if it is not a parquet file or lacks the column."""
+    """The opened file. Raises UserError if it is not a parquet file, or does not have the column once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        opened = pq.ParquetFile(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        # As bytes: pyarrow can't encode all names.
+        opened = pq.ParquetFile(pa.OSFile(os.fsencode(file)))
+        names = opened.schema_arrow.names
+    except Exception as error:  # For damaged files, pyarrow raises all kinds of errors.
         raise _damaged(file, error) from error
-    names = opened.schema_arrow.names
-    if column not in names:
+    if names.count(column) != 1:
         opened.close()
-        raise UserError(f"{file} has no column '{column}'. Its columns are: {', '.join(names)}.")
+        count = "no column" if column not in names else f"{names.count(column)} columns named"
+        raise UserError(f"{printable(file)} has {count} '{column}'. Its columns are: {', '.join(names)}.")
     return opened
 
 
 def _damaged(file: Path, error: Exception) -> UserError:
     return UserError(
-        f"{file} is not a readable parquet file ({error}). Copy or download it again. If a job downloaded it, "
-        "delete the JSON file beside its dataset's folder, and run again."
+        f"{printable(file)} is not a readable parquet file ({error}). Copy or download it again. If a job downloaded "
+        "it, delete the JSON file beside its dataset's folder, and run again."
     )
 
 
 def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
-    """Labels of every split: integers unchanged, text as indices of the sorted classes."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.types as types
-
+    """Labels of every split, as indices of the sorted classes of both."""
     from autoencoders.data.pictures import class_indices
 
-    values: dict[str, list] = {}
-    for split in files:
-        values[split] = []
-        for file in files[split]:
-            with _open(file, column) as opened:
-                try:
-                    labels = opened.read(columns=[column]).column(0)
-                except (pa.ArrowInvalid, OSError) as error:
-                    raise _damaged(file, error) from error
-            if types.is_dictionary(labels.type):
-                labels = labels.cast(labels.type.value_type)
-            if not (
-                types.is_integer(labels.type) or types.is_string(labels.type) or types.is_large_string(labels.type)
-            ):
-                raise UserError(
-                    f"Column '{column}' of {file} holds {labels.type}, but labels are integers or text. "
-                    f"Name another column under `label`, or write `label: null`."
-                )
-            if labels.null_count:
-                row = labels.to_pylist().index(None)
-                raise UserError(f"{file}, row {row}: column '{column}' is empty. Write `label: null` to use no labels.")
-            values[split] += (labels.cast(pa.int64()) if types.is_integer(labels.type) else labels).to_pylist()
-    kinds = {type(value) for column_values in values.values() for value in column_values}
-    if len(kinds) > 1:
-        raise UserError(f"Column '{column}' holds integers in some parquet files and text in others.")
-    if kinds == {str}:
-        return class_indices(values)
-    return {split: np.array(labels, dtype=np.int64) for split, labels in values.items()}
+    values = {split: [label for file in files[split] for label in _values(file, column)] for split in files}
+    found = {label_type(value) for labels in values.values() for value in set(labels)}
+    if len(found) > 1:
+        raise UserError(f"Column '{column}' holds {' in some parquet files and '.join(sorted(found))} in others.")
+    return class_indices(values)
+
+
+def label_type(value: object) -> str:
+    """Values of one type can be sorted; integers and other numbers are of one."""
+    return "numbers" if isinstance(value, int | float | Decimal) else type(value).__name__.replace("str", "text")
+
+
+def _values(file: Path, column: str) -> list:
+    """A column of labels. Raises UserError for a type that has no order, and for empty rows."""
+    import pyarrow.types as types
+
+    with _open(file, column) as opened:
+        try:
+            labels = opened.read(columns=[column]).column(0)
+            kind = labels.type.value_type if types.is_dictionary(labels.type) else labels.type
+            values = labels.to_pylist()
+        except Exception as error:
+            raise _damaged(file, error) from error
+    if types.is_nested(kind) or types.is_null(kind):
+        raise UserError(
+            f"Column '{column}' of {printable(file)} holds {kind}, but labels are numbers or text. Name another column "
+            "under `label`, or write `label: null`."
+        )
+    for row, value in enumerate(values):
+        if value is None or value != value:
+            raise UserError(
+                f"{printable(file)}, row {row}: column '{column}' is empty. Write `label: null` to use no labels."
+            )
+    return values
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        return is_bytes(kind.value_type)
+    tests = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return any(test(kind) for test in tests)
 
 
 def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
@@ -209,10 +230,10 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
             kind = opened.schema_arrow.field(column).type
             counts.append(opened.metadata.num_rows)
         data = kind.field("bytes").type if types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
-        if not (types.is_binary(data) or types.is_large_binary(data)):
+        if not is_bytes(data):
             raise UserError(
-                f"Column '{column}' of {file} holds {kind}, not images: these are struct<bytes, path> or binary. "
-                f"Name another column under `image`. Its columns are: {', '.join(opened.schema_arrow.names)}."
+                f"Column '{column}' of {printable(file)} holds {kind}, not images: these are struct<bytes, path> or "
+                f"binary. Name another column under `image`. Its columns are: {', '.join(opened.schema_arrow.names)}."
             )
     ends = np.cumsum(counts)
 
@@ -223,6 +244,11 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
                     values = batch.column(0)
                     if types.is_struct(values.type):
                         values = pc.struct_field(values, "bytes")
+                    if values.null_count == len(values):
+                        raise UserError(
+                            f"the column '{column}' holds no images here, at most their paths. Save the file with the "
+                            "images' bytes in it, or use `source: folder` for the images that the paths name."
+                        )
                     for value in values:
                         if not value.is_valid:
                             raise ValueError("it holds no bytes")
@@ -230,6 +256,6 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
 
     def name(index: int) -> str:
         number = int(np.searchsorted(ends, index, side="right"))
-        return f"{files[number]}, row {index - (ends[number] - counts[number])}"
+        return f"{printable(files[number])}, row {index - (ends[number] - counts[number])}"
 
     return Split(int(ends[-1]), labels, images, name)

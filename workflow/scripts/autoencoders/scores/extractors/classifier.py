@@ -69,18 +69,12 @@ def load(path: str | Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 def number_of_classes(labels: np.ndarray) -> int:
     """The number of classes in labels (N,) of 0, 1, ... Raises UserError if no classifier can be trained on them."""
-    if labels.min() < 0:
-        raise UserError(
-            f"the training images have the label {labels.min()}: labels count from 0, and a negative one usually "
-            "means unlabelled. Name another label column, or use the extractor inception for this dataset"
-        )
-    classes = int(labels.max()) + 1
-    if classes < 2:
+    if labels.min() == labels.max():
         raise UserError(
             "the training images are all of one class, so a classifier has nothing to learn. "
             "Use the extractor inception for this dataset"
         )
-    return classes
+    return int(labels.max()) + 1
 
 
 def train(
@@ -90,7 +84,8 @@ def train(
     seed: int,
     device: torch.device,
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Train on the images and labels of "train"; the record has the accuracy on those of "test".
+    """Train on the images and labels of "train"; the record has the accuracy on those of "test", or None if labels are
+    unknown.
 
     If a classifier has not learnt its classes, its features make a poor distance.
     """
@@ -100,14 +95,19 @@ def train(
     start = time.monotonic()
     network = train_classifier(images["train"], labels["train"], classes, options, seed, device)
     seconds = time.monotonic() - start
-    right = accuracy(network, images["test"], labels["test"], options["batch_size"], device)
-    logger.info("the classifier's test accuracy is %.1f%%", 100 * right)
+    right = commonest = None
+    if (labels["test"] < 0).any():
+        logger.warning("the classifier's test accuracy is unknown, as labels of test images are")
+    else:
+        right = accuracy(network, images["test"], labels["test"], options["batch_size"], device)
+        # The accuracy of always guessing the most frequent class.
+        commonest = float(np.bincount(labels["test"]).max() / len(labels["test"]))
+        logger.info("the classifier's test accuracy is %.1f%%", 100 * right)
     record = {
         "classes": classes,
         "training_images": len(images["train"]),
         "test_accuracy": right,
-        # The accuracy of always guessing the most frequent class.
-        "commonest_class": float(np.bincount(labels["test"]).max() / len(labels["test"])),
+        "commonest_class": commonest,
         "seconds": seconds,
     }
     return network.state_dict(), record

@@ -1,0 +1,65 @@
+"""Fingerprints of the user's own files: hashes of contents, so that a replaced file is noticed whatever its time stamp.
+
+To read all files at each start would take too long. So each hash is remembered together with what the file system says
+about its file, and files of which it says the same are not read again. Among this is the time of the last change of any
+kind, which only the kernel sets. Files that were only copied or touched are read again, and keep their fingerprint.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.files import atomic, file_sha256, printable
+
+# Seconds. A file that changed just before it was read may change again without a new time: clocks of disks are coarse.
+JUST_NOW = 2
+
+
+class Contents:
+    """The contents of files, as remembered in the file ``memory``, which need not exist."""
+
+    def __init__(self, memory: Path) -> None:
+        self.memory = memory
+        self.read: dict[str, str] = {}
+
+    @functools.cached_property
+    def known(self) -> dict[str, list]:
+        """{path: [hash, facts]}."""
+        try:
+            return dict(json.loads(self.memory.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
+            return {}  # Nothing is lost but time: all files are read again.
+
+    def sha256(self, path: str | Path) -> str:
+        """Raises UserError for a file that can't be read."""
+        path = os.path.abspath(path)
+        try:
+            found = os.stat(path)
+            facts = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+            digest, before = self.known.get(path, (None, None))
+            if facts != before:
+                digest = self.read[path] = file_sha256(path)
+                self.known[path] = [digest, facts if time.time() - found.st_ctime > JUST_NOW else None]
+        except OSError as error:
+            raise UserError(f"{printable(path)} can't be read: {error.strerror}.") from error
+        return digest
+
+    def fingerprint(self, files: Mapping[str, str | Path]) -> str:
+        """A hash of the names and contents of ``files``, {name: path}, in their order."""
+        combined = hashlib.sha256()
+        for name, path in files.items():
+            combined.update(os.fsencode(name) + b"\0" + self.sha256(path).encode() + b"\n")
+        return combined.hexdigest()[:16]
+
+    def save(self) -> None:
+        """Remember the files that were read, and forget those that no longer exist."""
+        if self.read:
+            with atomic(self.memory) as temporary:
+                known = {path: entry for path, entry in self.known.items() if os.path.exists(path)}
+                temporary.write_text(json.dumps(known), encoding="utf-8")
+            self.read.clear()
