@@ -1,11 +1,16 @@
 """Pictures of every mode become the same uint8 squares."""
 
+import io
+import struct
+import warnings
+import zlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from autoencoders.data.pictures import prepare_image
+from autoencoders.data.pictures import open_image, prepare_image, to_rgb
 from autoencoders.jobs.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -80,15 +85,40 @@ def test_a_value_that_stands_for_transparent_is_white(tmp_path, mode, colour):
         assert (prepare_image(image, None, 4) == 255).all()
 
 
-@pytest.mark.parametrize(("dtype", "suffix"), [(np.uint16, "png"), (np.int32, "tif")])
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path, dtype, suffix):
-    values = np.array([[0, 256, 257], [32768, 65280, 65535], [1, 128, 129]], dtype=dtype)
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
+    values = np.array([[0, 256, 257], [32768, 65280, 65535], [1, 128, 129]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / f"deep.{suffix}")
     with Image.open(tmp_path / f"deep.{suffix}") as image:
         assert image.mode.startswith("I")
         prepared = prepare_image(image, None, 3)
     assert prepared[0].tolist() == [[0, 1, 1], [128, 254, 255], [0, 0, 1]]
     assert (prepared == prepared[0]).all()
+
+
+def tiff(pixels: bytes, bits: int, **tags: int) -> io.BytesIO:
+    """An uncompressed grey TIFF file of 2 x 2 pixels, written without Pillow."""
+    found = {256: 2, 257: 2, 258: bits, 259: 1, 262: 1, 273: 200, 277: 1, 278: 2, 279: len(pixels)}
+    found |= {int(name.removeprefix("tag")): value for name, value in tags.items()}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(found.items()))
+    head = b"II*\0" + struct.pack("<IH", 8, len(found)) + entries + bytes(4)
+    return io.BytesIO(head.ljust(200, b"\0") + pixels)
+
+
+def test_twelve_bits_and_black_on_white_are_scaled_too():
+    """Pillow gives the numbers as they are stored."""
+    twelve = tiff(bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x10]), bits=12)  # 0, 2048, 4095, 16
+    assert prepare_image(open_image(twelve), None, 2)[0].tolist() == [[0, 128], [255, 1]]
+    inverted = tiff(struct.pack("<4H", 0, 257, 65535, 257 * 255), bits=16, tag262=0)
+    assert prepare_image(open_image(inverted), None, 2)[0].tolist() == [[255, 254], [0, 0]]
+
+
+@pytest.mark.parametrize(("top", "sample"), [(255, "uint32"), (2**31 - 1, "int32"), (2**15 - 1, "int16")])
+def test_integers_without_a_fixed_range_are_refused(top, sample):
+    pixels = np.array([0, 1, top // 2, top], dtype=sample)
+    stored = tiff(pixels.tobytes(), bits=8 * pixels.itemsize, tag339=1 if sample == "uint32" else 2)
+    with pytest.raises(ValueError, match="integers of 32 bits, or signed ones; save it with 8 or 16 bits"):
+        prepare_image(open_image(stored), None, 2)
 
 
 def test_floating_point_is_refused():
@@ -112,3 +142,100 @@ def test_exif_orientation_is_applied_before_the_crop(tmp_path, orientation, turn
     with Image.open(tmp_path / "turned.png") as image:
         prepared = prepare_image(image, None, 10)
     assert np.array_equal(prepared, turned(pixels).transpose(2, 0, 1))
+
+
+# ---- metadata
+
+
+def saved(kind: str, **options) -> tuple[bytes, np.ndarray]:
+    """A file of a picture of 6 x 4 pixels, and these as they are decoded."""
+    written = io.BytesIO()
+    Image.fromarray(noise(4, 6)).save(written, kind, **options)
+    return written.getvalue(), np.asarray(Image.open(io.BytesIO(written.getvalue())).convert("RGB"))
+
+
+def exif(*tags: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF data of entries (tag, type, count, value of four bytes)."""
+    entries = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+TEXT = (0x011A, 2, 3, b"72\0\0")  # a resolution as text
+TURNED = {
+    "beside a resolution as text": exif((0x0112, 3, 1, b"\6\0\0\0"), TEXT),
+    "as text": exif((0x0112, 2, 2, b"6\0\0\0")),
+    "as a byte": exif((0x0112, 1, 1, b"\6\0\0\0")),
+    "of two numbers": exif((0x0112, 3, 2, b"\6\0\1\0")),
+}
+NOT_READ = {
+    "out of range": exif((0x0112, 3, 1, b"\x2a\0\0\0")),
+    "a word": exif((0x0112, 2, 4, b"up\0\0")),
+    "no EXIF at all": b"something else",
+    "nothing": exif((0x0112, 3, 0, bytes(4))),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("case", TURNED | NOT_READ)
+def test_the_orientation_is_read_if_it_can_be(kind, case):
+    prefix = b"Exif\0\0" if kind == "JPEG" else b""
+    content, pixels = saved(kind, exif=prefix + (TURNED | NOT_READ)[case])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = np.asarray(to_rgb(open_image(io.BytesIO(content))))
+    assert np.array_equal(found, np.rot90(pixels, -1) if case in TURNED else pixels)
+    ignored = [str(warning.message) for warning in caught if "orientation can't be read" in str(warning.message)]
+    assert len(ignored) == (case in NOT_READ and case != "nothing")
+
+
+def chunk(name: bytes, content: bytes, damage: int = 0) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content) ^ damage)
+
+
+CHUNKS = {
+    "short resolution": chunk(b"pHYs", bytes(3)),
+    "unknown compression": chunk(b"zTXt", b"Comment\0\x07nothing"),
+    "wrong checksum of a comment": chunk(b"tEXt", b"Comment\0hello", damage=1),
+    "text of 100 MB": chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000), 1)),
+    "profile of 2 MB": chunk(b"iCCP", b"mine\0\0" + zlib.compress(bytes(2_000_000))),
+    "wrong checksum of EXIF": chunk(b"eXIf", TURNED["as text"], damage=1),
+}
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "after them"])
+@pytest.mark.parametrize("case", CHUNKS)
+def test_other_metadata_of_png_is_ignored_with_a_warning(case, place):
+    content, pixels = saved("PNG", exif=TURNED["as text"])
+    # The image's header is 25 bytes long, as is the signature of 8 with the first chunk; IEND has 12.
+    cut = 33 if place == "before the pixels" else len(content) - 12
+    damaged = content[:cut] + CHUNKS[case] + content[cut:]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = np.asarray(to_rgb(open_image(io.BytesIO(damaged))))
+    assert np.array_equal(found, np.rot90(pixels, -1))
+    # Pillow does not look at checksums after the pixels.
+    if "checksum" not in case or place == "before the pixels":
+        assert "its metadata are damaged, and are ignored" in "".join(str(warning.message) for warning in caught)
+
+
+def test_other_metadata_of_jpeg_are_ignored_but_not_damaged_pixels():
+    content, pixels = saved("JPEG", exif=b"Exif\0\0" + TURNED["as text"])
+    # A segment for the resolution that ends after its name.
+    damaged = content[:2] + b"\xff\xe0\0\x07JFIF\0" + content[2:]
+    with pytest.warns(UserWarning, match="its metadata are damaged"):
+        assert np.array_equal(np.asarray(to_rgb(open_image(io.BytesIO(damaged)))), np.rot90(pixels, -1))
+    for kind in ("JPEG", "PNG"):
+        content, _ = saved(kind)
+        with pytest.raises(OSError, match="image file is truncated"):
+            open_image(io.BytesIO(content[:-30]))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP", "MPO"])
+def test_further_pages_are_left_out_with_a_warning(tmp_path, kind):
+    first, *more = [Image.fromarray(noise(4, 4)).quantize(8).convert("RGB") for _ in range(3)]
+    first.save(tmp_path / "pages", kind, save_all=True, append_images=more)
+    with Image.open(tmp_path / "pages") as image:
+        expected = np.asarray(image.convert("RGB"))
+    image = open_image(tmp_path / "pages")
+    with pytest.warns(UserWarning, match="only the first of its 3 pages is used"):
+        assert np.array_equal(np.asarray(to_rgb(image)), expected)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -61,6 +62,8 @@ def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path)
 
     blurred = folder / "kinds" / "blurred.py"
     blurred.write_text(blurred.read_text().replace('options["width"] *', '2 * options["width"] *'))
+    # As if an older file had been moved here.
+    os.utime(blurred, (1, 1))
     jobs = planned(snakemake(folder, "-n", configs=configs).stdout)
     assert (jobs["fit_prior"], jobs["sample"], jobs["score"]) == (3, 3, 3)
     assert not set(jobs) & {"train", "encode", "latent_statistics", "reference"}

@@ -20,6 +20,7 @@ from autoencoders.data import first_look
 from autoencoders.data.sources import folder as folder_source
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.fingerprints import Contents
 
 
 @pytest.fixture
@@ -508,7 +509,8 @@ def faults_of(paper, tmp_path, monkeypatch):
             config = settings.resolve(config)
         except UserError as error:
             return str(error).splitlines()[1:]
-        return list(first_look.find_misfits({"mine": config["datasets"]["mine"]}, config["pathvars"]))
+        contents = Contents(tmp_path / "fingerprints.json")
+        return list(first_look.find_misfits({"mine": config["datasets"]["mine"]}, config["pathvars"], contents))
 
     return faults_of
 
@@ -542,16 +544,24 @@ def test_datasets_that_do_not_run_are_not_checked(paper, tmp_path):
 def test_a_results_folder_is_no_file(tmp_path):
     (tmp_path / "taken").touch()
     for key in ("results", "resources"):
-        (fault,) = first_look.find_misfits({}, {"results": "r", "resources": "r", key: str(tmp_path / "taken")})
+        (fault,) = first_look.find_misfits({}, {"results": "r", "resources": "r", key: str(tmp_path / "taken")}, None)
         assert fault.startswith(f"pathvars.{key}: {tmp_path}/taken is a file. Write the path of a folder")
 
 
 def test_new_broken_images_are_refused_before_prepared_images_are_deleted(faults_of, tmp_path, monkeypatch):
     """Otherwise Snakemake deletes them, and everything is trained again even if the image is removed."""
     dataset = {"source": "folder", "folder": {"train": "images"}}
+
+    def remember() -> str:
+        contents = Contents(tmp_path / "fingerprints.json")
+        found = first_look.fingerprint(dataset, contents)
+        contents.save()
+        return found
+
     record = tmp_path / "results" / "datasets" / "mine" / "dataset.json"
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"fingerprints": first_look.fingerprints(dataset)}))
+    monkeypatch.setattr("autoencoders.jobs.fingerprints.JUST_NOW", -1)
+    record.write_text(json.dumps({"fingerprint": remember()}))
     assert not faults_of("folder", "{train: images}")
     for name in ("dogs/0.png", "cats/9.png"):
         (tmp_path / "images" / name).write_bytes(b"no image")
@@ -564,7 +574,7 @@ def test_new_broken_images_are_refused_before_prepared_images_are_deleted(faults
         patch.setattr(folder_source, "PATIENCE", -1)
         assert not faults_of("folder", "{train: images}")
     # Prepared images are not read again; and without a readable record, preparation itself reports faults.
-    for text in (json.dumps({"fingerprints": first_look.fingerprints(dataset)}), "{}", "[]", "{"):
+    for text in (json.dumps({"fingerprint": remember()}), "{}", "[]", "{"):
         record.write_text(text)
         assert not faults_of("folder", "{train: images}")
 
@@ -587,7 +597,7 @@ for group in kinds.FOLDERS:
 settings.resolve({yaml.safe_load((project / "config" / "config.yaml").read_text())})
 for name, options in {options}.items():
     source = kinds.load("sources", name)
-    for question in ("is_remote", "files", "fingerprints", "check", "has_test", "labelled", "training_images", "side"):
+    for question in ("is_remote", "local_files", "check", "has_test", "labelled", "training_images", "side"):
         answer = getattr(source, question, list)(options)
         list(answer) if question == "check" else answer
 print({{"numpy", "PIL", "pyarrow", "pandas", "sklearn", "torch", "torchvision", "httpx2"}} & sys.modules.keys())

@@ -1,7 +1,9 @@
 """Every source returns the images and labels that were stored; only official archives are unpacked."""
 
+import datetime
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 import time
@@ -17,6 +19,8 @@ from PIL import Image
 from serving import Server
 from torchvision import datasets
 
+from autoencoders.data.pictures import class_indices
+from autoencoders.data.preparation import prepare_split
 from autoencoders.data.sources import folder as folders
 from autoencoders.data.sources import parquet, torchvision
 from autoencoders.jobs.errors import UserError
@@ -45,7 +49,8 @@ def same(source, expected):
 
 def write_parquet(path, images, layout="struct", row_group_size=None, **columns):
     """A table of encoded images, in the Hub's layout or as plain binary."""
-    array = pa.array([encoded(image) for image in images], pa.binary() if layout == "struct" else layout)
+    array = pa.array([encoded(image) for image in images], pa.binary())
+    array = array if layout == "struct" else array.dictionary_encode() if layout == DICTIONARY else array.cast(layout)
     if layout == "struct":
         array = pa.StructArray.from_arrays([array, pa.nulls(len(images), pa.string())], ["bytes", "path"])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,10 @@ def shards(train, test=None, image="image", label=None):
     return {"train": train, "test": test, "image": image, "label": label}
 
 
-@pytest.mark.parametrize("layout", ["struct", pa.binary(), pa.large_binary()], ids=str)
+DICTIONARY = pa.dictionary(pa.int32(), pa.binary())
+
+
+@pytest.mark.parametrize("layout", ["struct", pa.binary(), pa.large_binary(), pa.binary_view(), DICTIONARY], ids=str)
 def test_parquet_shards_in_the_order_of_their_names(tmp_path, layout):
     images = [noise() for _ in range(7)]
     write_parquet(tmp_path / "train-1.parquet", images[4:], layout, label=pa.array([4, 5, 6]))
@@ -86,12 +94,64 @@ def both_labels(loaded):
     return [loaded[split].labels.tolist() for split in ("train", "test")]
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
-def test_parquet_text_labels_are_sorted_classes_over_both_splits(tmp_path, kind):
-    for split, labels in (("train", ["dog", "ant", "dog"]), ("test", ["dog", "cat"])):
-        write_parquet(tmp_path / f"{split}.parquet", [noise()] * len(labels), label=pa.array(labels).cast(kind))
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.string(), "ant cat dog"),
+        (pa.large_string(), "ant cat dog"),
+        (pa.string_view(), "ant cat dog"),
+        (pa.dictionary(pa.int8(), pa.string()), "ant cat dog"),
+        (pa.binary(), "ant cat dog"),
+        (pa.int16(), (-5, 3, 1985)),
+        (pa.uint64(), (7, 2**63 - 1, 2**64 - 1)),
+        (pa.dictionary(pa.int8(), pa.int64()), (0, 10, 3_000_000)),
+        (pa.float64(), (0.5, 1.0, 7.0)),
+        (pa.date32(), tuple(map(datetime.date.fromisoformat, ("1985-12-01", "1986-01-01", "2001-01-01")))),
+    ],
+    ids=str,
+)
+def test_parquet_labels_are_numbered_in_sorted_order_over_both_splits(tmp_path, kind, values):
+    first, second, third = values.split() if isinstance(values, str) else values
+    for split, labels in (("train", [third, first, third]), ("test", [third, second])):
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        array = pa.array(labels, plain)
+        write_parquet(
+            tmp_path / f"{split}.parquet",
+            [noise()] * len(labels),
+            label=array.dictionary_encode() if plain != kind else array,
+        )
     loaded = parquet.splits(shards(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet", label="label"), tmp_path)
     assert both_labels(loaded) == [[2, 0, 2], [2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "numbered"),
+    [
+        # -1 is unknown in the test split alone, but a class if training images have it.
+        ([5, 0, 5], [-1, -1], [[1, 0, 1], [-1, -1]]),
+        ([5, 0, 5], [0, -1], [[1, 0, 1], [0, -1]]),
+        ([-1, 1, 1], [-1, 1], [[0, 1, 1], [0, 1]]),
+        ([True, False], [True], [[1, 0], [1]]),
+    ],
+)
+def test_unknown_test_labels_stay_unknown(train, test, numbered):
+    found = class_indices({"train": train, "test": test})
+    assert [found["train"].tolist(), found["test"].tolist()] == numbered
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_parquet_of_paths_alone_is_told_from_one_lost_image(tmp_path, statistics):
+    def write(contents):
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        rows = [{"bytes": content, "path": "pictures/1.png"} for content in contents]
+        table = pa.table({"image": pa.array(rows, kind)})
+        pq.write_table(table, tmp_path / "0.parquet", write_statistics=statistics)
+        return parquet.splits(shards(f"{tmp_path}/0.parquet"), tmp_path)["train"]
+
+    with pytest.raises(UserError, match=r"column 'image' holds no images here, at most their paths. .*source: folder"):
+        prepare_split(write([None, None]), None, 8)
+    with pytest.raises(UserError, match=r"0.parquet, row 1 cannot be .*: it holds no bytes. Replace or remove it"):
+        prepare_split(write([encoded(noise()), None]), None, 8)
 
 
 def test_parquet_reads_the_download_folder(tmp_path):
@@ -108,11 +168,15 @@ def test_parquet_reads_the_download_folder(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (shards("ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, weight"),
+        (shards("ok.parquet", image="picture"), r"ok.parquet has no column 'picture'.* are: image, label, none"),
         (shards("ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, not images"),
-        (shards("ok.parquet", label="weight"), r"Column 'weight' of .*ok.parquet holds double, but labels are"),
+        (shards("ok.parquet", label="image"), r"Column 'image' of .*ok.parquet holds struct.*, but labels are"),
+        (shards("ok.parquet", label="none"), r"Column 'none' of .*ok.parquet holds null, but labels are"),
+        (shards("nan.parquet", label="label"), r"nan.parquet, row 1: column 'label' is empty"),
+        (shards("twice.parquet"), r"twice.parquet has 2 columns named 'image'. Its columns are: image, image, label"),
+        (shards("twice.parquet", image="label"), r"Column 'label' of .* holds int64, not images"),
         (shards("hole.parquet", label="label"), r"hole.parquet, row 1: column 'label' is empty"),
-        (shards(["ok.parquet", "text.parquet"], label="label"), r"integers in some .* text in others"),
+        (shards(["ok.parquet", "text.parquet"], label="label"), r"'label' holds numbers in some .* text in others"),
         (shards("none-*.parquet"), r"No file matches 'none-\*.parquet'"),
         (shards("."), r"is a folder. Write the parquet files in it"),
         (shards("cut.parquet"), r"cut.parquet is not a readable parquet file .* Copy or download it again"),
@@ -123,7 +187,10 @@ def test_parquet_reads_the_download_folder(tmp_path):
 )
 def test_parquet_errors_are_reported(tmp_path, monkeypatch, settings, message):
     monkeypatch.chdir(tmp_path)
-    write_parquet(tmp_path / "ok.parquet", [noise()] * 2, label=pa.array([0, 1]), weight=pa.array([0.5, 1]))
+    write_parquet(tmp_path / "ok.parquet", [noise()] * 2, label=pa.array([0, 1]), none=pa.nulls(2))
+    write_parquet(tmp_path / "nan.parquet", [noise()] * 2, label=pa.array([0.0, float("nan")]))
+    columns = [pq.read_table(tmp_path / "ok.parquet").column(name) for name in ("image", "image", "label")]
+    pq.write_table(pa.Table.from_arrays(columns, ["image", "image", "label"]), tmp_path / "twice.parquet")
     write_parquet(tmp_path / "hole.parquet", [noise()] * 2, label=pa.array([0, None]))
     write_parquet(tmp_path / "text.parquet", [noise()] * 2, label=pa.array(["a", "b"]))
     whole = (tmp_path / "ok.parquet").read_bytes()
@@ -162,7 +229,7 @@ def test_a_folder_with_a_sub_folder_for_each_class(tmp_path, caplog):
     assert same(source, images)
     assert source.labels.tolist() == [0, 0, 0, 1, 2] and source.labels.dtype == np.int64
     assert source.name(3) == str(tmp_path / "train" / "bee" / "0.tiff")
-    assert "ignored: 1 .txt" in caplog.text
+    assert "ignored: 1 .txt" in caplog.text and "1 folders without images are no classes: empty" in caplog.text
     # Classes are numbered over both splits.
     loaded = folders.splits(places(tmp_path / "train", tmp_path / "test"), tmp_path)
     assert both_labels(loaded) == [[0, 0, 0, 2, 3], [1]]
@@ -185,9 +252,10 @@ def test_a_change_behind_a_link_is_seen_and_a_link_to_nothing_is_refused(tmp_pat
     save(images / "a/0.png")
     classes.mkdir()
     (classes / "a").symlink_to(images / "a")
-    before = folders.fingerprints(places(classes))
+    before = folders.local_files(places(classes))
     save(images / "a/1.png")
-    assert folders.fingerprints(places(classes)) == folders.fingerprints(places(images)) != before
+    assert before.keys() == {"train/a/0.png"}
+    assert folders.local_files(places(classes)).keys() == {"train/a/0.png", "train/a/1.png"}
     # It may be a class on a disk that is not mounted.
     for target, message in ((images / "nowhere", "/c.* is a link to .*nowhere"), ("c", "Too many.*/c")):
         (classes / "c").symlink_to(target)
@@ -213,6 +281,45 @@ def test_folder_errors_are_reported(tmp_path, train, test, message):
     (tmp_path / "empty" / "class").mkdir(parents=True)
     with pytest.raises(UserError, match=message):
         folders.splits(places(tmp_path / train, test and tmp_path / test), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["train", "test", "validation"], "train: ROOT/train, test: ROOT/test"),
+        (["Training", "val"], "train: ROOT/Training, test: ROOT/val"),
+        (["train", "test", "unlabelled"], "train: ROOT/train, test: ROOT/test"),
+        (["train"], "train: ROOT/train, test: ROOT/test"),
+        (["train", "bus", "car"], None),
+        (["dev", "ops"], None),
+    ],
+)
+def test_splits_are_not_taken_for_classes(tmp_path, names, advice):
+    for name in names:
+        save(tmp_path / name / "deeper" / "0.png")
+    if advice is None:
+        assert len(folders.splits(places(tmp_path), "")["train"]) == len(names)
+    else:
+        with pytest.raises(UserError, match=f"are splits, not classes.*{advice.replace('ROOT', str(tmp_path))}"):
+            folders.splits(places(tmp_path), "")
+
+
+def test_names_that_are_not_utf8_are_read_and_printed(tmp_path):
+    root = os.fsencode(tmp_path)
+    for name in (b"caf\xe9/1.png", b"bar/\xd6.png", b"bar/a.t\xe9xt"):
+        os.makedirs(os.path.join(root, os.path.dirname(name)), exist_ok=True)
+        with open(os.path.join(root, name), "wb") as file:
+            file.write(encoded(noise()))
+    source = folders.splits(places(tmp_path), "")["train"]
+    assert [source.name(index).removeprefix(f"{tmp_path}/") for index in range(2)] == [
+        r"bar/\xd6.png",
+        r"caf\xe9/1.png",
+    ]
+    assert len(prepare_split(source, None, 8)[0]) == 2
+    write_parquet(tmp_path / "e.parquet", [noise()])
+    (tmp_path / "e.parquet").rename(tmp_path / os.fsdecode(b"\xe9.parquet"))
+    source = parquet.splits(shards(f"{tmp_path}/*.parquet"), "")["train"]
+    assert source.name(0) == rf"{tmp_path}/\xe9.parquet, row 0" and len(prepare_split(source, None, 8)[0]) == 1
 
 
 # ---- torchvision

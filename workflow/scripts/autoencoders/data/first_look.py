@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from autoencoders.jobs.errors import UserError
 if TYPE_CHECKING:
     from autoencoders.data.pictures import Split
     from autoencoders.jobs.fingerprints import Contents
+
+# The job prepare_dataset repeats all warnings, and its log keeps them.
+logging.getLogger("autoencoders").addHandler(logging.NullHandler())
 
 
 class Look:

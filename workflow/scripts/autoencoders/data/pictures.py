@@ -1,35 +1,24 @@
 """Converts any image to the pipeline's uint8 arrays."""
 
+import io
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import Image
 
+from autoencoders.data.metadata import turn, warn_of_pages, without_metadata
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import printable
 
 # The formats that are decoded, whatever a file's suffix. Some of Pillow's other formats start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
-# The operation that turns an image upright, by the EXIF orientation of its pixels.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # Tags of TIFF.
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
 # The label of a test image whose class is unknown.
 UNKNOWN = -1
-
-# Larger comments and colour profiles in a PNG file would raise an error; as nothing reads them, they may be large.
-PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -54,12 +43,39 @@ class Split:
         return self.images()
 
 
+def open_image(file: str | Path | io.BytesIO) -> Image.Image:
+    """An image of one of ``FORMATS``, decoded: if its metadata are damaged, without them and with a warning.
+
+    Raises whatever a decoder raises.
+    """
+    try:
+        return decoded(file)
+    except Exception as error:
+        content = file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
+        plain = without_metadata(content)
+        if plain is None:
+            raise
+        try:
+            image = decoded(io.BytesIO(plain))
+        except Exception:
+            raise error from None  # It tells more about the file.
+        warnings.warn(f"its metadata are damaged, and are ignored ({error})", stacklevel=1)
+        return image
+
+
+def decoded(file: str | Path | io.BytesIO) -> Image.Image:
+    image = Image.open(file, formats=FORMATS)
+    # At once: reading some metadata would decode the pixels too, and hide that these are damaged.
+    image.load()
+    return image
+
+
 def split_of_files(files: Sequence[str | Path], labels: np.ndarray | None) -> Split:
     """A split of image files; ``labels`` is int64 (len(files),) or None."""
 
     def images() -> Iterator[Image.Image]:
         for file in files:
-            with Image.open(file, formats=FORMATS) as image:
+            with open_image(file) as image:
                 yield image
 
     return Split(len(files), labels, images, lambda index: printable(files[index]), files)
@@ -79,30 +95,6 @@ def class_indices(labels: Mapping[str, Sequence[Hashable]]) -> dict[str, np.ndar
     return {split: np.array([number[value] for value in values], dtype=np.int64) for split, values in labels.items()}
 
 
-def turn(image: Image.Image) -> Image.Transpose | None:
-    """The operation that turns an image upright. None, with a warning, if its EXIF orientation can't be read."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-        orientation = int(value[0] if isinstance(value, tuple | bytes) else value)
-        if not 0 <= orientation <= 8:
-            raise ValueError(f"it is {orientation}")
-    except Exception as error:  # Damaged metadata may raise anything.
-        warnings.warn(f"its EXIF orientation can't be read, and is ignored ({error})", stacklevel=1)
-        return None
-    return UPRIGHT.get(orientation)
-
-
-def warn_of_pages(image: Image.Image) -> None:
-    """Warn if an image has several pages or frames. Its pixels can't be read afterwards."""
-    try:
-        count = getattr(image, "n_frames", 1)
-    except Exception as error:  # Anything may follow a sound first page.
-        warnings.warn(f"what follows its first page can't be read, and is ignored ({error})", stacklevel=1)
-    else:
-        if count > 1:
-            warnings.warn(f"only the first of its {count} pages is used", stacklevel=1)
-
-
 def grey_of_integers(image: Image.Image) -> Image.Image:
     """Grey pixels of 12 or 16 bits as 8 bits. Raises ValueError for those without a fixed range: 32 bits, or signed."""
     # In files of other formats, Pillow's mode of 32-bit integers is used for 16 bits.
@@ -120,11 +112,9 @@ def grey_of_integers(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Upright 8-bit RGB: EXIF orientation applied, more bits scaled to 8, transparency on white.
 
-    Raises whatever a decoder raises, and ValueError for pixels without a fixed range (floating point, 32 bits) or a
-    conversion that Pillow lacks. Warns of what is ignored.
+    Raises ValueError for pixels without a fixed range (floating point, 32 bits) or a conversion that Pillow lacks.
+    Warns of what is ignored.
     """
-    # Before any metadata: reading some of them reads the pixels too, and would hide that these are damaged.
-    image.load()
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
     pixels = grey_of_integers(image) if image.mode.startswith("I") else image

@@ -33,6 +33,7 @@ def prepare_split(
     pictures, warned = iter(source), 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)
         for index in range(count):
             try:
                 images[index] = prepare_image(next(pictures), crop, size)

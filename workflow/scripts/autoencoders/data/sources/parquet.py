@@ -220,9 +220,8 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
     import numpy as np
     import pyarrow.compute as pc
     import pyarrow.types as types
-    from PIL import Image
 
-    from autoencoders.data.pictures import FORMATS, Split
+    from autoencoders.data.pictures import Split, open_image
 
     counts = []
     for file in files:
@@ -252,7 +251,7 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
                     for value in values:
                         if not value.is_valid:
                             raise ValueError("it holds no bytes")
-                        yield Image.open(io.BytesIO(value.as_py()), formats=FORMATS)
+                        yield open_image(io.BytesIO(value.as_py()))
 
     def name(index: int) -> str:
         number = int(np.searchsorted(ends, index, side="right"))
