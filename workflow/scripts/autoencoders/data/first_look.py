@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.fingerprints import absolute
 
 if TYPE_CHECKING:
     from autoencoders.data.pictures import Split
@@ -34,11 +34,12 @@ class Look:
     @property
     def changed(self) -> bool:
         """Whether the dataset was last prepared from other images."""
-        return recorded_fingerprint(self.info) not in (None, fingerprint(self.dataset, self.contents))
+        recorded = recorded_fingerprint(self.info)
+        return recorded is not None and recorded != fingerprint(self.dataset, self.contents)
 
     def is_new(self, path: str | Path) -> bool:
         """Whether a file was added or changed since files were last remembered."""
-        return os.path.abspath(path) in self.contents.read
+        return absolute(path) in self.contents.read
 
     def at(self, split: Split) -> None:
         """Raises UserError if the first image of a split can't be read, or is smaller than the crop."""

@@ -25,7 +25,8 @@ def turn(image: Image.Image) -> Image.Transpose | None:
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
         if value is None:
-            Image.Exif().load(image.info.get("exif"))  # Pillow hides some faults the second time.
+            if image.info.get("exif"):
+                Image.Exif().load(image.info["exif"])  # Pillow hides some faults the second time.
             return None
         orientation = int(value[0] if isinstance(value, tuple | bytes) else value)
         if not 0 <= orientation <= 8:
