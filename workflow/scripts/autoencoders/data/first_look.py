@@ -76,6 +76,6 @@ def fingerprints(dataset: Mapping) -> list[str] | None:
 def recorded_fingerprints(info: Path) -> object:
     """The recorded fingerprints of a prepared dataset; None if it is not prepared, or has none on record."""
     try:
-        return json.loads(info.read_text()).get("fingerprints")
+        return json.loads(info.read_text(encoding="utf-8")).get("fingerprints")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None  # The job that reads a broken file reports it.
