@@ -13,7 +13,9 @@ def lasting(file: Path) -> object:
     if {"logs", "benchmarks"} & set(file.parts):
         return None
     if file.name == "cell.json" or file.match("extractors/*.json"):
-        return {key: value for key, value in json.loads(file.read_text()).items() if key not in MEASURED}
+        return {
+            key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key not in MEASURED
+        }
     if file.name == "costs.parquet":
         cells = ["dataset", "model", "filters", "depth", "latent", "seed", "device", "precision"]
         return pd.read_parquet(file)[cells].to_dict("records")

@@ -35,5 +35,5 @@ def entry(folder: Path, name: str) -> dict:
     """A config's entry for one of ``OWN``, which is written to mine.py in ``folder``."""
     source, weight, options = OWN[name]
     path = folder / "mine.py"
-    path.write_text(source)
+    path.write_text(source, encoding="utf-8")
     return {"kind": str(path), "weight": weight, **options}

@@ -73,7 +73,7 @@ def hold_jobs(folder: Path) -> None:
 
 def append(module: Path, text: str) -> None:
     """Add text to a module that must exist: opening it to append would create it."""
-    module.write_text(module.read_text() + text)
+    module.write_text(module.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
 def snakemake_command(*arguments: str, configs=("config/demo.yaml", "tiny.yaml"), gpu=0) -> list[str]:
@@ -97,7 +97,7 @@ def hear_ctrl_c() -> None:
 @contextlib.contextmanager
 def started(folder: Path, command: list[str]) -> Iterator[subprocess.Popen]:
     """A command in the background, in its own process group, which is killed at the end; output.txt has its output."""
-    with open(folder / "output.txt", "a") as output:
+    with open(folder / "output.txt", "a", encoding="utf-8") as output:
         options = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True, "preexec_fn": hear_ctrl_c}
         process = subprocess.Popen(command, cwd=folder, **options)
     try:
@@ -135,7 +135,7 @@ def planned(output: str) -> dict[str, int]:
 def rerun_table(project: Path) -> dict[str, set[str]]:
     """Module, relative to the package -> the rules in its row of the table in workflow/README.md."""
     package = project / "workflow" / "scripts" / "autoencoders"
-    text = (project / "workflow" / "README.md").read_text().split("| edit | runs |")[1].split("\n\n")[0]
+    text = (project / "workflow" / "README.md").read_text(encoding="utf-8").split("| edit | runs |")[1].split("\n\n")[0]
     found = {}
     for line in text.splitlines()[2:]:
         edit, runs = line.strip("| ").split(" | ")

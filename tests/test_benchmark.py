@@ -81,7 +81,7 @@ def test_a_comparison_that_fails_has_a_row_with_the_reason_and_fails_the_benchma
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"^Failed:\ntraining, tiny, other: not measured: ValueError.*$"):
         runpy.run_module("benchmark", run_name="__main__")
-    page = Path("results/benchmark/benchmark.md").read_text()
+    page = Path("results/benchmark/benchmark.md").read_text(encoding="utf-8")
     assert page in capsys.readouterr().out
     assert page.count("not measured: ValueError") == 2
 

@@ -81,7 +81,7 @@ def test_seconds_are_read_from_benchmark_files_and_those_of_jobs_on_a_gpu_added(
     for index, name in enumerate(files):
         path = tmp_path / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\th:m:s\tmax_rss\n{10**index}.5\t0:00:12\t129.66\n")
+        path.write_text(f"s\th:m:s\tmax_rss\n{10**index}.5\t0:00:12\t129.66\n", encoding="utf-8")
     taken = {"train": 1.5, "encode": 10.5, "fit_prior": 110_001, "sample": 100.5, "score": 1000.5, "gpu": 101_113.5}
     found = job_seconds(tmp_path, "a/b", MVG | GMM, ["inception"], 0)
     assert found == {f"{rule}_seconds": value for rule, value in taken.items()}

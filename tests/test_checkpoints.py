@@ -153,14 +153,14 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_training(tmp_path, caplog)
 
 def test_a_key_is_that_of_settings_data_and_code(tmp_path):
     data, code = tmp_path / "data", tmp_path / "code.py"
-    data.write_text("images")
-    code.write_text("x = 1")
+    data.write_text("images", encoding="utf-8")
+    code.write_text("x = 1", encoding="utf-8")
     settings = {"cell": {"seed": 0}, "training": {"epochs": 3}}
     key = checkpoint_key(settings, [data, code])
     assert key == checkpoint_key({"training": {"epochs": 3}, "cell": {"seed": 0}}, [code, data])
     others = {key, checkpoint_key({**settings, "training": {"epochs": 4}}, [data, code])}
     for file in (code, data):
-        file.write_text("changed")
+        file.write_text("changed", encoding="utf-8")
         others.add(checkpoint_key(settings, [data, code]))
     assert len(others) == 4
 
@@ -254,7 +254,7 @@ def undisturbed(project, tmp_path_factory) -> Path:
     """A project with one trained cell."""
     folder = copy_project(project, tmp_path_factory.mktemp("undisturbed"))
     hold_trainings(folder)
-    (folder / "long.yaml").write_text("training: {epochs: 4}\n")
+    (folder / "long.yaml").write_text("training: {epochs: 4}\n", encoding="utf-8")
     snakemake(folder, WEIGHTS, configs=CONFIGS)
     return folder
 
@@ -287,10 +287,10 @@ def held_training(folder: Path):
 
 def assert_ends_as_undisturbed(folder: Path, undisturbed: Path, resumed: int) -> None:
     snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
-    assert "resuming from the checkpoint" in (folder / LOG).read_text()
+    assert "resuming from the checkpoint" in (folder / LOG).read_text(encoding="utf-8")
     for name in ("weights.safetensors", "history.parquet"):
         assert (folder / CELL / name).read_bytes() == (undisturbed / CELL / name).read_bytes()
-    assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == resumed
+    assert json.loads((folder / CELL / "cell.json").read_text(encoding="utf-8"))["resumed"] == resumed
     # The next job removes the checkpoint: then Snakemake has seen that the weights are complete.
     snakemake(folder, str(CELL / "codes.npy"), "--rerun-incomplete", configs=CONFIGS)
     assert not (folder / CELL / "checkpoint.safetensors").exists()
@@ -306,7 +306,7 @@ def test_a_real_training_resumes_after_signals_where_it_was(folder, undisturbed)
         assert progress(folder / CELL)["batches"] == 2
         script.send_signal(signal.SIGTERM)
         run.wait(300)
-    assert "interrupted by SIGTERM; the next run resumes from here" in (folder / LOG).read_text()
+    assert "interrupted by SIGTERM; the next run resumes from here" in (folder / LOG).read_text(encoding="utf-8")
     assert not (folder / WEIGHTS).exists() and progress(folder / CELL)["batches"] == 3
     with held_training(folder) as (run, script):
         script.kill()
@@ -315,7 +315,7 @@ def test_a_real_training_resumes_after_signals_where_it_was(folder, undisturbed)
         # Ctrl-C reaches Snakemake and its jobs at once.
         os.killpg(run.pid, signal.SIGINT)
         assert run.wait(300) != 0
-    assert "interrupted by SIGINT; the next run resumes from here" in (folder / LOG).read_text()
+    assert "interrupted by SIGINT; the next run resumes from here" in (folder / LOG).read_text(encoding="utf-8")
     assert progress(folder / CELL)["batches"] == 6
     assert_ends_as_undisturbed(folder, undisturbed, resumed=3)
 
@@ -330,7 +330,7 @@ def test_a_training_that_ends_while_no_snakemake_watches_is_not_trained_again(fo
     assert (folder / WEIGHTS).exists()
     snakemake(folder, "--unlock", configs=CONFIGS)
     assert_ends_as_undisturbed(folder, undisturbed, resumed=1)
-    assert "epoch 5, after batch 0" in (folder / LOG).read_text()
+    assert "epoch 5, after batch 0" in (folder / LOG).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -341,11 +341,11 @@ def test_after_a_change_the_old_checkpoint_is_never_used(folder):
     checkpoint = folder / CELL / "checkpoint.safetensors"
     old = checkpoint.read_bytes()
     module = folder / "workflow/scripts/autoencoders/networks/objective.py"
-    code = module.read_text()
+    code = module.read_text(encoding="utf-8")
     for changed, epochs in ((code + "# changed\n", 4), (code, 3)):
-        module.write_text(changed)
-        (folder / "long.yaml").write_text(f"training: {{epochs: {epochs}}}\n")
+        module.write_text(changed, encoding="utf-8")
+        (folder / "long.yaml").write_text(f"training: {{epochs: {epochs}}}\n", encoding="utf-8")
         checkpoint.write_bytes(old)
         snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS)
-        assert "is not used: it was written with other settings" in (folder / LOG).read_text()
-        assert json.loads((folder / CELL / "cell.json").read_text())["resumed"] == 0
+        assert "is not used: it was written with other settings" in (folder / LOG).read_text(encoding="utf-8")
+        assert json.loads((folder / CELL / "cell.json").read_text(encoding="utf-8"))["resumed"] == 0

@@ -29,7 +29,9 @@ REQUIRED = "required"
 def page(project) -> dict[str, dict[str, tuple[str, str]]]:
     """Section -> key -> (default, explanation), from the page's tables."""
     found = {}
-    for part in re.split(r"^## ", (project / "config" / "README.md").read_text(), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^## ", (project / "config" / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[
+        1:
+    ]:
         heading, body = part.split("\n", 1)
         rows = [
             line.strip("| ").split(" | ") for line in body.split("\n### ")[0].splitlines() if line.startswith("| `")
@@ -86,17 +88,17 @@ def test_the_pages_examples_of_kinds_are_accepted(project, tmp_path, monkeypatch
     """tests/test_own_kinds.py runs them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kinds").mkdir()
-    text = (project / "config" / "README.md").read_text()
+    text = (project / "config" / "README.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", text, re.M | re.S))
     for path, block in files.items():
-        (tmp_path / path).write_text(block)
+        (tmp_path / path).write_text(block, encoding="utf-8")
     examples = re.findall(r"^```ya?ml\n(.*?)^```", text, re.M | re.S)
-    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
+    config = yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8"))
     config = settings.resolve(laid_over(config, *map(yaml.safe_load, examples)))
     assert {entry["kind"] for *_, entry in settings.entries(config) if kinds.is_file(entry["kind"])} == set(files)
 
 
 def test_config_yaml_repeats_the_defaults_of_the_schema(project):
-    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
+    config = yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8"))
     bare = {key: copy.deepcopy(config[key]) for key in ("datasets", "models", "experiments", "run")}
     assert settings.resolve(bare) == settings.resolve(config)

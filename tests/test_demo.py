@@ -25,7 +25,7 @@ CONFIGS = ("config/demo.yaml", "seeds.yaml")
 
 def test_the_primary_claims_have_the_same_outcome_for_three_seeds(project, tmp_path):
     folder = copy_project(project, tmp_path)
-    (folder / "seeds.yaml").write_text(SEEDS)
+    (folder / "seeds.yaml").write_text(SEEDS, encoding="utf-8")
     snakemake(folder, "results/demo/tables/claims.parquet", configs=CONFIGS)
     results = folder / "results" / "demo"
     scores, latent = (pd.read_parquet(results / f"tables/{name}.parquet") for name in ("scores", "latent"))

@@ -33,7 +33,7 @@ def test_versions_of_cuda_and_of_the_driver(monkeypatch, tmp_path):
         ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build", "580.65.06"),
         ("", "unknown"),
     ):
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         assert device.software(GPU) == cuda | {"nvidia driver": driver}
 
 

@@ -234,7 +234,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(hub, tmp_path, monkeypatch):
 
 def test_without_hf_token_nothing_is_sent_of_the_user(hub, tmp_path, monkeypatch):
     """Neither a stored login, nor which packages there are."""
-    (tmp_path / "token").write_text("stored")
+    (tmp_path / "token").write_text("stored", encoding="utf-8")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     download_hub([URI], tmp_path / "data")
     assert not re.search("authorization|stored|torch", str(hub.asked), flags=re.IGNORECASE)

@@ -77,11 +77,11 @@ class Run:
 
 def put_recorders(project: Path) -> dict[str, Path]:
     """Make every environment record its jobs' modules; returns the environments' folders by their files' names."""
-    names = {file.read_text(): file.name for file in (project / "envs").glob("*.yaml")}
+    names = {file.read_text(encoding="utf-8"): file.name for file in (project / "envs").glob("*.yaml")}
     prefixes = {}
     # Snakemake puts a copy of the file beside its environment.
     for file in (project / ".snakemake" / "conda").glob("*.yaml"):
-        prefix = prefixes[names[file.read_text()]] = file.with_suffix("")
+        prefix = prefixes[names[file.read_text(encoding="utf-8")]] = file.with_suffix("")
         (site,) = prefix.glob("lib/python3.*/site-packages")
         shutil.copy2(HERE / "recorder.py", site / "sitecustomize.py")
     return prefixes
@@ -124,7 +124,7 @@ def run_chain(root: Path, project: Path) -> Run:
     execute(*snakemake, *CONFIG, cwd=copy, env=env)
     jobs = defaultdict(list)
     for file in sorted(records.glob("*.json")):
-        job = json.loads(file.read_text())
+        job = json.loads(file.read_text(encoding="utf-8"))
         jobs[job["rule"]].append(job)
     return Run(copy, runner, ask(runner, SEARCH_PATHS), prefixes, set(plan), dict(jobs))
 
@@ -156,7 +156,7 @@ def test_nothing_else_comes_from_snakemakes_environment(run, project):
     """Otherwise, what a script finds would depend on where Snakemake was started from."""
     for rule, jobs in run.jobs.items():
         # The standard library of a venv is that of its Python.
-        version = (run.prefix(rule) / "pyvenv.cfg").read_text().split("home = ")[1].split("\n")[0]
+        version = (run.prefix(rule) / "pyvenv.cfg").read_text(encoding="utf-8").split("home = ")[1].split("\n")[0]
         homes = (run.prefix(rule), run.project / "workflow", Path(version).resolve().parent)
         for job in jobs:
             outside = {name for name, file in job["modules"].items() if not any(map(Path(file).is_relative_to, homes))}

@@ -54,7 +54,7 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
             continue
         for directive in ("log:", "benchmark:", "mem_mb=", "runtime=", "modules=modules("):
             assert directive in rule, f"{name} lacks {directive}"
-        text = rules.script_of(project, name).read_text()
+        text = rules.script_of(project, name).read_text(encoding="utf-8")
         # Rules that compute on a device request one, and no others.
         assert ("gpu=" in rule) == ("autoencoders.jobs.device" in text), name
         assert f'"../scripts/{name}.py"' in rule and f'modules("{name}"' in rule, name
@@ -62,7 +62,7 @@ def test_every_rule_with_a_script_has_an_env_log_benchmark_and_resources(project
 
 
 def test_the_page_says_which_rules_use_which_env(project):
-    page = (project / "envs" / "README.md").read_text()
+    page = (project / "envs" / "README.md").read_text(encoding="utf-8")
     told = {}
     for env, names in re.findall(r"^\| `(\w+\.yaml)` \| (.+) \|$", page, flags=re.MULTILINE):
         told |= dict.fromkeys(re.findall(r"`(\w+)`", names), env)
@@ -80,7 +80,7 @@ def test_every_env_has_what_its_scripts_import(project, envs):
 def test_snakemake_itself_needs_no_package_of_an_env(project, envs):
     """Each rule may have an environment of its own."""
     files = [project / "Snakefile", *sorted((project / "workflow" / "rules").glob("*.smk"))]
-    text = "\n".join(file.read_text() for file in files)
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     imports = re.findall(r"^ *(from autoencoders[\w.]* import .+)$", text, flags=re.MULTILINE)
     assert imports
     missing = sorted({rules.import_name(pin) for env in envs.values() for pin in rules.pip_pins(env)})

@@ -54,7 +54,7 @@ CONFIG = {
 
 
 def write_config(folder: Path, **changes) -> None:
-    (folder / "mine.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
+    (folder / "mine.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}), encoding="utf-8")
 
 
 def new_project(project: Path, folder: Path, **changes) -> Path:
@@ -351,7 +351,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_continues(agai
         refused = run(again, target, fails=True)
         assert planned(run(again, target, "-n"))["score"] == 1
         (again / "hold-sample").unlink()
-        assert first.wait(300) == 0, (again / "output.txt").read_text()
+        assert first.wait(300) == 0, (again / "output.txt").read_text(encoding="utf-8")
     assert "Directory cannot be locked" in refused and "--unlock" in refused and "Traceback" not in refused
     assert contents(again) == before
 

@@ -21,7 +21,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     target = tmp_path / "result.json"
     files.write_json(target, {"a": 1})
     with pytest.raises(RuntimeError), files.atomic(target) as temporary:
-        temporary.write_text("half")
+        temporary.write_text("half", encoding="utf-8")
         raise RuntimeError
     assert files.read_json(target) == {"a": 1}
     assert list(tmp_path.iterdir()) == [target]
@@ -30,13 +30,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_the_written_file_itself_takes_the_place(tmp_path):
     """Renamed, not copied: nobody ever sees half of it under its name."""
     target = tmp_path / "result.txt"
-    target.write_text("old")
+    target.write_text("old", encoding="utf-8")
     mode = target.stat().st_mode
     with files.atomic(target) as temporary:
-        temporary.write_text("new")
+        temporary.write_text("new", encoding="utf-8")
         written = temporary.stat().st_ino
-        assert target.read_text() == "old" and temporary.suffix == ".txt"
-    assert target.read_text() == "new"
+        assert target.read_text(encoding="utf-8") == "old" and temporary.suffix == ".txt"
+    assert target.read_text(encoding="utf-8") == "new"
     assert (target.stat().st_ino, target.stat().st_mode) == (written, mode)
 
 
@@ -51,7 +51,7 @@ with files.atomic({str(tmp_path / "gmm.npz")!r}) as temporary:
     environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -signal.SIGKILL
     (half,) = tmp_path.iterdir()
-    assert half.name.startswith(".writing-") and half.read_text() == "half"
+    assert half.name.startswith(".writing-") and half.read_text(encoding="utf-8") == "half"
     # Another job is writing to the same folder.
     with files.atomic(tmp_path / "gmm-2.npz") as temporary:
         assert half.exists()
@@ -62,10 +62,10 @@ with files.atomic({str(tmp_path / "gmm.npz")!r}) as temporary:
 def test_two_jobs_that_write_the_same_file_leave_one_whole_file(tmp_path):
     target = tmp_path / "weights.bin"
     with pytest.raises(UserError, match=r"weights\.bin is being written by another job"), files.atomic(target) as first:
-        first.write_text("first")
+        first.write_text("first", encoding="utf-8")
         with files.atomic(target) as second:
-            second.write_text("second")
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("weights.bin", "second")]
+            second.write_text("second", encoding="utf-8")
+    assert [(file.name, file.read_text(encoding="utf-8")) for file in tmp_path.iterdir()] == [("weights.bin", "second")]
 
 
 class Malicious:

@@ -98,7 +98,7 @@ def test_contending_processes_never_overbook_a_gpu_and_all_get_their_turn(locks)
         process.join(300)
     assert [process.exitcode for process in processes] == [-signal.SIGKILL] * count
     taken, shared = {"0": 0, "1": 0}, False
-    lines = [line.split() for line in log.read_text().splitlines()]
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == count * claims * 2
     for name, slots in lines:
         taken[name] += int(slots)
@@ -182,8 +182,8 @@ for file in snakemake.output:
 @pytest.mark.slow
 def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tmp_path):
     folder = copy_project(project, tmp_path)
-    (folder / "workflow/scripts/train.py").write_text(STAND_IN)
-    (folder / "mine.yaml").write_text("threads: 1\ncells_per_gpu: {2: 2}\n")
+    (folder / "workflow/scripts/train.py").write_text(STAND_IN, encoding="utf-8")
+    (folder / "mine.yaml").write_text("threads: 1\ncells_per_gpu: {2: 2}\n", encoding="utf-8")
     dataset = folder / "results/demo/datasets/digits/train.npz"
     dataset.parent.mkdir(parents=True)
     dataset.touch()
@@ -195,14 +195,14 @@ def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tm
         snakemake(folder, *arguments, "--allowed-rules", "train", configs=configs, gpu=gpu)
 
     run(*cells, gpu=2)
-    events = (folder / "events").read_text().splitlines()
+    events = (folder / "events").read_text(encoding="utf-8").splitlines()
     wide = events.index("begins 3 2")
     assert events[wide + 1] == "ends 3 2"
     assert sorted(events[:wide] + events[wide + 2 :]) == ["begins 2 1"] * 2 + ["ends 2 1"] * 2
 
     # If the limit is less than a whole GPU, a wide cell still runs: Snakemake gives its job the limit.
     run("--force", cells[0], gpu=1)
-    assert (folder / "events").read_text().splitlines()[-1] == "ends 3 1"
+    assert (folder / "events").read_text(encoding="utf-8").splitlines()[-1] == "ends 3 1"
 
 
 def test_a_slot_whose_file_a_cleaner_removes_is_not_held(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def run(folder: Path, work: str) -> subprocess.CompletedProcess:
 def test_a_job_ends_with_its_status_and_its_message_and_loses_nothing(tmp_path, work, status, message, traceback):
     done = run(tmp_path, work)
     assert done.returncode == status, done.stderr
-    log = (tmp_path / "logs" / "a.log").read_text()
+    log = (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
     for text in (done.stderr, log):
         assert message in text and ("Traceback" in text) == traceback
     # Output that was still in a buffer, and what libraries do on exit.
@@ -72,11 +72,11 @@ def test_progress_is_only_in_the_log(tmp_path):
     """Hundreds of jobs at once would flood the terminal."""
     done = run(tmp_path, "Progress('a', 1).line(); logging.info('more')")
     assert done.stderr.endswith("] a: more\n") and done.stderr.count("\n") == 1
-    assert "images/s" in (tmp_path / "logs" / "a.log").read_text()
+    assert "images/s" in (tmp_path / "logs" / "a.log").read_text(encoding="utf-8")
 
 
 def test_a_fault_of_ones_own_kind_is_named_with_its_line(tmp_path):
-    (tmp_path / "mine.py").write_text("def penalty(step, options):\n    return step / 0\n")
+    (tmp_path / "mine.py").write_text("def penalty(step, options):\n    return step / 0\n", encoding="utf-8")
     done = run(tmp_path, f"kinds.load('penalties', {str(tmp_path / 'mine.py')!r}).penalty(1, None)")
     assert done.returncode == 70
     assert f"this is a bug in {tmp_path / 'mine.py'}, line 2" in done.stderr

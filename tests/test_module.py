@@ -24,11 +24,14 @@ def outer(project, tmp_path):
     (tmp_path / "vae").mkdir()
     copy_project(project, tmp_path / "vae")
     pages = [project / "README.md", project / "workflow" / "README.md"]
-    text = "\n".join(page.read_text() for page in pages)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     (block,) = (block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "module vae" in block)
-    (tmp_path / "Snakefile").write_text(block)
-    parts = [yaml.safe_load((tmp_path / name).read_text()) for name in ("vae/config/demo.yaml", "vae/tiny.yaml")]
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(laid_over(*parts, MINE)))
+    (tmp_path / "Snakefile").write_text(block, encoding="utf-8")
+    parts = [
+        yaml.safe_load((tmp_path / name).read_text(encoding="utf-8"))
+        for name in ("vae/config/demo.yaml", "vae/tiny.yaml")
+    ]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(laid_over(*parts, MINE)), encoding="utf-8")
     return tmp_path
 
 
@@ -46,10 +49,10 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 def test_the_outer_workflow_computes_from_this_ones_tables(outer, prefix):
     """A prefix of the module moves results and nothing else."""
     snakefile = outer / "Snakefile"
-    text = snakefile.read_text().replace("results/mine/", f"{prefix}results/mine/")
+    text = snakefile.read_text(encoding="utf-8").replace("results/mine/", f"{prefix}results/mine/")
     if prefix:
         text = text.replace("    config:", f'    prefix: "{prefix}"\n    config:', 1)
-    snakefile.write_text(text)
+    snakefile.write_text(text, encoding="utf-8")
     targets = ["mixtures.csv", f"{prefix}results/mine/tables/costs.parquet", f"{prefix}results/mine/provenance.html"]
     done = run(outer, *targets)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -66,16 +69,19 @@ def test_the_outer_workflow_computes_from_this_ones_tables(outer, prefix):
 
 def test_the_outer_config_is_checked_and_an_address_is_refused(outer):
     mine = outer / "mine.yaml"
-    before = mine.read_text()
-    mine.write_text(before + "epochs: 3\n")
+    before = mine.read_text(encoding="utf-8")
+    mine.write_text(before + "epochs: 3\n", encoding="utf-8")
     done = run(outer, "--dry-run")
     assert done.returncode == 1 and "the config can't be used" in done.stdout and "epochs" in done.stdout
-    mine.write_text(before)
+    mine.write_text(before, encoding="utf-8")
     # Snakemake fetches single files from an address, without the package that scripts import.
     git = ["git", "-C", str(outer), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for command in (["init", "-q"], ["add", "vae"], ["commit", "-qm", "vae"], ["branch", "-M", "main"]):
         subprocess.run([*git, *command], check=True)
     snakefile = outer / "Snakefile"
-    snakefile.write_text(snakefile.read_text().replace('"vae/Snakefile"', f'"git+file://{outer}/vae/Snakefile@main"'))
+    snakefile.write_text(
+        snakefile.read_text(encoding="utf-8").replace('"vae/Snakefile"', f'"git+file://{outer}/vae/Snakefile@main"'),
+        encoding="utf-8",
+    )
     done = run(outer, "--dry-run")
     assert done.returncode == 1 and "this workflow runs from a clone" in done.stdout

@@ -21,13 +21,19 @@ CELL = RESULTS / "cells/digits/dae/f2-d1-z4-s0"
 def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path):
     folder = Path(shutil.copytree(finished_project, tmp_path / "project"))
     before = pd.read_parquet(folder / CELL / "scores/classifier.parquet")
-    section = (project / "config" / "README.md").read_text().split("## Kinds of your own")[1].split("\n## ")[0]
+    section = (
+        (project / "config" / "README.md")
+        .read_text(encoding="utf-8")
+        .split("## Kinds of your own")[1]
+        .split("\n## ")[0]
+    )
     for path, text in re.findall(r"^```python\n# (\S+)\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL):
         (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
+        (folder / path).write_text(text, encoding="utf-8")
     (config,) = re.findall(r"^```yaml\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
     (folder / "own.yaml").write_text(
-        f"{config}experiments: {{width: [{{dataset: digits, model: [dae, vae-diverges, dae-norm], filters: 2}}]}}\n"
+        f"{config}experiments: {{width: [{{dataset: digits, model: [dae, vae-diverges, dae-norm], filters: 2}}]}}\n",
+        encoding="utf-8",
     )
     configs = ("config/demo.yaml", "tiny.yaml", "own.yaml")
     jobs = planned(snakemake(folder, "--notemp", configs=configs).stdout)
@@ -45,10 +51,10 @@ def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path)
     # Old distances are the same, to the bit.
     old = scores[scores["measure"].eq("frechet") & scores["comparison"].ne("blurred")].reset_index(drop=True)
     pd.testing.assert_frame_equal(old, before, check_exact=True)
-    table2 = (folder / RESULTS / "tables/table2.csv").read_text()
+    table2 = (folder / RESULTS / "tables/table2.csv").read_text(encoding="utf-8")
     assert "blurred" in table2 and "nearest" not in table2
     own = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "kinds").glob("*.py")}
-    record = json.loads((folder / RESULTS / "provenance.json").read_text())
+    record = json.loads((folder / RESULTS / "provenance.json").read_text(encoding="utf-8"))
     assert {Path(path).name: digest for path, digest in record["own_kinds"].items()} == own and len(own) == 3
 
     cell = folder / str(CELL).replace("dae", "dae-norm")
@@ -56,7 +62,7 @@ def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path)
     assert (history["norm_penalty"] > 0).all() and (history["kl"] == 0).all()
     total = history["reconstruction_loss"] + 0.01 * history["norm_penalty"]
     assert history["loss"].to_numpy() == pytest.approx(total.to_numpy(), rel=1e-6)
-    assert json.loads((cell / "cell.json").read_text())["objective"]["penalties"]["norm"]["power"] == 2
+    assert json.loads((cell / "cell.json").read_text(encoding="utf-8"))["objective"]["penalties"]["norm"]["power"] == 2
     # The penalty makes codes smaller.
     assert np.abs(np.load(cell / "codes.npy")).mean() < np.abs(codes).mean()
 

@@ -256,7 +256,7 @@ def sample(prior, count, random):
 
 def test_a_prior_of_ones_own_keeps_its_own_arrays_in_the_file(codes, tmp_path):
     kind = tmp_path / "noisy_codes.py"
-    kind.write_text(OF_ONES_OWN)
+    kind.write_text(OF_ONES_OWN, encoding="utf-8")
     prior = fit(codes, {"kind": str(kind), "spread": 1e-3}, seed=3)
     write_npz(tmp_path / "noisy.npz", prior)
     stored = read_npz(tmp_path / "noisy.npz")

@@ -37,7 +37,7 @@ CONFIGS = ("config/demo.yaml", "tiny.yaml")
 def test_training_images_are_counted_known_or_assumed(tmp_path, limit, known, text, images):
     info = tmp_path / "dataset.json"
     if text is not None:
-        info.write_text(text)
+        info.write_text(text, encoding="utf-8")
     assert resources.training_images({"limit": {"train": limit}}, known, info) == images
 
 
@@ -63,13 +63,13 @@ def test_minutes_and_megabytes_by_hand():
 
 
 def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path):
-    text = (PROJECT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
+    text = (PROJECT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
     site = {"gpu_partition: gpu": "long", "cpu_partition: cpu": "batch.q", "account: null": "my-group"}
     for before, after in (site | {"gpu_model: null": "nvidia_a100_1g.10gb", "longest: null": "7"}).items():
         assert text.count(f"  {before} #") == 1
         text = text.replace(f"  {before} #", f"  {before.split()[0]} {after} #")
-    (tmp_path / "config.yaml").write_text(text)
-    with open(tmp_path / "config.yaml") as stream:
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    with open(tmp_path / "config.yaml", encoding="utf-8") as stream:
         profile = ProfileConfigFileParser().parse(stream)
     assert profile["default-resources"] == ["slurm_partition=batch.q", "slurm_account=my-group"]
     # A group runs its jobs one by one, on one GPU.
@@ -79,7 +79,7 @@ def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path
     partitions = {name.split(":")[0]: value for name, value in resources.items() if name.endswith(":slurm_partition")}
     models = {f"{name}:gpu_model": "nvidia_a100_1g.10gb" for name in partitions}
     assert resources == models | {f"{name}:slurm_partition": "long" for name in partitions}
-    text = "".join(file.read_text() for file in (PROJECT / "workflow" / "rules").glob("*.smk"))
+    text = "".join(file.read_text(encoding="utf-8") for file in (PROJECT / "workflow" / "rules").glob("*.smk"))
     rules = {rule.split(":", 1)[0]: rule for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]}
     with_script, with_gpu = ({name for name in rules if key in rules[name]} for key in ("script:", "gpu="))
     assert {*groups, *partitions} <= with_script
@@ -114,7 +114,7 @@ def submissions(folder: Path, *arguments: str) -> dict[str, list[dict[str, str]]
     tools = folder.parent / "tools"
     tools.mkdir(exist_ok=True)
     for name in ("sacct", "sacctmgr", "scontrol", "sinfo", "squeue", "sshare", "sbatch"):
-        (tools / name).write_text(SBATCH if name == "sbatch" else "#!/bin/sh\n")
+        (tools / name).write_text(SBATCH if name == "sbatch" else "#!/bin/sh\n", encoding="utf-8")
         (tools / name).chmod(0o755)
     command = [*arguments, "--workflow-profile", "workflow/profiles/slurm", "--configfile", *CONFIGS, "mine.yaml"]
     subprocess.run(
@@ -124,7 +124,7 @@ def submissions(folder: Path, *arguments: str) -> dict[str, list[dict[str, str]]
         timeout=300,
     )
     found = {}
-    for line in (folder.parent / "calls").read_text().splitlines():
+    for line in (folder.parent / "calls").read_text(encoding="utf-8").splitlines():
         words = iter(shlex.split(line)[1:])
         options = {}
         for word in words:
@@ -138,7 +138,7 @@ def submissions(folder: Path, *arguments: str) -> dict[str, list[dict[str, str]]
 def test_trainings_request_one_gpu_and_time_by_their_size(tmp_path):
     (tmp_path / "project").mkdir()
     folder = copy_project(PROJECT, tmp_path / "project")
-    (folder / "mine.py").write_text("COST = 2.5\ndef penalty(step, options): ...\n")
+    (folder / "mine.py").write_text("COST = 2.5\ndef penalty(step, options): ...\n", encoding="utf-8")
     config = """
 threads: 1
 training: { epochs: 2000 }
@@ -146,7 +146,7 @@ models: { mine: { penalties: { mine: { kind: mine.py, weight: 1 } } } }
 datasets:
   copy: { source: parquet, torchvision: { name: CIFAR10 }, parquet: { train: "hf://datasets/a/b@main/train.parquet" } }
 """
-    (folder / "mine.yaml").write_text(config)
+    (folder / "mine.yaml").write_text(config, encoding="utf-8")
     prepared = [f"{name}/{split}.npz" for name in ("digits", "copy") for split in ("train", "test")]
     for file in [folder / "results/demo/datasets" / name for name in ("digits/dataset.json", *prepared)]:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def test_a_checkouts_commit_and_whether_files_have_changed(copy):
     git(copy.parent, "commit", "--quiet", "--message", "code")
     commit = git(copy.parent, "rev-parse", "--short=12", "HEAD")
     assert provenance.code_version() == commit
-    copy.write_text("# changed")
+    copy.write_text("# changed", encoding="utf-8")
     assert provenance.code_version() == f"{commit}-dirty"
 
 

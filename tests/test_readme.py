@@ -21,7 +21,9 @@ PAGES = (*TESTED, "envs/README.md", "results/README.md", "CHANGELOG.md")
 
 
 def blocks(language: str, page: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (PROJECT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 def commands(program: str) -> list[list[str]]:
@@ -32,7 +34,7 @@ def commands(program: str) -> list[list[str]]:
 
 def inline(page: str) -> list[str]:
     """What is between backticks in a sentence."""
-    text = re.sub(r"^```.*?^```", "", (PROJECT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```.*?^```", "", (PROJECT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"`([^`\n]+)`", text)
 
 
@@ -43,7 +45,7 @@ def run(folder, *command: str) -> str:
 
 
 def read(config: str) -> dict:
-    return yaml.safe_load((PROJECT / "config" / f"{config}.yaml").read_text())
+    return yaml.safe_load((PROJECT / "config" / f"{config}.yaml").read_text(encoding="utf-8"))
 
 
 def test_config_examples_run_the_cells_that_they_describe(tmp_path):
@@ -58,7 +60,7 @@ def test_config_examples_run_the_cells_that_they_describe(tmp_path):
 
 def test_the_lines_for_a_site_are_the_profiles():
     (shown,) = blocks("yml", "workflow/profiles/README.md")
-    profile = (PROJECT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
+    profile = (PROJECT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
     assert len(shown.splitlines()) == 5 and all(f"  {line}\n" in profile for line in shown.splitlines())
 
 
@@ -80,10 +82,12 @@ def test_every_snakemake_command_plans_its_jobs(tmp_path):
     config = read("config")
     for dataset in config["datasets"].values():
         dataset["latent"] = dataset["comparison_latent"]
-    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "images").mkdir()
     Image.new("RGB", (64, 64)).save(folder / "images" / "a.png")
-    (folder / "mine.yaml").write_text(blocks("yaml", "README.md")[2].replace("path/to/images", "images"))
+    (folder / "mine.yaml").write_text(
+        blocks("yaml", "README.md")[2].replace("path/to/images", "images"), encoding="utf-8"
+    )
     assert len(commands("snakemake")) >= 12
     for _, *arguments in commands("snakemake"):
         # Before a run there is nothing to touch.
@@ -93,11 +97,11 @@ def test_every_snakemake_command_plans_its_jobs(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_paths_lead_somewhere(page):
-    text = (PROJECT / page).read_text()
+    text = (PROJECT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)|<img src=\"([^\"]+)\"", text):
         path, _, anchor = "".join(target).partition("#")
         file = (PROJECT / page).parent / path if path else PROJECT / page
-        headings = re.findall(r"^#+ (.+)$", file.read_text(), flags=re.MULTILINE) if anchor else []
+        headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE) if anchor else []
         anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
         assert file.exists() and (not anchor or anchor in anchors), target
     for path in re.findall(r"`((?:tests|workflow|envs)/[\w./-]*)`", text):
@@ -106,7 +110,7 @@ def test_links_and_paths_lead_somewhere(page):
 
 def test_the_picture_of_the_rules_is_that_of_the_workflow():
     """Its arrows are Snakemake's, and lead from each rule to the same others; arrows that follow may be left out."""
-    svg = (PROJECT / "workflow" / "pictures" / "rules.svg").read_text()
+    svg = (PROJECT / "workflow" / "pictures" / "rules.svg").read_text(encoding="utf-8")
     names = dict(re.findall(r"<title>(\d+)</title>.*?<text[^>]*>(\w+)</text>", svg, flags=re.DOTALL))
     drawn = [(names[a], names[b]) for a, b in re.findall(r"<title>(\d+)&#45;&gt;(\d+)</title>", svg)]
     dot = run(PROJECT, sys.executable, "-m", "snakemake", "--rulegraph", "--forceall")
@@ -124,6 +128,8 @@ def reached(arrows: list[tuple[str, str]], rule: str) -> set[str]:
 
 
 def test_the_version_is_the_same_everywhere():
-    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
-    released = re.search(r"^## (\S+) \((\S+)\)$", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    released = re.search(
+        r"^## (\S+) \((\S+)\)$", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert released.groups() == (citation["version"], str(citation["date-released"]))

@@ -63,7 +63,7 @@ def score(network, real, tmp_path):
 
     def score(prior: str, drawn: str = WIDE, extractor=quarters, tf32=False):
         kind = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
-        kind.write_text(PRIOR.format(drawn))
+        kind.write_text(PRIOR.format(drawn), encoding="utf-8")
         features = quarters(torch.from_numpy(real).float() / 255)
         reference = Reference(features, {"frechet": frechet.prepare(features, {})})
         return partial(

@@ -105,10 +105,10 @@ def test_latex_compiles(tmp_path):
     long = pd.DataFrame({"Claim": ["Of the many words that a claim may have, a few. " * 4] * 60, "Verdict": "holds"})
     tables = {"Wide": wide, "Long": long, "Both": pd.concat([wide] * 50)}
     text = to_latex("T", [*sections(), *(Section(name, "Text.", rows) for name, rows in tables.items())], "t")
-    (tmp_path / "table.tex").write_text(text)
+    (tmp_path / "table.tex").write_text(text, encoding="utf-8")
     packages = re.findall(r"\\usepackage{\w+}", text)
     document = [r"\documentclass{article}", *packages, r"\begin{document}\input{table}\ref{tab:t-wide}\end{document}"]
-    (tmp_path / "main.tex").write_text("\n".join(document))
+    (tmp_path / "main.tex").write_text("\n".join(document), encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0 and (tmp_path / "main.pdf").is_file(), done.stdout[-2000:]

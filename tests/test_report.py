@@ -63,7 +63,7 @@ def browser(tmp_path_factory):
 def finished(project, tmp_path_factory) -> Path:
     """A project with all results and its report, written by `make report`."""
     folder = copy_project(project, tmp_path_factory.mktemp("report"))
-    (folder / "measured.yaml").write_text(CONFIG)
+    (folder / "measured.yaml").write_text(CONFIG, encoding="utf-8")
     snakemake(folder, configs=CONFIGS)
     # A link, since its path may have spaces.
     (folder / ".venv").symlink_to(sys.prefix)
@@ -283,7 +283,7 @@ def test_sorting_is_stable_and_works_by_the_keyboard(made_up):
 
 def test_the_report_contains_every_picture_and_page(finished):
     """Also where there is no Chromium to look at them."""
-    page, results = (finished / REPORT).read_text(), finished / "results/demo"
+    page, results = (finished / REPORT).read_text(encoding="utf-8"), finished / "results/demo"
     made = [*results.rglob("*.html"), *results.glob("figures/*.png"), *results.glob("cells/**/*.png")]
     assert len(made) > 15
     assert not [file.name for file in made if base64.b64encode(file.read_bytes()).decode() not in page]

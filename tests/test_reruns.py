@@ -51,14 +51,14 @@ def finished(finished_project, tmp_path_factory) -> Path:
 def plan_after_an_edit(folder: Path, *modules: str, added: str = "# edited") -> dict[str, int]:
     """The number of jobs by rule that would run after a line is added to modules."""
     files = [folder / "workflow" / "scripts" / "autoencoders" / module for module in modules]
-    before = [(file, file.read_text(), file.stat()) for file in files]
+    before = [(file, file.read_text(encoding="utf-8"), file.stat()) for file in files]
     try:
         for file, text, _ in before:
-            file.write_text(f"{text}\n{added}\n")
+            file.write_text(f"{text}\n{added}\n", encoding="utf-8")
         return planned(snakemake(folder, "-n").stdout)
     finally:
         for file, text, stamps in before:
-            file.write_text(text)
+            file.write_text(text, encoding="utf-8")
             os.utime(file, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
 
 
@@ -131,7 +131,7 @@ AFTER_TRAINING = {"encode", "fit_prior", "latent_statistics", "sample", "score"}
     ],
 )
 def test_a_changed_config_reruns_what_depends_on_it_alone(finished, change, rules):
-    (finished / "change.yaml").write_text(change)
+    (finished / "change.yaml").write_text(change, encoding="utf-8")
     jobs = set(planned(snakemake(finished, "-n", configs=("config/demo.yaml", "tiny.yaml", "change.yaml")).stdout))
     if rules is None:
         assert not jobs

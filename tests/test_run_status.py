@@ -46,7 +46,7 @@ class Results:
     def write(self, name: str | Path, text: str, at: float) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         os.utime(path, (at, at))
         return path
 
@@ -104,8 +104,8 @@ def test_a_new_run_removes_the_records_of_dead_runs_only(results):
 )
 def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path, capsys, change):
     record, other = results.run(TABLE).record, Results(tmp_path / "results" / "other").run(TABLE)
-    facts = json.loads(record.read_text())
-    record.write_text(change if isinstance(change, str) else json.dumps([change(facts), facts][1]))
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(change if isinstance(change, str) else json.dumps([change(facts), facts][1]), encoding="utf-8")
     assert run_status.main(str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert out.startswith(f"{other.folder}: snakemake all\n") and str(results.folder) not in out
@@ -114,7 +114,7 @@ def test_a_damaged_record_gets_a_line_and_other_runs_are_shown(results, tmp_path
 
 def test_a_record_of_another_version_is_no_damage_and_stays_while_it_may_be_of_a_run_that_lives(results, capsys):
     record = results.run(TABLE).record
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 1}))
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"format": 1}), encoding="utf-8")
     assert run_status.main(str(results.folder)) == 0
     assert f"{record} was written by another version" in capsys.readouterr().out
     for at, stays in ((START, True), (START - 2 * DEAD, False)):
@@ -367,7 +367,11 @@ def test_a_run_prints_a_line_when_a_cell_has_ended_and_every_two_minutes(results
         # Another run has removed this one's record.
         8: lambda: (run.record.unlink(), results.end(first, now[0], 30)),
         # The disk fails for a moment.
-        9: lambda: (results.end(second, now[0]), shutil.move(results.folder, away), results.folder.write_text("")),
+        9: lambda: (
+            results.end(second, now[0]),
+            shutil.move(results.folder, away),
+            results.folder.write_text("", encoding="utf-8"),
+        ),
         10: lambda: (results.folder.unlink(), shutil.move(away, results.folder)),
     }
 
@@ -405,7 +409,7 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
     folder, configs = copy_project(project, tmp_path), ("config/demo.yaml", "tiny.yaml", "long.yaml")
     log, images = (folder / "results/demo" / name for name in (f"logs/{CELL}.log", "datasets/digits/train.npz"))
     shutil.copy2(project / "Makefile", folder)
-    (folder / "long.yaml").write_text("{run: [width], training: {epochs: 100000}}")
+    (folder / "long.yaml").write_text("{run: [width], training: {epochs: 100000}}", encoding="utf-8")
     hold_trainings(folder)
     # Print lines at once, not after ten and thirty seconds.
     append(folder / "workflow/scripts/autoencoders/jobs/progress.py", "\nProgress.due = True\n")
@@ -422,7 +426,7 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
         (folder / "output.txt").unlink(missing_ok=True)
         with started(folder, snakemake_command("all_scores", "--rerun-incomplete", configs=configs)) as run:
             printed = re.compile(rf"\n{line}.*; now {CELL} \(epoch")
-            wait_until(lambda: printed.search((folder / "output.txt").read_text()), run)
+            wait_until(lambda: printed.search((folder / "output.txt").read_text(encoding="utf-8")), run)
             yield run
 
     snakemake(
@@ -442,7 +446,7 @@ def test_a_real_run_that_is_interrupted_killed_and_fails(project, tmp_path):
         run.kill()
         run.wait()
         assert re.search(rf"\nstopped: (.*\n)*.*still running(.*\n)*running:\n  {CELL}: epoch", status())
-        os.kill(int(re.search(r"process (\d+)", log.read_text())[1]), signal.SIGKILL)
+        os.kill(int(re.search(r"process (\d+)", log.read_text(encoding="utf-8"))[1]), signal.SIGKILL)
         killed = rf"interrupted:\n  {CELL}: killed at epoch .*; the checkpoint is from epoch "
         deadline = time.monotonic() + 120
         while not re.search(killed, status()):

@@ -27,7 +27,7 @@ main()
 def test_runs_have_no_rate_limiter_unless_one_is_requested(project, tmp_path, arguments, limit):
     folder = copy_project(project, tmp_path)
     (folder / "workflow" / "scripts" / "prepare_dataset.py").write_text(
-        "for path in snakemake.output:\n    open(path, 'w').close()\n"
+        "for path in snakemake.output:\n    open(path, 'w').close()\n", encoding="utf-8"
     )
     command = ["all_datasets", "--cores", "1", "--resources", "gpu=0", "--configfile", "config/demo.yaml", *arguments]
     done = subprocess.run([sys.executable, "-c", WATCHED, *command], cwd=folder, capture_output=True, text=True)
@@ -49,8 +49,10 @@ def test_a_trained_cell_is_scored_before_another_one_trains(project, tmp_path):
     """With scripts that only record when they run."""
     folder = copy_project(project, tmp_path)
     for script in (folder / "workflow" / "scripts").glob("*.py"):
-        script.write_text(STUB)
+        script.write_text(STUB, encoding="utf-8")
     # Each job takes both cores.
     snakemake(folder, "all_scores", "--quiet", "--config", "threads=2")
-    order = [rule for rule in (folder / "order").read_text().split() if rule in ("train", "sample", "score")]
+    order = [
+        rule for rule in (folder / "order").read_text(encoding="utf-8").split() if rule in ("train", "sample", "score")
+    ]
     assert order == ["train", "sample", "score"] * 2

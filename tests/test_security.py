@@ -127,7 +127,7 @@ def test_no_module_can_run_what_it_reads(project):
     assert done.returncode == 0, done.stdout
     safe, loading = {"torch": "weights_only=True", "np": "allow_pickle=False", "numpy": "allow_pickle=False"}, []
     for module in (project / "workflow").rglob("*.py"):
-        text = module.read_text()
+        text = module.read_text(encoding="utf-8")
         for library, arguments in re.findall(r"\b(torch|np|numpy)\.load\(([^)]*)\)", text):
             assert safe[library] in arguments, module
         assert not re.search(r"import (pickle|joblib|dill|marshal|shelve)|allow_pickle=True|hub\.load\(", text), module
@@ -139,7 +139,7 @@ def test_no_module_can_run_what_it_reads(project):
 @pytest.mark.parametrize("group", kinds.FOLDERS)
 def test_a_kind_is_one_of_its_folder(tmp_path, marker, group):
     """A config names files of penalties, priors and measures alone, and those are run: it is its author's code."""
-    (tmp_path / "mine.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
+    (tmp_path / "mine.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n", encoding="utf-8")
     others = ["os", "__init__", "../../jobs/job", "autoencoders.jobs.job", "kl.", "", "/tmp", "mine", "mvg\n"]
     for kind in others + [str(tmp_path / "mine.py")] * (group not in kinds.FROM_ELSEWHERE):
         with pytest.raises(UserError, match=r"is not a kind\..* Write (one of|the path of your own Python file)"):
@@ -203,7 +203,7 @@ def test_no_shell_interprets_a_path_and_no_rule_writes_outside(project, tmp_path
     checkout.mkdir()
     copy_project(project, checkout)
     name = "r e's\"; touch pwned; $(touch pwned) `touch pwned` | touch pwned & *?[a] -é %s #"
-    (checkout / "one.yaml").write_text(f"run: [noise]\npathvars: {{ results: {json.dumps(name)} }}\n")
+    (checkout / "one.yaml").write_text(f"run: [noise]\npathvars: {{ results: {json.dumps(name)} }}\n", encoding="utf-8")
     before = {path.name for path in checkout.iterdir()} | {".snakemake"}
     snakemake(checkout, "all_models", configs=("config/demo.yaml", "tiny.yaml", "one.yaml"))
     assert {path.name for path in checkout.iterdir()} - before == {name}
@@ -261,7 +261,7 @@ PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nsh
 )
 def test_no_picture_fills_the_memory_or_starts_a_program(tmp_path, monkeypatch, marker, reason, data):
     """Whether it is a file, as in a folder or CelebA, or a row of a parquet file."""
-    (tmp_path / "gs").write_text(f"#!/bin/sh\nmkdir -p {marker}\nexit 1\n")
+    (tmp_path / "gs").write_text(f"#!/bin/sh\nmkdir -p {marker}\nexit 1\n", encoding="utf-8")
     (tmp_path / "gs").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     # Pillow looks for Ghostscript once a process.

@@ -25,7 +25,7 @@ from autoencoders.jobs.fingerprints import Contents
 
 @pytest.fixture
 def paper(project) -> dict:
-    return yaml.safe_load((project / "config" / "config.yaml").read_text())
+    return yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8"))
 
 
 def fault_of(config: dict) -> str:
@@ -147,7 +147,7 @@ def test_models_inherit_model_defaults_and_widths_are_sorted(paper):
     ("name", "channels"), [("config", 1024), ("demo", None), ("laptop", None), ("precision", None)]
 )
 def test_narrow_networks_have_narrow_decoders_by_a_null_that_overrides_a_number(paper, project, name, channels):
-    written = yaml.safe_load((project / "config" / f"{name}.yaml").read_text())
+    written = yaml.safe_load((project / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     models = settings.resolve(laid_over(paper, written))["models"].values()
     assert {model["decoder_channels"] for model in models} == {channels}
 
@@ -307,7 +307,7 @@ def own(paper, tmp_path, monkeypatch):
     def own(group: str, text: str, **options) -> dict:
         # A new name each time, since a module is loaded once.
         file = tmp_path / f"{group}{len(list(tmp_path.iterdir()))}.py"
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         weight = {"weight": 1} if group == "penalties" else {}
         entries_of(paper, group)["mine"] = {"kind": file.name, **weight, **options}
         return paper
@@ -398,7 +398,7 @@ def test_new_options_are_left_out_of_params_unless_they_are_used(paper):
 
 def test_a_key_that_appears_twice_is_refused_with_its_lines(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("a:\n  b: {c: 1}\n  d: [{e: 1, e: 2}]\n  'b': 3\n")
+    file.write_text("a:\n  b: {c: 1}\n  d: [{e: 1, e: 2}]\n  'b': 3\n", encoding="utf-8")
     assert sorted(fault.split(". ")[0] for fault in settings.repeated_keys([file])) == [
         f"{file}, line 3: the key 'e' is already on line 3",
         f"{file}, line 4: the key 'b' is already on line 2",
@@ -406,7 +406,7 @@ def test_a_key_that_appears_twice_is_refused_with_its_lines(tmp_path):
     # In different mappings, as a number and a text, in an alias of its own container, and over a merged key.
     once = "a: 1\nb: {a: 1}\n1: a\n'1': b\nc: &c {d: *c}\ne: &e {a: 1}\nf: {<<: *e, a: 2}\n"
     for text in (once, "", json.dumps({"a": {"b": 1}}, indent="\t")):
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         assert list(settings.repeated_keys([file])) == []
 
 
@@ -586,7 +586,7 @@ def test_snakemakes_process_loads_no_scientific_packages(project, tmp_path):
     """Each job reads the Snakefile again, and Snakemake's own environment may have none of them."""
     here = {"train": str(tmp_path), "test": None, "label": None}
     options = {"torchvision": {"name": "CIFAR10"}, "sklearn": {"name": "digits"}, "folder": here, "parquet": here}
-    text = (project / "workflow" / "rules" / "common.smk").read_text()
+    text = (project / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
     imports = [line for line in text.splitlines() if line.startswith("from autoencoders")]
     code = f"""
 import sys
@@ -594,7 +594,7 @@ import sys
 for group in kinds.FOLDERS:
     for kind in kinds.names(group):
         kinds.load(group, kind)
-settings.resolve({yaml.safe_load((project / "config" / "config.yaml").read_text())})
+settings.resolve({yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8"))})
 for name, options in {options}.items():
     source = kinds.load("sources", name)
     for question in ("is_remote", "local_files", "check", "has_test", "labelled", "training_images", "side"):
@@ -619,7 +619,7 @@ print({{"numpy", "PIL", "pyarrow", "pandas", "sklearn", "torch", "torchvision", 
 def test_snakemake_refuses_a_wrong_config_before_any_job(project, tmp_path, text, words):
     folder = copy_project(project, tmp_path)
     (folder / "empty").mkdir()
-    (folder / "wrong.yaml").write_text(text + "\n")
+    (folder / "wrong.yaml").write_text(text + "\n", encoding="utf-8")
     before = {path.name for path in folder.iterdir()} | {".snakemake"}
     done = snakemake(folder, configs=("config/demo.yaml", "tiny.yaml", "wrong.yaml"), check=False)
     assert done.returncode == 1 and words in done.stdout
@@ -635,9 +635,11 @@ def test_numbers_of_the_command_line_reach_jobs(project, tmp_path):
     assert planned(snakemake(folder, "-n", *arguments).stdout)["train"] % 2 == 0
     record = "results/demo/datasets/digits/dataset.json"
     snakemake(folder, record, *arguments)
-    assert json.loads((folder / record).read_text())["images"] == {"train": 90, "test": 40}
+    assert json.loads((folder / record).read_text(encoding="utf-8"))["images"] == {"train": 90, "test": 40}
     # Not counted as another config than the same numbers in a file.
-    (folder / "same.yaml").write_text("datasets: {digits: {limit: {train: 90, test: 40}}}\nseeds: [5, 6]\n")
+    (folder / "same.yaml").write_text(
+        "datasets: {digits: {limit: {train: 90, test: 40}}}\nseeds: [5, 6]\n", encoding="utf-8"
+    )
     done = snakemake(folder, "-n", record, configs=("config/demo.yaml", "tiny.yaml", "same.yaml"))
     assert "Nothing to be done" in done.stdout
     done = snakemake(folder, "-n", "--config", "seeds=[a]", check=False)

@@ -95,7 +95,7 @@ class Run:
 
     @property
     def output(self) -> str:
-        return (self.folder / "output.txt").read_text()
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
         """SLURM's jobs of this run, in the order of their submission."""
@@ -134,7 +134,7 @@ class Run:
 
 def lose_power(node: str) -> None:
     """Kill a node's daemon, its jobs and all that they started, at once."""
-    lost = [psutil.Process(int(Path(f"/run/slurm/{node}.pid").read_text()))]
+    lost = [psutil.Process(int(Path(f"/run/slurm/{node}.pid").read_text(encoding="utf-8")))]
     for job in ask("squeue", "-h", "--nodelist", node, "-o", "%A").split():
         for process in psutil.process_iter(["cmdline"]):
             if " ".join(process.info["cmdline"] or []).startswith(f"slurmstepd: [{job}."):
@@ -154,10 +154,10 @@ def prepare(project: Path, folder: Path) -> Path:
     append(package / "jobs" / "device.py", DEVICE)
     hold_trainings(folder)
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
-    text = profile.read_text()
+    text = profile.read_text(encoding="utf-8")
     assert text.count("gpu_model: null") == 1
-    profile.write_text(text.replace("gpu_model: null", "gpu_model: fake"))
-    (folder / "mine.yaml").write_text(CONFIG)
+    profile.write_text(text.replace("gpu_model: null", "gpu_model: fake"), encoding="utf-8")
+    (folder / "mine.yaml").write_text(CONFIG, encoding="utf-8")
     (folder / "gpus").mkdir()
     return folder
 
@@ -215,7 +215,7 @@ def test_the_run_ends_well_and_its_trainings_resumed_from_their_checkpoints(run)
     resumed = {}
     for model in MODELS:
         cell = run.folder / CELL.format(model)
-        resumed[model] = json.loads((cell / "cell.json").read_text())["resumed"]
+        resumed[model] = json.loads((cell / "cell.json").read_text(encoding="utf-8"))["resumed"]
         assert (cell / "samples.png").exists() and not (cell / "checkpoint.safetensors").exists()
         # Image sets are temporary, in a group too.
         assert not list(cell.glob("images/*"))
@@ -233,7 +233,7 @@ def test_weights_are_those_of_an_undisturbed_run_without_slurm(run, project, tmp
 
 def test_each_gpu_belongs_to_one_job_at_a_time_and_both_are_used(run):
     """A second job would have failed to lock it."""
-    log = [line.split() for line in (run.folder / "gpus" / "log").read_text().splitlines()]
+    log = [line.split() for line in (run.folder / "gpus" / "log").read_text(encoding="utf-8").splitlines()]
     # Trainings with their interruptions; a classifier and its references; encode, a mixture, sample and score of each.
     assert len(log) == (2 + 2 + 3) + 3 + 2 * 4
     assert {number for number, _ in log} == {"0", "1"} and "beside" in {company for _, company in log}
@@ -258,4 +258,4 @@ def test_a_failed_job_gets_more_time_and_its_log_is_kept(run):
         assert (first["state"], second["state"]) == (state, "COMPLETED")
         assert second["limit"] == "22:00"
         log = run.folder / f"results/logs/slurm/rule_train/digits_{model}_8_1_4_0/{first['id']}.log"
-        assert "interrupted by SIGTERM" in log.read_text()
+        assert "interrupted by SIGTERM" in log.read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def output(folder: Path) -> str:
-    return (folder / "output.txt").read_text()
+    return (folder / "output.txt").read_text(encoding="utf-8")
 
 
 def undisturbed(folder: Path, *arguments: str) -> str:
@@ -153,5 +153,5 @@ def test_results_are_the_same_however_often_jobs_and_runs_are_killed(project, tm
         rounds += 1
         print(f"round {rounds}: {disturber.kills.total()} kills, {disturber.writing} hits while writing", flush=True)
     print(dict(disturber.blows))
-    logs = [file.read_text() for file in disturbed.glob("output-*.txt")]
+    logs = [file.read_text(encoding="utf-8") for file in disturbed.glob("output-*.txt")]
     assert any("from the checkpoint: epoch" in log for log in logs) and disturber.writing

@@ -321,7 +321,7 @@ def test_tables_without_values_say_why(tmp_path):
             table = make(scores, PUBLISHED)
             write_table(table, "T", paths(tmp_path), sections(table, scores, PUBLISHED, NO_NOISE))
         for suffix in ("md", "html", "tex"):
-            assert "No cell belongs in this table" in (tmp_path / f"t.{suffix}").read_text()
+            assert "No cell belongs in this table" in (tmp_path / f"t.{suffix}").read_text(encoding="utf-8")
 
 
 def test_the_table_of_all_scores_has_a_row_per_cell_and_published_values_beside_every_seed():
@@ -341,7 +341,7 @@ def test_the_table_of_all_scores_has_a_row_per_cell_and_published_values_beside_
 @pytest.fixture(scope="module")
 def resolved(project):
     """The default config, which is the paper's."""
-    return settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    return settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8")))
 
 
 def record(resolved, model="dae", dataset="cifar10", **changes):

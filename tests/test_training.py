@@ -142,7 +142,7 @@ def test_batches_have_two_images_or_more(count, bounds):
 
 
 def test_the_default_schedule_is_the_papers(project):
-    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8")))
     schedule = tuple((step["epoch"], step["rate"]) for step in config["training"]["learning_rate"])
     rates = [learning_rate(schedule, epoch) for epoch in range(config["training"]["epochs"])]
     assert rates == [1e-4] + [1e-3] * 32 + [1e-4] * 33 + [1e-5] * 34
@@ -339,7 +339,7 @@ def penalty(step, options):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("variational", [False, True])
 def test_a_penalty_sees_the_batch_on_its_way_through_the_network(tmp_path, variational, precision):
-    (tmp_path / "mine.py").write_text(SEEN)
+    (tmp_path / "mine.py").write_text(SEEN, encoding="utf-8")
     entry = {"kind": str(tmp_path / "mine.py"), "weight": 1.0, "size": 3}
     model, batch, through = network(variational), some_batch(6), []
     model.decoder.register_forward_hook(lambda _, given, made: through.append((*given, made)))
@@ -364,14 +364,14 @@ def test_a_penalty_sees_the_batch_on_its_way_through_the_network(tmp_path, varia
 
 def test_a_job_older_than_an_option_takes_the_options_earlier_value(tmp_path):
     option = {"type": "integer", "default": 2, "before": 1, "description": "a whole number"}
-    (tmp_path / "mine.py").write_text(f"OPTIONS = {{'power': {option}}}\n{SEEN}")
+    (tmp_path / "mine.py").write_text(f"OPTIONS = {{'power': {option}}}\n{SEEN}", encoding="utf-8")
     entry = {"kind": str(tmp_path / "mine.py"), "weight": 0.5}
     for written, power in (({}, 1), ({"power": 3}, 3)):
         assert with_own(entry | written).terms(variational=False)["mine"].options["power"] == power
 
 
 def trained_with(folder, returned: str):
-    (folder / "mine.py").write_text(f"def penalty(step, options):\n    return {returned}\n")
+    (folder / "mine.py").write_text(f"def penalty(step, options):\n    return {returned}\n", encoding="utf-8")
     objective = with_own({"kind": str(folder / "mine.py"), "weight": 1.0})
     return train(network(), images(), TrainingOptions(1, 8, SCHEDULE), objective, 0, CPU)
 

@@ -41,7 +41,7 @@ KEPT = {"redraws": "parquet", "logs/redraw": "log", "benchmarks/redraw": "tsv"}
 def chain(project, tmp_path_factory) -> Path:
     """A project in which every rule has run, without deletion of image sets."""
     folder = copy_project(project, tmp_path_factory.mktemp("chain"))
-    (folder / "one_cell.yaml").write_text(ONE_CELL)
+    (folder / "one_cell.yaml").write_text(ONE_CELL, encoding="utf-8")
     snakemake(folder, "--notemp", configs=ONE_CELL_CONFIGS)
     return folder
 
@@ -106,7 +106,7 @@ def test_tables_and_records_show_what_was_computed(chain):
     assert scores["published"].isna().all()
     costs = pd.read_parquet(chain / RESULTS / "tables/costs.parquet")
     assert (costs["job_seconds"] > 0).all() and costs["model"].tolist() == ["vae"]
-    record = json.loads((chain / VAE / "cell.json").read_text())
+    record = json.loads((chain / VAE / "cell.json").read_text(encoding="utf-8"))
     assert record["cell"] == {"dataset": "digits", "model": "vae", "filters": 2, "depth": "1", "latent": 4, "seed": 0}
     assert record["status"] == "ok" and record["device"] and record["versions"]["torch"]
     assert record["seconds"] > 0 and record["images_per_second"] > 0 and record["training"]["epochs"] == 2
@@ -114,13 +114,13 @@ def test_tables_and_records_show_what_was_computed(chain):
     assert record["network"]["decoder_channels"] is None
     # 200 images in batches of 32, twice: the log of the training says that these are too few.
     assert set(scores["steps"]) == {14}
-    log = (chain / RESULTS / "logs/train/digits/vae/f2-d1-z4-s0.log").read_text()
+    log = (chain / RESULTS / "logs/train/digits/vae/f2-d1-z4-s0.log").read_text(encoding="utf-8")
     assert log.count("only 14 optimiser steps: below 500") == 1
     for table in ("table2", "table3", "scores", "claims"):
-        assert "Trained for 14 steps only" in (chain / RESULTS / f"tables/{table}.md").read_text()
+        assert "Trained for 14 steps only" in (chain / RESULTS / f"tables/{table}.md").read_text(encoding="utf-8")
     history = pd.read_parquet(chain / VAE / "history.parquet")
     assert len(history) == 2 and history["loss"].iloc[1] < history["loss"].iloc[0] and (history["kl"] > 0).all()
-    provenance = json.loads((chain / RESULTS / "provenance.json").read_text())
+    provenance = json.loads((chain / RESULTS / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["config"]["training"]["epochs"] == 2 and provenance["config"]["run_priors"] == ["mvg", "gmm"]
 
 
@@ -193,7 +193,7 @@ def test_a_diverged_cell_keeps_its_rows_without_values(finished):
     scores = pd.read_parquet(finished / RESULTS / "tables/scores.parquet")
     diverged = scores[scores.model == "vae-diverges"]
     assert len(diverged) == 7 and set(diverged.status) == {"diverged"} and diverged.value.isna().all()
-    assert "diverged" in (finished / RESULTS / "tables/table2.md").read_text()
+    assert "diverged" in (finished / RESULTS / "tables/table2.md").read_text(encoding="utf-8")
     assert (finished / str(CELL).replace("dae", "vae-diverges") / "samples.png").stat().st_size
 
 
@@ -283,7 +283,8 @@ models:
   decoded: { variational: true, reconstructions: sample }
 run: [mine]
 experiments: { mine: [{ dataset: digits, model: [means, samples, decoded], filters: 2 }] }
-"""
+""",
+        encoding="utf-8",
     )
     snakemake(folder, "all_samples", "--notemp", configs=(*DEMO, "vae.yaml"))
     cells = [folder / RESULTS / f"cells/digits/{model}/f2-d1-z4-s0" for model in ("means", "samples", "decoded")]
@@ -318,13 +319,14 @@ experiments: {{ mine: [{{ dataset: mine, model: dae, filters: 2 }}] }}
 training: {{ epochs: 1, learning_rate: [{{ epoch: 0, rate: 1.0e-3 }}] }}
 scoring: {{ images: 20 }}
 priors: {{ gmm: {{ components: 2 }} }}
-"""
+""",
+        encoding="utf-8",
     )
     snakemake(folder, "all_tables", configs=("mine.yaml",))
     scores = pd.read_parquet(folder / "results/tables/scores.parquet")
     # Distances by unofficial weights are no FID.
     assert set(scores.dataset) == {"mine"} and set(scores.extractor) == {"classifier", "inception-other"}
-    assert "FID" not in (folder / "results/tables/table3.md").read_text().replace("not FID", "")
+    assert "FID" not in (folder / "results/tables/table3.md").read_text(encoding="utf-8").replace("not FID", "")
     assert np.isfinite(scores.value).all()
     # A new image is noticed.
     Image.new("RGB", (64, 64)).save(folder / "photos" / "dark" / "more.png")

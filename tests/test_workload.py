@@ -55,7 +55,7 @@ def test_one_layer_by_hand():
 
 
 def test_the_papers_run_takes_21_2_exaflop_and_its_trainings_half_an_hour_to_ten_hours(project):
-    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text()))
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8")))
     images, epochs = {"cifar10": 50_000, "celeba": 162_770}, config["training"]["epochs"]
     operations, minutes = dict.fromkeys(images, 0), []
     for cell in grid.cells(config):

@@ -12,4 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent / "scripts"))
 from autoencoders.jobs.run_status import main
 
 if __name__ == "__main__":
+    # The terminal may lack letters of a name.
+    sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1]))

@@ -24,5 +24,5 @@ def record() -> None:
         # Some of torch's modules have a made-up file name that is no path.
         "modules": {name: file for name, file in files.items() if file and os.path.isabs(file)},
     }
-    with open(os.path.join(folder, f"{job.rule}-{os.getpid()}.json"), "w") as file:
+    with open(os.path.join(folder, f"{job.rule}-{os.getpid()}.json"), "w", encoding="utf-8") as file:
         json.dump(found, file)

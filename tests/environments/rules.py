@@ -32,7 +32,7 @@ def rules(project: Path) -> dict[str, str]:
     """The text of every rule, by its name."""
     found = {}
     for file in sorted((project / "workflow" / "rules").glob("*.smk")):
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+        for rule in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             found[rule.split(":", 1)[0]] = rule
     return found
 
@@ -54,7 +54,7 @@ def third_party_imports(script: Path) -> set[str]:
     used = [kinds.find(group, kind) for group in KINDS.get(script.stem, ()) for kind in kinds.names(group)]
     needed = set()
     for source in [script, *used, *imported_modules(script, *used, untracked=True)]:
-        for node in ast.walk(ast.parse(source.read_text())):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 needed |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -64,13 +64,16 @@ def third_party_imports(script: Path) -> set[str]:
 
 def pins(project: Path) -> set[str]:
     """The lines of envs/requirements.txt."""
-    lines = (project / "envs" / "requirements.txt").read_text().splitlines()
+    lines = (project / "envs" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
 def environments(project: Path) -> dict[str, dict]:
     """The content of each envs/*.yaml, by the file's name."""
-    return {file.name: yaml.safe_load(file.read_text()) for file in sorted((project / "envs").glob("*.yaml"))}
+    return {
+        file.name: yaml.safe_load(file.read_text(encoding="utf-8"))
+        for file in sorted((project / "envs").glob("*.yaml"))
+    }
 
 
 def pip_pins(env: dict) -> set[str]:

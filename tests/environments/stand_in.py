@@ -49,11 +49,11 @@ def interpreter(version: str) -> str:
 def create(root: Path, file: Path, prefix: Path) -> None:
     from uv import find_uv_bin
 
-    version, requirements = parse_environment(file.read_text())
+    version, requirements = parse_environment(file.read_text(encoding="utf-8"))
     uv = [find_uv_bin(), "--quiet", "--cache-dir", root / "wheels"]
     python = prefix / "bin" / "python"
     subprocess.run([*uv, "venv", "--seed", "--python", interpreter(version), prefix], check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
         listed.write("\n".join(requirements))
         listed.flush()
         options = ["--link-mode", "hardlink", "--python", python, "--requirement", listed.name]
@@ -70,9 +70,11 @@ def write_base(root: Path) -> Path:
     folder = root / "base" / "bin"
     folder.mkdir(parents=True)
     conda = folder / "conda"
-    conda.write_text(f'#!/bin/sh\nSTAND_IN="{root}" exec "{sys.executable}" -I "{Path(__file__).resolve()}" "$@"\n')
+    conda.write_text(
+        f'#!/bin/sh\nSTAND_IN="{root}" exec "{sys.executable}" -I "{Path(__file__).resolve()}" "$@"\n', encoding="utf-8"
+    )
     conda.chmod(0o755)
-    (folder / "activate").write_text(ACTIVATE)
+    (folder / "activate").write_text(ACTIVATE, encoding="utf-8")
     return folder
 
 

@@ -45,7 +45,9 @@ def measure_planning(config: Path) -> list[Row]:
     """Seconds and jobs of ``snakemake all --dry-run`` without results: every command begins with such planning."""
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.yaml"
-        empty.write_text(f"pathvars: {{ results: {folder}/results, resources: {folder}/resources }}\n")
+        empty.write_text(
+            f"pathvars: {{ results: {folder}/results, resources: {folder}/resources }}\n", encoding="utf-8"
+        )
         options = ["--dry-run", "--cores", "1", "--resources", "gpu=1", "--configfile", str(config), str(empty)]
         started = time.perf_counter()
         printed = output("-m", "snakemake", "all", *options)

@@ -58,7 +58,7 @@ ON_A_CPU = Sizes(
 
 def plan(sizes: Sizes, machine: Machine) -> list[Comparison]:
     """Every comparison but the projection, which needs their rows."""
-    default = settings.resolve(yaml.safe_load(CONFIG.read_text()))["models"]["dae"]["precision"]
+    default = settings.resolve(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))["models"]["dae"]["precision"]
     seconds, found = sizes.seconds, []
 
     def add(section: str, case: str, contender: str, measure, *arguments: object, optional: bool = False) -> None:

@@ -38,7 +38,7 @@ def project(rows: Sequence[dict], cases: Sequence[Case], config_file: Path) -> l
     Left out are encoding and decoding (under a hundredth of training's operations), and mixtures, whose number of
     iterations depends on the codes.
     """
-    config = settings.resolve(yaml.safe_load(config_file.read_text()))
+    config = settings.resolve(yaml.safe_load(config_file.read_text(encoding="utf-8")))
     cells = grid.cells(config)
     parts, nearest = defaultdict(float), defaultdict(set)
     for cell in cells:

@@ -42,7 +42,11 @@ def pythae_loop(network: Autoencoder, device: torch.device) -> Loop:
         data = BaseDataset(unit_images(images), torch.zeros(len(images)))
         options = {"per_device_train_batch_size": BATCH, "num_epochs": epochs, "optimizer_params": ADAM}
         # The progress bar goes to /dev/null.
-        with TemporaryDirectory() as folder, open(os.devnull, "w") as nothing, redirect_stderr(nothing):
+        with (
+            TemporaryDirectory() as folder,
+            open(os.devnull, "w", encoding="utf-8") as nothing,
+            redirect_stderr(nothing),
+        ):
             config = BaseTrainerConfig(folder, learning_rate=RATE, no_cuda=device.type == "cpu", **options)
             trainer = BaseTrainer(model, data, training_config=config)
             trainer.prepare_training()

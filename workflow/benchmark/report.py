@@ -53,5 +53,5 @@ def save(folder: Path, table: pd.DataFrame, circumstances: Mapping[str, str]) ->
     write_parquet(folder / "benchmark.parquet", table.assign(**circumstances))
     page = markdown(table, circumstances)
     with atomic(folder / "benchmark.md") as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     return page

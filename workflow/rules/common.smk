@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 if not SCRIPTS.is_dir():
@@ -17,6 +18,15 @@ if not SCRIPTS.is_dir():
         "this workflow runs from a clone: clone it, and write the path of its Snakefile instead of a URL"
     )
 sys.path.insert(0, str(SCRIPTS))
+# The search path of scripts. Snakemake only appends their folder, so a package `autoencoders` of the user's would be
+# found first. The user's own entries stay: on some clusters they provide PyTorch.
+OWN_PATH = os.environ.get("PYTHONPATH")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(SCRIPTS), *(OWN_PATH.split(os.pathsep) if OWN_PATH else [])])
+)
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    # For a rule's own environment, Snakemake removes PYTHONPATH, and ~/.local comes before the environment's packages.
+    os.environ["PYTHONNOUSERSITE"] = "1"
 
 from autoencoders.config import grid
 from autoencoders.config import settings

@@ -81,7 +81,7 @@ def describe(device: torch.device) -> str:
 def cpu_name() -> str:
     """The processor's name for people, if the system reports it; else its architecture."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(errors="replace", encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -93,7 +93,7 @@ def software(device: torch.device) -> dict[str, str]:
     versions = {"cuda": torch.version.cuda or "none"}
     if device.type == "cuda":
         try:
-            found = re.search(r"Kernel Module.*? (\d+\.[\d.]+)", DRIVER.read_text())
+            found = re.search(r"Kernel Module.*? (\d+\.[\d.]+)", DRIVER.read_text(encoding="utf-8"))
         except OSError:
             found = None
         versions["nvidia driver"] = found[1] if found else "unknown"

@@ -163,12 +163,12 @@ def require_format(path: str | Path, found: object) -> None:
 
 def write_json(path: str | Path, value: object) -> None:
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> dict:
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not readable JSON ({error}). {AGAIN}") from error
 
@@ -284,7 +284,7 @@ def _arrays(file: BinaryIO, names: Collection[str] | None) -> Iterator[tuple[str
 def read_seconds(path: Path) -> float:
     """Wall seconds of the job that wrote a benchmark file; NaN if it is missing or can't be read."""
     try:
-        header, values = (line.split("\t") for line in path.read_text().splitlines())
+        header, values = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
         return float(dict(zip(header, values, strict=True))["s"])
     except (OSError, ValueError, LookupError):
         return math.nan

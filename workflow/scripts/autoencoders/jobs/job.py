@@ -46,7 +46,7 @@ def job(log_file: str | Path) -> Iterator[None]:
     terminal.setFormatter(logging.Formatter(f"[%(asctime)s] {name}: %(message)s", datefmt="%H:%M:%S"))
     # Many jobs at once would flood the terminal: Snakemake's main process reports progress there.
     terminal.addFilter(lambda record: record.name != "autoencoders.jobs.progress")
-    file = LogFile(log_file, mode="w")
+    file = LogFile(log_file, mode="w", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file], force=True)
     # Only libraries' warnings belong in the logs.

@@ -27,7 +27,7 @@ MOST = 10**12
 def prepared_images(info: Path) -> int | None:
     """The number of training images in the dataset.json that preparation writes; None before that."""
     try:
-        images = int(json.loads(info.read_text())["images"]["train"])
+        images = int(json.loads(info.read_text(encoding="utf-8"))["images"]["train"])
         return images if images < MOST else None
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None  # The job that reads the broken file reports it.

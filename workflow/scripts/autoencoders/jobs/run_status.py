@@ -141,7 +141,7 @@ def records(folder: Path, *below: str) -> list[Path]:
 
 def read_run(record: Path) -> Run:
     """Raises OtherVersion, or one of DAMAGED if the record can't be read."""
-    facts = json.loads(record.read_text())
+    facts = json.loads(record.read_text(encoding="utf-8"))
     if facts.pop("format", 1) != FORMAT:
         raise OtherVersion(f"{record} was written by another version. A new run removes it.")
     return Run(record.parents[2], **facts | {"jobs": tuple(Job(**job) for job in facts["jobs"])})
@@ -156,7 +156,7 @@ def statuses(run: Run, now: float) -> dict[Job, Status]:
 def read_cell(cell: Path) -> Mapping:
     """The record of a cell's training; {} if there is none."""
     try:
-        return dict(json.loads((cell / "cell.json").read_text()))
+        return dict(json.loads((cell / "cell.json").read_text(encoding="utf-8")))
     except DAMAGED:
         return {}
 
