@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,12 +50,15 @@ class Look:
 
 
 def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -> Iterator[str]:
-    """A line for each results folder that is a file, and for each of ``datasets`` (those of a resolved config that run)
-    whose images do not fit the config.
+    """A line for each results folder that can't be one, and for each of ``datasets`` (those of a resolved config that
+    run) whose images do not fit the config.
     """
     for key, folder in pathvars.items():
-        if not Path(folder).is_dir() and Path(folder).exists():
-            yield f"pathvars.{key}: {folder} is a file. Write the path of a folder."
+        fault = obstacle(Path(folder))
+        if fault:
+            yield f"pathvars.{key}: {fault}"
+    for name, dataset in sorted(datasets.items()):
+        yield from (f"datasets.{name}: {fault}" for fault in map(kinds.interpreted, files(dataset)) if fault)
     if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn"))):
         return
     for name, dataset in sorted(datasets.items()):
@@ -65,6 +69,22 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str]) -
                 source.first_look(dataset[dataset["source"]], look)
         except UserError as error:
             yield f"datasets.{name}: {error}"
+
+
+def obstacle(folder: Path) -> str | None:
+    """Why a folder can't be created or used: it, or a folder above it, is a file or a link to nothing."""
+    path = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if path.is_dir():
+        return None
+    if path.exists():
+        return f"{path} is a file. Write the path of a folder."
+    return f"{path} is a link to {os.readlink(path)}, which is not there. Make that folder, or remove the link."
+
+
+def files(dataset: Mapping) -> list[str]:
+    """The paths of the local files of a dataset of the config that are inputs of the rule."""
+    source = kinds.load("sources", dataset["source"])
+    return list(map(str, source.files(dataset[dataset["source"]]))) if hasattr(source, "files") else []
 
 
 def fingerprints(dataset: Mapping) -> list[str] | None:
