@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BROKEN = { echo "$(VENV) is broken: it was moved, its Python was upgraded or removed, or its installation was interrupted."; \
+  echo "Remove it, and run the same command again: rm -r $(VENV)"; exit 1; }
 
 .PHONY: help setup demo report status test test-all lint bench soak rulegraph
 .DEFAULT_GOAL := help
@@ -18,13 +20,17 @@ help:
 	@echo "make rulegraph   redraw the graph of the rules in workflow/README.md; needs Graphviz"
 	@echo "make setup       only the environment that all of these use: $(VENV)"
 
+# Runs each time: a file that exists says nothing about the programs beside it.
 setup: $(VENV)/installed
+	@{ $(BIN)/pip --version && $(BIN)/python -c "import importlib.util; importlib.util.find_spec('snakemake').name"; \
+	} > /dev/null 2>&1 || $(BROKEN)
 
 $(VENV)/installed: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, but $(PYTHON) is `$(PYTHON) --version`: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing PyTorch and the other packages once: on Linux a download of 3 GB, which takes some minutes."
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || $(BROKEN)
+	@$(BIN)/pip --version > /dev/null 2>&1 || $(BROKEN)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
 	@touch $@
 
@@ -55,10 +61,10 @@ report: setup
 	  echo "If a run is active (see \`make status\`), wait for it, and leave its incomplete files alone."; exit 1; }
 	@echo "The report is $(REPORT): open it in a browser (of a .zip, unpacked, the report.html in it)."
 
-# Needs no environment. `make status RESULTS=results/demo` shows one run, or another folder.
+# Needs no environment, and no sound one. `make status RESULTS=results/demo` shows one run, or another folder.
 status: export RESULTS ?= results
 status:
-	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) workflow/status.py "$$RESULTS"
+	@python=$(BIN)/python; $$python -c "" 2> /dev/null || python=$(PYTHON); $$python workflow/status.py "$$RESULTS"
 
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow"

@@ -1,10 +1,16 @@
 # Variational autoencoders without the variation. The stages are in workflow/rules, one file each, in processing order.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-configfile: "config/config.yaml"
+# From another folder, the one beside this file.
+CONFIGS = ["config/config.yaml", os.path.join(str(workflow.current_basedir), "config", "config.yaml")]
+
+
+configfile: next(filter(os.path.exists, CONFIGS), CONFIGS[0])
 
 
 include: "workflow/rules/common.smk"
@@ -45,6 +51,8 @@ onstart:
 
     try:
         started = files.require_writable(config["pathvars"]["results"])
+        if writes_below(workflow.dag, config["pathvars"]["resources"]):
+            files.require_writable(config["pathvars"]["resources"])
         CONTENTS.save()
         if not workflow.touch:
             run_status.start(

@@ -1,11 +1,16 @@
 """Checkpoints: a resumed job ends with the same bits, and uses no checkpoint but its own."""
 
 import contextlib
+import errno
+import fcntl
 import itertools
 import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,8 +22,9 @@ from interrupting import Interrupted, progress
 from running import copy_project, hold_trainings, snakemake, snakemake_command, started, wait_until
 from safetensors.numpy import load_file, save_file
 
-from autoencoders.jobs import training_course
+from autoencoders.jobs import checkpoint_locks, training_course
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, remove_checkpoint
+from autoencoders.jobs.errors import UserError
 from autoencoders.latent.priors import gmm
 from autoencoders.networks import training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
@@ -241,6 +247,84 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, 
         assert found[name].tobytes() == array.tobytes(), name
 
 
+# ---- two jobs with one checkpoint
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from autoencoders.jobs.checkpoints import Checkpoint
+Checkpoint(Path(sys.argv[1]), "a", 10).load()
+print("locked", flush=True)
+time.sleep(300)
+"""
+
+
+@contextlib.contextmanager
+def holder(path: Path):
+    """Another process that uses a checkpoint."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(training.__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout.readline() == "locked\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_checkpoint_that_another_process_uses_is_refused_until_that_ends(path):
+    with holder(path) as process:
+        name = f"process {process.pid} on {socket.gethostname()}"
+        for use in (lambda c: c.load(), lambda c: c.save({"x": np.zeros(1)}, {})):
+            with pytest.raises(UserError, match=f"{name} is still doing this job.*{path}.*kill {process.pid}"):
+                use(Checkpoint(path, "a", 10))
+        assert not path.exists()
+        process.kill()
+        process.wait()
+        # The kernel has freed the lock, and the file of the killed job is used again.
+        assert path.with_suffix(".lock").exists()
+        Checkpoint(path, "a", 10).save({"x": np.zeros(1)}, {})
+    assert f"process {os.getpid()} " in path.with_suffix(".lock").read_text()
+    remove_checkpoint(path)
+    assert not list(path.parent.iterdir())
+
+
+def test_a_lock_file_goes_with_its_process(path):
+    with holder(path) as process:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    assert not path.with_suffix(".lock").exists()
+
+
+def test_whoever_waited_for_a_removed_lock_file_locks_the_new_one(path, monkeypatch):
+    """Between the opening of the file and its locking, the holder removes it and ends, and a third process comes."""
+    file, flock, others = path.with_suffix(".lock"), fcntl.flock, []
+
+    def slow(opened, how):
+        if not others:
+            file.unlink()
+            others.append(os.open(file, os.O_RDWR | os.O_CREAT))
+            flock(others[0], fcntl.LOCK_EX)
+        flock(opened, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    with pytest.raises(UserError, match="another process is still doing this job"):
+        checkpoint_locks.lock(path)
+    os.close(others[0])
+    checkpoint_locks.lock(path)
+    assert os.fstat(checkpoint_locks.HELD[path]).st_ino == file.stat().st_ino
+    checkpoint_locks.unlock(path)
+
+
+def test_without_locks_a_training_continues_with_a_warning(path, monkeypatch, caplog):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert train(Checkpoint(path, "a", 10))[0] == train()[0]
+    assert caplog.text.count("can't be locked ([Errno") == 1
+
+
 # ---- real trainings under Snakemake
 
 CELL = Path("results/demo/cells/digits/dae/f2-d1-z4-s0")
@@ -318,6 +402,22 @@ def test_a_real_training_resumes_after_signals_where_it_was(folder, undisturbed)
     assert "interrupted by SIGINT; the next run resumes from here" in (folder / LOG).read_text(encoding="utf-8")
     assert progress(folder / CELL)["batches"] == 6
     assert_ends_as_undisturbed(folder, undisturbed, resumed=3)
+
+
+@pytest.mark.slow
+def test_a_training_that_a_killed_snakemake_left_behind_is_not_started_twice(folder, undisturbed):
+    with held_training(folder) as (run, script):
+        run.kill()
+        run.wait()
+        snakemake(folder, "--unlock", configs=CONFIGS)
+        refused = snakemake(folder, WEIGHTS, "--rerun-incomplete", configs=CONFIGS, check=False)
+        assert refused.returncode == 1 and f"process {script.pid} on {socket.gethostname()} is still" in refused.stdout
+        assert script.is_running() and progress(folder / CELL)["batches"] == 1
+        # As the message says.
+        script.terminate()
+        script.wait(60)
+    assert_ends_as_undisturbed(folder, undisturbed, resumed=1)
+    assert not list((folder / CELL).glob("*.lock"))
 
 
 @pytest.mark.slow

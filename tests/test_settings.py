@@ -1,8 +1,10 @@
 """The config: the paper's cells, defaults, and refusals that say what to write instead."""
 
 import copy
+import itertools
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -541,11 +543,36 @@ def test_datasets_that_do_not_run_are_not_checked(paper, tmp_path):
     settings.resolve(paper)
 
 
-def test_a_results_folder_is_no_file(tmp_path):
+def test_a_results_folder_is_no_file_nor_link_to_nothing(tmp_path):
     (tmp_path / "taken").touch()
-    for key in ("results", "resources"):
-        (fault,) = first_look.find_misfits({}, {"results": "r", "resources": "r", key: str(tmp_path / "taken")}, None)
-        assert fault.startswith(f"pathvars.{key}: {tmp_path}/taken is a file. Write the path of a folder")
+    (tmp_path / "lost").symlink_to("/nowhere/scratch")
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "sound").symlink_to(tmp_path)
+    words = {"taken": "a file", "lost": "a link to /nowhere/scratch, which", "round": "a link to round, which"}
+    for key, (name, what), below in itertools.product(("results", "resources"), words.items(), ("", "/below/it")):
+        folders = {"results": "r", "resources": "r", key: f"{tmp_path}/{name}{below}"}
+        (fault,) = first_look.find_misfits({}, folders, None)
+        assert fault.startswith(f"pathvars.{key}: {tmp_path}/{name} is {what}")
+    folders = {"results": f"{tmp_path}/sound", "resources": f"{tmp_path}/sound/new"}
+    assert not list(first_look.find_misfits({}, folders, None))
+
+
+@pytest.mark.parametrize("name", ["a{b}.parquet", "b{.parquet", "c<x>.parquet"])
+def test_names_that_snakemake_interprets_are_refused_for_inputs_alone(faults_of, paper, tmp_path, name):
+    """Images and parquet files are no inputs."""
+    (tmp_path / "a.parquet").rename(tmp_path / name)
+    assert faults_of("parquet", "{train: '*.parquet', image: img}") == []
+    (tmp_path / "images/cats/{0}<1>.png").write_bytes((tmp_path / "images/cats/0.png").read_bytes())
+    assert faults_of("folder", "{train: images}") == []
+    refused = f"extractors.inception.weights: {name!r} contains one of {{}}<> or a line break"
+    with pytest.raises(UserError, match=re.escape(refused)):
+        settings.resolve(paper | {"extractors": {"inception": {"weights": name}}})
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_the_home_folder_of_an_unknown_user_is_refused(faults_of, kind):
+    (fault,) = faults_of(kind, "{train: ~nosuchuser/x}")
+    assert fault.strip().startswith(f"datasets.mine.{kind}: ") and "~nosuchuser/x" in fault
 
 
 def test_new_broken_images_are_refused_before_prepared_images_are_deleted(faults_of, tmp_path, monkeypatch):

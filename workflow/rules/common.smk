@@ -17,6 +17,9 @@ if not SCRIPTS.is_dir():
     raise WorkflowError(
         "this workflow runs from a clone: clone it, and write the path of its Snakefile instead of a URL"
     )
+# Snakemake 9.27 formats the paths of `conda:`, and expands pathvars in those of `input:`, which are relative.
+if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
+    raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 sys.path.insert(0, str(SCRIPTS))
 # The search path of scripts. Snakemake only appends their folder, so a package `autoencoders` of the user's would be
 # found first. The user's own entries stay: on some clusters they provide PyTorch.
@@ -319,6 +322,12 @@ def recorded_jobs(dag):
             work = counts[rule](wildcards) if rule in counts else 0
             jobs.append(Job(name, kind, cell, max(work, 1), dag.needrun(job)))
     return jobs
+
+
+def writes_below(dag, folder):
+    """Whether a job of the run writes a file below a folder."""
+    folder = Path(folder)
+    return any(dag.needrun(job) and any(folder in Path(file).parents for file in job.output) for job in dag.jobs)
 
 
 LIKELIHOOD_PRIORS = grid.likelihood_priors(config)

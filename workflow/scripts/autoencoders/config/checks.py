@@ -5,6 +5,7 @@ Snakemake's own process imports this module, so it may import only packages that
 
 import difflib
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -63,12 +64,14 @@ def find_contradictions(config: dict) -> Iterator[str]:
                 yield f"training.batch_size: the model {name} normalises codes over the batch. Write at least 2."
     for extractor in sorted({extractor for name in used for extractor in config["datasets"][name]["extractors"]}):
         weights = config["extractors"][extractor].get("weights")
-        if weights is not None and not Path(weights).expanduser().is_file():
+        if weights is not None and not Path(os.path.expanduser(weights)).is_file():
             file = kinds.load("extractors", extractor).URL.rpartition("/")[2]
             yield (
                 f"extractors.{extractor}.weights: there is no file {weights!r}. Write the path of {file}, or null to "
                 "download it."
             )
+        elif weights is not None and (fault := kinds.interpreted(os.path.expanduser(weights))):
+            yield f"extractors.{extractor}.weights: {fault}"
 
 
 def check_names(config: dict) -> Iterator[str]:
@@ -173,7 +176,14 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
             f"datasets.{name}.crop: {crop} is larger than the images ({side} pixels). "
             f"Write at most {side}, or null for the largest centred square."
         )
-    faults = list(source.check(options)) if hasattr(source, "check") else []
+    try:
+        faults = list(source.check(options)) if hasattr(source, "check") else []
+    except RuntimeError:  # pathlib's, for the home folder of an unknown user.
+        yield (
+            f"datasets.{name}.{kind}: a path of {dict(options)} begins with the home folder of an unknown user. Write "
+            "./~ for a name that begins with ~."
+        )
+        return
     for key, fault in faults:
         yield f"datasets.{name}.{kind}.{key}: {fault}"
     needing = {

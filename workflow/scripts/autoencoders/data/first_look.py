@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,12 +56,13 @@ class Look:
 
 
 def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], contents: Contents) -> Iterator[str]:
-    """A line for each results folder that is a file, and for each of ``datasets`` (those of a resolved config that run)
-    whose images do not fit the config.
+    """A line for each results folder that can't be one, and for each of ``datasets`` (those of a resolved config that
+    run) whose images do not fit the config.
     """
     for key, folder in pathvars.items():
-        if not Path(folder).is_dir() and Path(folder).exists():
-            yield f"pathvars.{key}: {folder} is a file. Write the path of a folder."
+        fault = obstacle(Path(folder))
+        if fault:
+            yield f"pathvars.{key}: {fault}"
     if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn"))):
         return
     for name, dataset in sorted(datasets.items()):
@@ -71,6 +73,16 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
                 source.first_look(dataset[dataset["source"]], look)
         except UserError as error:
             yield f"datasets.{name}: {error}"
+
+
+def obstacle(folder: Path) -> str | None:
+    """Why a folder can't be created or used: it, or a folder above it, is a file or a link to nothing."""
+    path = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if path.is_dir():
+        return None
+    if path.exists():
+        return f"{path} is a file. Write the path of a folder."
+    return f"{path} is a link to {os.readlink(path)}, which is not there. Make that folder, or remove the link."
 
 
 def fingerprint(dataset: Mapping, contents: Contents) -> str | None:

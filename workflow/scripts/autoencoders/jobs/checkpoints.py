@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
+from autoencoders.jobs.checkpoint_locks import lock, unlock
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT, file_sha256, remove_unfinished
 from autoencoders.jobs.tensor_files import read_tensors, write_tensors
@@ -27,7 +28,8 @@ class Checkpoint:
     """The state of one job: arrays, and ``progress``, a dict of numbers, strings and lists.
 
     A file with another ``key`` is never used. If ``key`` is a function, it is called when a file is first read or
-    written. A checkpoint is due every ``minutes`` minutes, and when a signal asks for one.
+    written. A checkpoint is due every ``minutes`` minutes, and when a signal asks for one. ``load`` and ``save`` lock
+    it, and raise UserError if another process has it.
     """
 
     def __init__(self, path: Path, key: str | Callable[[], str], minutes: float) -> None:
@@ -41,6 +43,7 @@ class Checkpoint:
 
     def load(self) -> tuple[dict[str, np.ndarray], dict] | None:
         """The arrays and the progress of the last ``save``; None if there is no file, or none that can be used."""
+        lock(self.path)
         if not self.path.exists():
             return None
         try:
@@ -66,6 +69,7 @@ class Checkpoint:
 
         If writing fails, the job continues: it may still end before the next interruption.
         """
+        lock(self.path)
         try:
             write_tensors(self.path, "checkpoint", arrays, {"key": self.key, "progress": progress})
             kept = "the next run resumes from here"
@@ -104,6 +108,7 @@ def remove_checkpoint(path: Path) -> None:
         remove_unfinished(path)
     except OSError as error:
         logger.warning("%s is no longer needed, but can't be deleted: %s", path, error)
+    unlock(path)
 
 
 def training_checkpoint(weights: str | Path) -> Path:

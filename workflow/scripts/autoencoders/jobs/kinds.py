@@ -70,8 +70,8 @@ def is_file(kind: str) -> bool:
 def find(group: str, kind: str) -> Path:
     """The file of a kind. Raises UserError if there is none."""
     if is_file(kind) and group in FROM_ELSEWHERE:
-        if set("{}<>\n") & set(kind):
-            raise UserError(f"{kind!r} contains one of {{}}<>, which Snakemake interprets. Rename it.")
+        if fault := interpreted(kind):
+            raise UserError(fault)
         try:
             path = Path(kind).expanduser()
             found = path.is_file()
@@ -88,6 +88,13 @@ def find(group: str, kind: str) -> Path:
         write += ["the path of your own Python file (.py)"] if group in FROM_ELSEWHERE else []
         raise UserError(f"{kind!r} is not a kind.{guess} Write {', or '.join(write)}.")
     return FOLDERS[group] / f"{kind}.py"
+
+
+def interpreted(path: str) -> str | None:
+    """Why the path of a user's file can't be an input of a rule; None if it can."""
+    if set("{}<>\n") & set(path):
+        return f"{path!r} contains one of {{}}<> or a line break, which Snakemake interprets. Rename it."
+    return None
 
 
 def load(group: str, kind: str) -> ModuleType:

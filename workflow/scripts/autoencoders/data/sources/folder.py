@@ -114,16 +114,17 @@ def find_files(folder: Path) -> Iterator[str]:
     while below:
         prefix = below.pop()
         try:
-            for entry in filter(is_shown, os.scandir(os.path.join(folder, prefix))):
-                if entry.is_dir(follow_symlinks=not prefix):
-                    below.append(f"{prefix}{entry.name}/")
-                elif entry.is_file():
-                    yield prefix + entry.name
-                elif entry.is_symlink() and not os.path.exists(entry):
-                    raise UserError(
-                        f"{printable(entry.path)} is a link to {printable(os.readlink(entry))}, which does not exist. "
-                        "Repair or remove the link."
-                    )
+            with os.scandir(os.path.join(folder, prefix)) as entries:
+                for entry in filter(is_shown, entries):
+                    if entry.is_dir(follow_symlinks=not prefix):
+                        below.append(f"{prefix}{entry.name}/")
+                    elif entry.is_file():
+                        yield prefix + entry.name
+                    elif entry.is_symlink() and not os.path.exists(entry):
+                        raise UserError(
+                            f"{printable(entry.path)} is a link to {printable(os.readlink(entry))}, which does not "
+                            "exist. Repair or remove the link."
+                        )
         except OSError as error:
             where = printable(error.filename or folder)
             raise UserError(f"The folder '{printable(folder)}' can't be read: {error.strerror} ({where}).") from error
@@ -207,6 +208,7 @@ def _warn_of_ignored(folder: Path, others: Counter, classes: list[str]) -> None:
         counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in others.most_common(8))
         logger.warning("%s: files of other formats are ignored: %s", folder, counts)
     if classes:
-        shown = sorted(entry.name for entry in filter(is_shown, os.scandir(folder)) if entry.is_dir())
+        with os.scandir(folder) as entries:
+            shown = sorted(entry.name for entry in filter(is_shown, entries) if entry.is_dir())
         if empty := [printable(name) for name in shown if name not in set(classes)]:
             logger.warning("%s: %d folders without images are no classes: %s", folder, len(empty), ", ".join(empty[:8]))
