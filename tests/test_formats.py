@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from autoencoders.data.prepared_images import load_images
 from autoencoders.jobs import checkpoints, files
+from autoencoders.jobs.checkpoint_locks import unlock
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.tensor_files import write_tensors
 from autoencoders.networks.network import Autoencoder, NetworkOptions
@@ -56,6 +57,7 @@ def stored(tmp_path) -> Path:
     network.load_state_dict(plain_weights())
     save_weights(tmp_path / "weights", network)
     checkpoints.Checkpoint(tmp_path / "checkpoint", "key", 10).save(ARRAYS, {"epoch": 1})
+    unlock(tmp_path / "checkpoint")
     return tmp_path
 
 

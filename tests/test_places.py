@@ -48,12 +48,23 @@ def test_without_a_config_of_its_own_a_folder_gets_that_of_the_clone(tmp_path):
     assert "the config lacks the key" in run(elsewhere, *arguments, fails=True)
 
 
+# Laid over the demo's config and tiny.yaml.
+ONE_CELL = {
+    "run": ["normalisation", "scatter"],
+    "run_priors": ["mvg"],
+    "experiments": {
+        name: [{"dataset": "digits", "model": "dae", "filters": 2}] for name in ("normalisation", "scatter")
+    },
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["cd", "--directory"])
 def test_a_whole_run_from_elsewhere_writes_only_there(tmp_path, by):
     elsewhere, other = tmp_path / "else where", clone(tmp_path / "clone")
     elsewhere.mkdir()
-    configs = [str(other / "config/demo.yaml"), str(other / "tiny.yaml")]
+    (other / "one_cell.yaml").write_text(yaml.safe_dump(ONE_CELL))
+    configs = [str(other / name) for name in ("config/demo.yaml", "tiny.yaml", "one_cell.yaml")]
     arguments = ["-s", str(other / "Snakefile"), "--resources", "gpu=0", "--configfile", *configs]
     cwd = elsewhere if by == "cd" else tmp_path
     arguments += ["-d", str(elsewhere)] if by == "--directory" else []

@@ -65,7 +65,7 @@ def open_locked(file: Path) -> int:
 
 def refusal(checkpoint: Path) -> str:
     try:
-        holder = lock_file(checkpoint).read_text().strip()
+        holder = lock_file(checkpoint).read_text(encoding="utf-8").strip()
     except OSError:
         holder = ""
     kill = f" (kill {holder.split()[1]})" if holder else ""
