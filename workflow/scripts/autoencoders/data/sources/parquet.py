@@ -229,7 +229,8 @@ def _split(files: list[Path], column: str, labels: np.ndarray | None) -> Split:
             kind = opened.schema_arrow.field(column).type
             counts.append(opened.metadata.num_rows)
         data = kind.field("bytes").type if types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
-        if not is_bytes(data):
+        # If no row has an image, the type may be null: `images` tells.
+        if not (is_bytes(data) or types.is_null(data)):
             raise UserError(
                 f"Column '{column}' of {printable(file)} holds {kind}, not images: these are struct<bytes, path> or "
                 f"binary. Name another column under `image`. Its columns are: {', '.join(opened.schema_arrow.names)}."
