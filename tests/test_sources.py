@@ -19,7 +19,6 @@ from PIL import Image
 from serving import Server
 from torchvision import datasets
 
-from autoencoders.data.pictures import class_indices
 from autoencoders.data.preparation import prepare_split
 from autoencoders.data.sources import folder as folders
 from autoencoders.data.sources import parquet, torchvision
@@ -134,9 +133,12 @@ def test_parquet_labels_are_numbered_in_sorted_order_over_both_splits(tmp_path, 
         ([True, False], [True], [[1, 0], [1]]),
     ],
 )
-def test_unknown_test_labels_stay_unknown(train, test, numbered):
-    found = class_indices({"train": train, "test": test})
-    assert [found["train"].tolist(), found["test"].tolist()] == numbered
+def test_unknown_test_labels_stay_unknown(tmp_path, caplog, train, test, numbered):
+    for split, labels in (("train", train), ("test", test)):
+        write_parquet(tmp_path / f"{split}.parquet", [noise()] * len(labels), label=pa.array(labels))
+    loaded = parquet.splits(shards(f"{tmp_path}/train.parquet", f"{tmp_path}/test.parquet", label="label"), tmp_path)
+    assert both_labels(loaded) == numbered
+    assert ("1 training images have the label -1, which is taken for a class" in caplog.text) == (-1 in train)
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), None], ids=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from autoencoders.data.first_look import Look
     from autoencoders.data.pictures import Split
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 DESCRIPTION = "parquet files, as in {train: path/train-*.parquet, test: path/test-*.parquet, image: img}"
@@ -169,12 +172,17 @@ def _damaged(file: Path, error: Exception) -> UserError:
 
 def _labels(files: dict[str, list[Path]], column: str) -> dict[str, np.ndarray]:
     """Labels of every split, as indices of the sorted classes of both."""
-    from autoencoders.data.pictures import class_indices
+    from autoencoders.data.pictures import UNKNOWN, class_indices
 
     values = {split: [label for file in files[split] for label in _values(file, column)] for split in files}
     found = {label_type(value) for labels in values.values() for value in set(labels)}
     if len(found) > 1:
         raise UserError(f"Column '{column}' holds {' in some parquet files and '.join(sorted(found))} in others.")
+    if values["train"].count(UNKNOWN):
+        logger.warning(
+            "%d training images have the label %d, which is taken for a class: leave images without a label out",
+            *(values["train"].count(UNKNOWN), UNKNOWN),
+        )
     return class_indices(values)
 
 
