@@ -128,17 +128,9 @@ def own_files(kinds_of):
         extractor = dict(wildcards.items()).get("extractor")
         weights = extractor and config["extractors"][extractor].get("weights")
         files += [Path(weights).expanduser()] if weights else []
-        return readable(CONTENTS.fingerprint, {str(file): file for file in files}) if files else ""
+        return CONTENTS.fingerprint({str(file): file for file in files}) if files else ""
 
     return found
-
-
-def readable(function, *arguments):
-    """The result of a function that raises UserError for files that can't be read."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def digest(settings):
@@ -470,7 +462,7 @@ def dataset_source(wildcards):
 
 def fingerprint(wildcards):
     """Changes with the local files of a dataset."""
-    return readable(first_look.fingerprint, config["datasets"][wildcards.dataset], CONTENTS)
+    return first_look.fingerprint(config["datasets"][wildcards.dataset], CONTENTS)
 
 
 SCORES = [

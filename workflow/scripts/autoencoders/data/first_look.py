@@ -63,14 +63,14 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
         fault = obstacle(Path(folder))
         if fault:
             yield f"pathvars.{key}: {fault}"
-    if not all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn"))):
-        return
+    readable = all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn")))
     for name, dataset in sorted(datasets.items()):
         source = kinds.load("sources", dataset["source"])
         try:
-            if hasattr(source, "first_look"):
+            if readable and hasattr(source, "first_look"):
                 look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"), contents)
                 source.first_look(dataset[dataset["source"]], look)
+            fingerprint(dataset, contents)
         except UserError as error:
             yield f"datasets.{name}: {error}"
 

@@ -26,11 +26,15 @@ def absolute(path: str | Path) -> str:
 
 
 class Contents:
-    """The contents of files, as remembered in the file ``memory``, which need not exist."""
+    """The contents of files as they are first asked for, with the help of the file ``memory``, which need not exist.
+
+    ``found`` has the hash of each file, and ``read`` the files that had to be read.
+    """
 
     def __init__(self, memory: Path) -> None:
         self.memory = memory
-        self.read: dict[str, str] = {}
+        self.found: dict[str, str] = {}
+        self.read: set[str] = set()
 
     @functools.cached_property
     def known(self) -> dict[str, list]:
@@ -43,15 +47,21 @@ class Contents:
     def sha256(self, path: str | Path) -> str:
         """Raises UserError for a file that can't be read."""
         path = absolute(path)
-        try:
-            found = os.stat(path)
-            facts = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-            digest, before = self.known.get(path, (None, None))
-            if facts != before:
-                digest = self.read[path] = file_sha256(path)
-                self.known[path] = [digest, facts if time.time() - found.st_ctime > JUST_NOW else None]
-        except OSError as error:
-            raise UserError(f"{printable(path)} can't be read: {error.strerror}.") from error
+        if path not in self.found:
+            try:
+                self.found[path] = self._look(path)
+            except OSError as error:
+                raise UserError(f"{printable(path)} can't be read: {error.strerror}.") from error
+        return self.found[path]
+
+    def _look(self, path: str) -> str:
+        says = os.stat(path)
+        facts = [says.st_size, says.st_ino, says.st_mtime_ns, says.st_ctime_ns]
+        digest, before = self.known.get(path, (None, None))
+        if facts != before:
+            digest = file_sha256(path)
+            self.read.add(path)
+            self.known[path] = [digest, facts if time.time() - says.st_ctime > JUST_NOW else None]
         return digest
 
     def fingerprint(self, files: Mapping[str, str | Path]) -> str:
