@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.fingerprints import absolute
 
 if TYPE_CHECKING:
     from autoencoders.data.pictures import Split
@@ -40,7 +39,7 @@ class Look:
 
     def is_new(self, path: str | Path) -> bool:
         """Whether a file was added or changed since files were last remembered."""
-        return absolute(path) in self.contents.read
+        return self.contents.absolute(path) in self.contents.read
 
     def at(self, split: Split) -> None:
         """Raises UserError if the first image of a split can't be read, or is smaller than the crop."""
@@ -92,7 +91,12 @@ def fingerprint(dataset: Mapping, contents: Contents) -> str | None:
     source = kinds.load("sources", dataset["source"])
     if not hasattr(source, "local_files"):
         return None
-    return contents.fingerprint(source.local_files(dataset[dataset["source"]]))
+    options = dataset[dataset["source"]]
+    # Even of remembered files, 100,000 take seconds.
+    key = json.dumps([dataset["source"], options], sort_keys=True)
+    if key not in contents.datasets:
+        contents.datasets[key] = contents.fingerprint(source.local_files(options))
+    return contents.datasets[key]
 
 
 def recorded_fingerprint(info: Path) -> object:

@@ -20,21 +20,18 @@ from autoencoders.jobs.files import atomic, file_sha256, printable
 JUST_NOW = 2
 
 
-def absolute(path: str | Path) -> str:
-    """Like os.path.abspath, which takes a second for 100,000 paths."""
-    return os.path.join(os.getcwd(), path)
-
-
 class Contents:
     """The contents of files as they are first asked for, with the help of the file ``memory``, which need not exist.
 
-    ``found`` has the hash of each file, and ``read`` the files that had to be read.
+    ``found`` has the hash of each file, ``read`` the files that had to be read, and ``datasets`` the fingerprints that
+    `data.first_look` has computed.
     """
 
     def __init__(self, memory: Path) -> None:
-        self.memory = memory
+        self.memory, self.here = memory, os.getcwd()
         self.found: dict[str, str] = {}
         self.read: set[str] = set()
+        self.datasets: dict[str, str] = {}
 
     @functools.cached_property
     def known(self) -> dict[str, list]:
@@ -44,9 +41,13 @@ class Contents:
         except (OSError, ValueError, TypeError, RecursionError):
             return {}  # Nothing is lost but time: all files are read again.
 
+    def absolute(self, path: str | Path) -> str:
+        # os.path.abspath takes a second for 100,000 paths.
+        return os.path.join(self.here, path)
+
     def sha256(self, path: str | Path) -> str:
         """Raises UserError for a file that can't be read."""
-        path = absolute(path)
+        path = self.absolute(path)
         if path not in self.found:
             try:
                 self.found[path] = self._look(path)

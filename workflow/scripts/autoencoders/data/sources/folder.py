@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 # Names of folders that hold a split rather than a class. "train" alone may be a class, beside cars and ships.
 TRAINING = {"train", "training"}
 OTHER_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
@@ -100,7 +100,7 @@ def is_shown(entry: os.DirEntry) -> bool:
 
 def is_image(name: str) -> bool:
     """Judged by its suffix."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
+    return name.lower().endswith(EXTENSIONS)
 
 
 def find_files(folder: Path) -> Iterator[str]:
