@@ -21,24 +21,17 @@ if not SCRIPTS.is_dir():
 if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 sys.path.insert(0, str(SCRIPTS))
-# The search path of scripts. Snakemake only appends their folder, so a package `autoencoders` of the user's would be
-# found first. The user's own entries stay: on some clusters they provide PyTorch.
-OWN_PATH = os.environ.get("PYTHONPATH")
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([str(SCRIPTS), *(OWN_PATH.split(os.pathsep) if OWN_PATH else [])])
-)
-if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
-    # For a rule's own environment, Snakemake removes PYTHONPATH, and ~/.local comes before the environment's packages.
-    os.environ["PYTHONNOUSERSITE"] = "1"
 
 from autoencoders.config import grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
-from autoencoders.jobs import fingerprints, gpu_slots, kinds, provenance, resources, tracked_modules
+from autoencoders.jobs import fingerprints, gpu_slots, kinds, provenance, resources, search_path, tracked_modules
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT
 from autoencoders.networks import flop_count
+
+search_path.put_first(SCRIPTS, conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method)
 
 try:
     # Only the main process opens config files and images, not each job.
