@@ -87,6 +87,15 @@ def test_a_damaged_file_or_row_is_named(tmp_path, kind):
             prepare_split(folders.splits({"train": str(tmp_path)}, tmp_path)["train"], None, 32)
 
 
+def test_full_memory_is_not_blamed_on_the_image_alone():
+    def opening():
+        raise MemoryError
+        yield
+
+    with pytest.raises(UserError, match=r"^7 needs more memory than there is. Run fewer jobs at once"):
+        prepare_split(Split(1, None, opening, lambda index: str(index + 7)), None, 8)
+
+
 # ---- split_train_test
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import logging
 import os
@@ -12,7 +13,11 @@ import urllib.parse
 from pathlib import Path
 from unittest.mock import Mock
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+from running import copy_project, snakemake
 from serving import Server
 
 from autoencoders.data import downloads
@@ -307,3 +312,23 @@ def test_the_inception_weights_are_pytorch_fids_and_no_others_are_called_so():
     assert inception.SHA256.startswith(Path(FID_WEIGHTS_URL).stem.rsplit("-", 1)[1]) and len(inception.SHA256) == 64
     assert inception.recorded_name(inception.SHA256) == "inception"
     assert inception.recorded_name("0" * 64) == "inception-other"
+
+
+def test_a_downloaded_dataset_is_prepared_from_the_folder_of_its_manifest(project, tmp_path):
+    """The job itself: everything else in these tests has local images."""
+    folder = copy_project(project, tmp_path)
+    files = folder / "resources/datasets/mine/owner/faces/main"
+    files.mkdir(parents=True)
+    written = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(written, "PNG")
+    pq.write_table(pa.table({"image": pa.array([written.getvalue()] * 10, pa.binary())}), files / "0.parquet")
+    (folder / "resources/datasets/mine.json").write_text("{}", encoding="utf-8")
+    dataset = {"source": "parquet", "parquet": {"train": "hf://datasets/owner/faces@main/*.parquet"}, "latent": 4}
+    config = {
+        "datasets": {"mine": dataset},
+        "experiments": {"mine": [{"dataset": "mine", "model": "dae", "filters": 2}]},
+    }
+    (folder / "mine.yaml").write_text(json.dumps(config | {"run": ["mine"]}), encoding="utf-8")
+    record = "results/demo/datasets/mine/dataset.json"
+    snakemake(folder, record, "--allowed-rules", "prepare_dataset", configs=("config/demo.yaml", "mine.yaml"))
+    assert json.loads((folder / record).read_text(encoding="utf-8"))["images"] == {"train": 8, "test": 2}

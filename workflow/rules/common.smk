@@ -440,7 +440,7 @@ def scoring_minutes(wildcards):
 
 def dataset_manifest(wildcards):
     """The manifest of a dataset's download. Local files are no inputs: their contents count, not their time stamps."""
-    return f"<resources>/datasets/{wildcards.dataset}.json" if is_remote(wildcards) else []
+    return [f"<resources>/datasets/{wildcards.dataset}.json"] if is_remote(wildcards) else []
 
 
 def is_remote(wildcards):

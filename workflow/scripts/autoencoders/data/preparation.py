@@ -10,7 +10,7 @@ import numpy as np
 from autoencoders.config.seeds import stream_seed
 from autoencoders.data.pictures import UNKNOWN, Split, prepare_image
 from autoencoders.jobs import kinds
-from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.errors import MORE_MEMORY, UserError
 from autoencoders.jobs.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def prepare_split(
                 images[index] = prepare_image(next(pictures), crop, size)
             except UserError as error:
                 raise UserError(f"{source.name(index)}: {error}") from error
+            except MemoryError as error:
+                raise UserError(f"{source.name(index)} needs more memory than there is. {MORE_MEMORY}.") from error
             except Exception as error:  # For damaged files, decoders raise all kinds of errors.
                 what = str(error) or type(error).__name__
                 raise UserError(

@@ -37,7 +37,8 @@ class Contents:
     def known(self) -> dict[str, list]:
         """{path: [hash, facts]}."""
         try:
-            return dict(json.loads(self.memory.read_text(encoding="utf-8")))
+            known = dict(json.loads(self.memory.read_text(encoding="utf-8")))
+            return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 2}
         except (OSError, ValueError, TypeError, RecursionError):
             return {}  # Nothing is lost but time: all files are read again.
 
