@@ -10,7 +10,7 @@ min_version("9.27")
 CONFIGS = ["config/config.yaml", os.path.join(str(workflow.current_basedir), "config", "config.yaml")]
 
 
-configfile: next(filter(os.path.exists, CONFIGS), CONFIGS[0])
+configfile: next(filter(os.path.lexists, CONFIGS), CONFIGS[0])
 
 
 include: "workflow/rules/common.smk"

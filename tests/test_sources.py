@@ -292,7 +292,7 @@ def test_folder_errors_are_reported(tmp_path, train, test, message):
         (["train", "test", "validation"], "train: ROOT/train, test: ROOT/test"),
         (["Training", "val"], "train: ROOT/Training, test: ROOT/val"),
         (["train", "test", "unlabelled"], "train: ROOT/train, test: ROOT/test"),
-        (["train"], "train: ROOT/train, test: ROOT/test"),
+        (["train"], "{train: ROOT/train}"),
         (["train", "bus", "car"], None),
         (["dev", "ops"], None),
     ],

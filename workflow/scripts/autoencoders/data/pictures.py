@@ -16,7 +16,7 @@ from autoencoders.jobs.files import printable
 # The formats that are decoded, whatever a file's suffix. Some of Pillow's other formats start programs (Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 # Tags of TIFF.
-BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 # The label of a test image whose class is unknown.
 UNKNOWN = -1
 
@@ -115,6 +115,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises ValueError for pixels without a fixed range (floating point, 32 bits) or a conversion that Pillow lacks.
     Warns of what is ignored.
     """
+    if 2 in getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, ()):
+        raise ValueError("its pixels are signed integers; save it with 8 or 16 bits and without a sign")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
     pixels = grey_of_integers(image) if image.mode.startswith("I") else image

@@ -50,7 +50,10 @@ def lock(checkpoint: Path) -> None:
 def open_locked(file: Path) -> int:
     """The file, open and locked. Raises BlockingIOError if another process has locked it."""
     while True:
-        opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # Another user's file, which can still be locked.
+            opened = os.open(file, os.O_RDONLY)
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another process may have removed it in between. Its name may then be that of another file.
@@ -72,7 +75,7 @@ def refusal(checkpoint: Path) -> str:
     return (
         f"{holder or 'another process'} is still doing this job: it holds {checkpoint}. A run of Snakemake that was "
         f"killed may have left it behind. Wait until it has ended, or end it there{kill}. Then run the same command "
-        "again, which continues from its checkpoint."
+        "again."
     )
 
 

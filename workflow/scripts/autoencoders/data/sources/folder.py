@@ -195,10 +195,10 @@ def _refuse_splits(folder: Path, classes: list[str]) -> None:
     others = [name for name in classes if name.lower() in OTHER_SPLITS]
     if (training and others) or (classes and len(training) + len(others) == len(classes)):
         named = ", ".join(map(printable, classes[:8]))
-        train, test = ([*training, "train"][0], [*others, "test"][0])
+        parts = [f"{key}: {folder}/{found[0]}" for key, found in (("train", training), ("test", others)) if found]
         raise UserError(
             f"The sub-folders of '{folder}' are splits, not classes: {named}. Write their own folders, as in "
-            f"folder: {{train: {folder}/{train}, test: {folder}/{test}}}"
+            f"folder: {{{', '.join(parts)}}}"
         )
 
 
