@@ -29,7 +29,7 @@ $(VENV)/installed: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, but $(PYTHON) is `$(PYTHON) --version`: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing PyTorch and the other packages once: on Linux a download of 3 GB, which takes some minutes."
-	$(PYTHON) -m venv $(VENV) || $(BROKEN)
+	$(PYTHON) -m venv $(VENV) $(if $(shell ls -d $(VENV) 2> /dev/null),|| $(BROKEN))
 	@$(BIN)/pip --version > /dev/null 2>&1 || $(BROKEN)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
 	@touch $@

@@ -289,6 +289,20 @@ def test_a_checkpoint_that_another_process_uses_is_refused_until_that_ends(path)
     assert not list(path.parent.iterdir())
 
 
+def test_a_lock_file_of_another_user_counts_too(path, monkeypatch):
+    """Such a file can only be read; root may write to it, so that this is simulated."""
+
+    def refusing(file, flags, *mode, original=os.open):
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return original(file, flags, *mode)
+
+    with holder(path) as process:
+        monkeypatch.setattr(os, "open", refusing)
+        with pytest.raises(UserError, match=f"process {process.pid} on .* is still doing this job"):
+            Checkpoint(path, "a", 10).load()
+
+
 def test_a_lock_file_goes_with_its_process(path):
     with holder(path) as process:
         process.send_signal(signal.SIGINT)

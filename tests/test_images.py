@@ -113,13 +113,25 @@ def test_twelve_bits_and_black_on_white_are_scaled_too():
     assert prepare_image(open_image(inverted), None, 2)[0].tolist() == [[255, 254], [0, 0]]
 
 
+def test_the_transparent_value_of_a_deep_picture_is_white(tmp_path):
+    values = np.array([[0, 257], [514, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png", transparency=257)
+    assert prepare_image(open_image(tmp_path / "deep.png"), None, 2)[0].tolist() == [[0, 255], [2, 255]]
+
+
 @pytest.mark.parametrize(
-    ("top", "sample"), [(255, "uint32"), (2**31 - 1, "int32"), (2**15 - 1, "int16"), (127, "int8")]
+    ("top", "sample", "words"),
+    [
+        (255, "uint32", "its pixels are integers of 32 bits; save it with 8 or 16 bits"),
+        (2**31 - 1, "int32", "its pixels are signed integers; save it with 8 or 16 bits"),
+        (2**15 - 1, "int16", "its pixels are signed integers; save it with 8 or 16 bits"),
+        (127, "int8", "its pixels are signed integers; save it with 8 or 16 bits"),
+    ],
 )
-def test_integers_without_a_fixed_range_are_refused(top, sample):
+def test_integers_without_a_fixed_range_are_refused(top, sample, words):
     pixels = np.array([0, 1, top // 2, top], dtype=sample)
     stored = tiff(pixels.tobytes(), bits=8 * pixels.itemsize, tag339=1 if sample == "uint32" else 2)
-    with pytest.raises(ValueError, match=r"integers of 32 bits, or signed ones; save it|signed integers; save it"):
+    with pytest.raises(ValueError, match=words):
         prepare_image(open_image(stored), None, 2)
 
 

@@ -157,6 +157,16 @@ def link_to_nothing(environment: Path) -> None:
     environment.symlink_to("/gone/environment")
 
 
+def test_make_leaves_it_to_python_why_no_environment_can_be_made(made):
+    """As on Debian without python3-venv: there is nothing to remove."""
+    shutil.rmtree(made / ".venv")
+    fake = made / "python"
+    fake.write_text(f'#!/bin/sh\ntest "$1" != -m || {{ echo no ensurepip; exit 1; }}\nexec {sys.executable} "$@"\n')
+    fake.chmod(0o755)
+    done = make(made, "setup", f"PYTHON={fake}")
+    assert done.returncode != 0 and "no ensurepip" in done.stdout and "Remove it" not in done.stdout
+
+
 @pytest.mark.parametrize(
     "damage", [moved, python_removed, python_upgraded, without_pip, a_file, link_to_nothing], ids=lambda f: f.__name__
 )

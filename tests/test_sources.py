@@ -175,6 +175,8 @@ def test_parquet_reads_the_download_folder(tmp_path):
         (shards("ok.parquet", image="label"), r"Column 'label' of .*ok.parquet holds int64, not images"),
         (shards("ok.parquet", label="image"), r"Column 'image' of .*ok.parquet holds struct.*, but labels are"),
         (shards("ok.parquet", label="none"), r"Column 'none' of .*ok.parquet holds null, but labels are"),
+        (shards("tensor.parquet", label="label"), r"Column 'label' of .*tensor.parquet holds .*tensor.*, but labels"),
+        (shards("mars.parquet", label="label"), r"Column 'label' of .*mars.parquet holds timestamp.*, but labels are"),
         (shards("nan.parquet", label="label"), r"nan.parquet, row 1: column 'label' is empty"),
         (shards("twice.parquet"), r"twice.parquet has 2 columns named 'image'. Its columns are: image, image, label"),
         (shards("twice.parquet", image="label"), r"Column 'label' of .* holds int64, not images"),
@@ -192,6 +194,11 @@ def test_parquet_errors_are_reported(tmp_path, monkeypatch, settings, message):
     monkeypatch.chdir(tmp_path)
     write_parquet(tmp_path / "ok.parquet", [noise()] * 2, label=pa.array([0, 1]), none=pa.nulls(2))
     write_parquet(tmp_path / "nan.parquet", [noise()] * 2, label=pa.array([0.0, float("nan")]))
+    tensors = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.int8(), [2]), pa.array([[0, 1]] * 2, pa.list_(pa.int8(), 2))
+    )
+    write_parquet(tmp_path / "tensor.parquet", [noise()] * 2, label=tensors)
+    write_parquet(tmp_path / "mars.parquet", [noise()] * 2, label=pa.array([0, 1], pa.timestamp("s", "Mars/Crater")))
     columns = [pq.read_table(tmp_path / "ok.parquet").column(name) for name in ("image", "image", "label")]
     pq.write_table(pa.Table.from_arrays(columns, ["image", "image", "label"]), tmp_path / "twice.parquet")
     write_parquet(tmp_path / "hole.parquet", [noise()] * 2, label=pa.array([0, None]))
@@ -228,11 +235,13 @@ def test_a_folder_with_a_sub_folder_for_each_class(tmp_path, caplog):
     for hidden in (".cache/x.png", "ant/._1.png", "ant/.hidden/y.png"):
         save(tmp_path / "train" / hidden)
     save(tmp_path / "test" / "bat" / "0.png")
+    (tmp_path / "train" / "cow" / "more").symlink_to(tmp_path / "test" / "bat")
     source = folders.splits(places(tmp_path / "train"), tmp_path)["train"]
     assert same(source, images)
     assert source.labels.tolist() == [0, 0, 0, 1, 2] and source.labels.dtype == np.int64
     assert source.name(3) == str(tmp_path / "train" / "bee" / "0.tiff")
     assert "ignored: 1 .txt" in caplog.text and "1 folders without images are no classes: empty" in caplog.text
+    assert "cow/more is a link inside a class, and is not followed" in caplog.text
     # Classes are numbered over both splits.
     loaded = folders.splits(places(tmp_path / "train", tmp_path / "test"), tmp_path)
     assert both_labels(loaded) == [[0, 0, 0, 2, 3], [1]]

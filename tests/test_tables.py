@@ -149,6 +149,10 @@ def test_tables_say_what_was_compared():
     *_, digits = all_scores_sections(scores)
     assert ", MVG: 10 images with 12,000; GMM: 2,000 images with 12,000." in digits.text
     assert "no better than guessing" in digits.text
+    scores[["extractor_accuracy", "extractor_chance"]] = np.nan
+    texts = {section.heading: section.text for section in all_scores_sections(scores)}
+    assert "The classifier's test accuracy is unknown." in texts["digits, classifier"]
+    assert "accuracy" not in texts["CelebA, inception"]
     # A table without midpoints does not explain them.
     *_, second = table2_sections(table2(scores, PUBLISHED, LATENT), scores, PUBLISHED, NO_NOISE)
     assert "Midpoints" in digits.text and "Midpoints" not in second.text

@@ -120,7 +120,7 @@ def own_files(kinds_of):
         files = [kinds.find(group, kind) for group, kind in sorted(set(kinds_of(wildcards))) if kinds.is_file(kind)]
         extractor = dict(wildcards.items()).get("extractor")
         weights = extractor and config["extractors"][extractor].get("weights")
-        files += [Path(weights).expanduser()] if weights else []
+        files += [os.path.expanduser(weights)] if weights else []
         return CONTENTS.fingerprint({str(file): file for file in files}) if files else ""
 
     return found

@@ -96,23 +96,27 @@ def class_indices(labels: Mapping[str, Sequence[Hashable]]) -> dict[str, np.ndar
 
 
 def grey_of_integers(image: Image.Image) -> Image.Image:
-    """Grey pixels of 12 or 16 bits as 8 bits. Raises ValueError for those without a fixed range: 32 bits, or signed."""
+    """Grey pixels of 12 or 16 bits as 8 bits, transparency on white. Raises ValueError for 32 bits, without a range."""
     # In files of other formats, Pillow's mode of 32-bit integers is used for 16 bits.
     if image.mode == "I" and image.format not in ("PNG", "PPM"):
-        raise ValueError("its pixels are integers of 32 bits, or signed ones; save it with 8 or 16 bits")
+        raise ValueError("its pixels are integers of 32 bits; save it with 8 or 16 bits")
     tags = getattr(image, "tag_v2", {})
     (bits,) = tags.get(BITS_PER_SAMPLE, (16,))
     # Pillow's own conversion clips values at 255 instead of scaling them.
-    grey = np.clip(np.asarray(image) / (2**bits - 1), 0, 1)
+    stored = np.asarray(image)
+    grey = np.clip(stored / (2**bits - 1), 0, 1)
     if tags.get(PHOTOMETRIC) == 0:  # 0 is white.
         grey = 1 - grey
+    if "transparency" in image.info:
+        grey[stored == image.info["transparency"]] = 1
     return Image.fromarray(np.rint(255 * grey).astype(np.uint8))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Upright 8-bit RGB: EXIF orientation applied, more bits scaled to 8, transparency on white.
 
-    Raises ValueError for pixels without a fixed range (floating point, 32 bits) or a conversion that Pillow lacks.
+    Raises ValueError for pixels without a fixed range (signed, 32 bits, floating point) and for conversions that Pillow
+    lacks.
     Warns of what is ignored.
     """
     if 2 in getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, ()):

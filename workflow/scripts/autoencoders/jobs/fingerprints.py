@@ -2,7 +2,8 @@
 
 To read all files at each start would take too long. So each hash is remembered together with what the file system says
 about its file, and files of which it says the same are not read again. Among this is the time of the last change of any
-kind, which only the kernel sets. Files that were only copied or touched are read again, and keep their fingerprint.
+kind, which on most file systems no program can set. Files that were only copied or touched are read again, and keep
+their fingerprint.
 """
 
 import functools

@@ -125,6 +125,8 @@ def find_files(folder: Path) -> Iterator[str]:
                             f"{printable(entry.path)} is a link to {printable(os.readlink(entry))}, which does not "
                             "exist. Repair or remove the link."
                         )
+                    elif entry.is_symlink() and os.path.isdir(entry):
+                        logger.warning("%s is a link inside a class, and is not followed", printable(entry.path))
         except OSError as error:
             where = printable(error.filename or folder)
             raise UserError(f"The folder '{printable(folder)}' can't be read: {error.strerror} ({where}).") from error

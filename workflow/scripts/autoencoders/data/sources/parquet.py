@@ -193,20 +193,25 @@ def label_type(value: object) -> str:
 
 def _values(file: Path, column: str) -> list:
     """A column of labels. Raises UserError for a type that has no order, and for empty rows."""
+    import pyarrow as pa
     import pyarrow.types as types
 
     with _open(file, column) as opened:
         try:
             labels = opened.read(columns=[column]).column(0)
-            kind = labels.type.value_type if types.is_dictionary(labels.type) else labels.type
-            values = labels.to_pylist()
         except Exception as error:
             raise _damaged(file, error) from error
-    if types.is_nested(kind) or types.is_null(kind):
+    kind = labels.type.value_type if types.is_dictionary(labels.type) else labels.type
+    stored = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    try:
+        if types.is_nested(stored) or types.is_null(stored):
+            raise TypeError("it has no order")
+        values = labels.to_pylist()
+    except Exception as error:  # Some values have no counterpart in Python.
         raise UserError(
-            f"Column '{column}' of {printable(file)} holds {kind}, but labels are numbers or text. Name another column "
-            "under `label`, or write `label: null`."
-        )
+            f"Column '{column}' of {printable(file)} holds {kind}, but labels are numbers or text ({error}). Name "
+            "another column under `label`, or write `label: null`."
+        ) from error
     for row, value in enumerate(values):
         if value is None or value != value:
             raise UserError(
