@@ -530,27 +530,29 @@ def scatter_codes(wildcards):
     return for_cells("<results>/cells/<cell>/codes.npy", cells)
 
 
+def scatter_records(wildcards):
+    return for_cells("<results>/cells/<cell>/cell.json", scatter_cells(wildcards.dataset))
+
+
 def scatter_seed(wildcards):
     """The seed that chooses the two latent dimensions of a scatter plot: that of its first cell."""
     return scatter_cells(wildcards.dataset)[0]["seed"]
 
 
-def scatter_models(wildcards):
-    """For each cell of a scatter plot, a label that names what differs, and whether it is a VAE."""
+def scatter_clouds(wildcards):
+    """For each cell of a scatter plot, a label that names what differs, its model, and whether this is a VAE."""
     cells = scatter_cells(wildcards.dataset)
     named = [key for key in ("filters", "depth") if len({cell[key] for cell in cells}) > 1]
     found = []
     for cell in cells:
         differences = [f"{key} {cell[key]}" for key in named]
         label = ", ".join([display_names.model_label(cell["model"]), *differences])
-        found.append((label, config["models"][cell["model"]]["variational"]))
+        found.append((label, cell["model"], config["models"][cell["model"]]["variational"]))
     return found
 
 
-def scatter_title(wildcards):
-    """The title of a scatter plot, with its number in the paper."""
-    number = {"cifar10": "Figure A.1: ", "celeba": "Figure A.2: "}.get(wildcards.dataset, "")
-    return f"{number}codes of {display_names.dataset_label(wildcards.dataset)}"
+# The models of the config, which have the same looks in all figures of our own.
+MODELS = list(config["models"])
 
 
 FIGURE_FILES = [

@@ -63,6 +63,8 @@ rule figure:
     resources:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
+    params:
+        models=MODELS,
     message:
         "drawing {wildcards.figure} in {wildcards.extractor} features"
     script:
@@ -73,6 +75,7 @@ rule scatter:
     """Draw the codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
     input:
         codes=scatter_codes,
+        cells=scatter_records,
         modules=modules("scatter"),
     output:
         pdf="<results>/figures/scatter-{dataset}.pdf",
@@ -92,8 +95,8 @@ rule scatter:
         mem_mb=megabytes(8000),
         runtime=minutes(3),
     params:
-        models=scatter_models,
-        title=scatter_title,
+        clouds=scatter_clouds,
+        models=MODELS,
         seed=scatter_seed,
     message:
         "drawing codes of {wildcards.dataset}"
@@ -105,6 +108,7 @@ rule latent_figure:
     """Draw how Gaussian codes are against width and depth."""
     input:
         statistics="<results>/tables/latent.parquet",
+        cells=for_cells("<results>/cells/<cell>/cell.json"),
         modules=modules("latent_figure"),
     output:
         pdf="<results>/figures/latent_statistics.pdf",
@@ -156,6 +160,7 @@ rule learning_curves:
         runtime=minutes(3),
     params:
         comparison_latent=lambda wildcards: COMPARISON_LATENT[wildcards.dataset],
+        models=MODELS,
     message:
         "drawing the learning curves of {wildcards.dataset}"
     script:

@@ -10,5 +10,6 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         cells = zip(snakemake.input.cells, snakemake.input.histories, strict=True)
         curves = learning_curves((read_json(cell), read_parquet(history)) for cell, history in cells)
-        figure = learning_curves_figure(curves, snakemake.params.comparison_latent)
+        params = snakemake.params
+        figure = learning_curves_figure(curves, params.comparison_latent, params.models)
         save(figure, snakemake.output.pdf, snakemake.output.png)

@@ -1,15 +1,19 @@
 """Figures A.1 and A.2: codes of training images in two random latent dimensions (rule scatter)."""
 
+from autoencoders.evidence.paper_values import DATASETS
+from autoencoders.evidence.short_trainings import short_training_note, steps_of
 from autoencoders.figures.page_style import save
-from autoencoders.figures.scatter import scatter
-from autoencoders.jobs.files import read_npy
+from autoencoders.figures.scatter import Cloud, scatter
+from autoencoders.jobs.files import read_json, read_npy
 from autoencoders.jobs.job import job
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         params = snakemake.params
-        models = [
-            (label, variational, read_npy(path))
-            for (label, variational), path in zip(params.models, snakemake.input.codes, strict=True)
+        clouds = [
+            Cloud(*labels, read_npy(path)) for labels, path in zip(params.clouds, snakemake.input.codes, strict=True)
         ]
-        save(scatter(models, params.title, params.seed), snakemake.output.pdf, snakemake.output.png)
+        note = short_training_note(steps_of(read_json(path)) for path in snakemake.input.cells)
+        # The paper's own plots have its colours.
+        models = None if snakemake.wildcards.dataset in DATASETS else params.models
+        save(scatter(clouds, params.seed, models, note), snakemake.output.pdf, snakemake.output.png)

@@ -1,7 +1,8 @@
 """Learning curves: the loss of every epoch, one line per cell."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_lowercase
 
 import numpy as np
 import pandas as pd
@@ -19,28 +20,22 @@ from autoencoders.evidence.table_files import DIVERGED
 from autoencoders.figures.line_looks import (
     GREY,
     Channel,
-    Encoding,
     add_legend,
     channel,
-    colour_entries,
-    constant_entries,
     heading,
     legend_height,
-    line_entries,
-    marker_size,
     symbol,
-    width_looks,
 )
-from autoencoders.figures.page_style import add_note
+from autoencoders.figures.model_looks import model_look, shade
+from autoencoders.figures.page_style import WIDTH, add_note, wrapped
 from autoencoders.figures.paper_figures import DEPTH
-from autoencoders.figures.score_curves import LEGEND_WIDTH, PAGE_WIDTH, styled
+from autoencoders.figures.score_curves import PANELS_MIDDLE, axes_width, styled
 
 CELL = list(CELL_KEYS)
-WIDTHS = Encoding("Filters", ("filters",), width_looks)
 # Column of history.parquet -> axis label.
 LOSSES = {"reconstruction_loss": "reconstruction loss", "kl": "KL divergence"}
 COLUMNS = 3
-PANEL_HEIGHT = 1.75
+PANEL_HEIGHT = 1.4
 PALE = {"linewidth": 0.6, "alpha": 0.3}
 DIVERGED_MARK = {"marker": "x", "markersize": 5, "markeredgewidth": 1.2}
 
@@ -65,46 +60,69 @@ def learning_curves(cells: Iterable[tuple[Mapping, pd.DataFrame]]) -> pd.DataFra
 
 
 @styled
-def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int) -> Figure:
+def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int, models: Sequence[str]) -> Figure:
     """A panel per model with the reconstruction loss of every cell, and one per VAE with its KL divergence.
 
-    ``curves`` is a table from ``learning_curves`` for one dataset. Cells with the latent size nearest to
-    ``comparison_latent`` are highlighted. A note below says so if a cell was trained for too few steps.
+    ``curves`` is a table from ``learning_curves`` for one dataset; ``models`` are all models of the config
+    (``model_looks``). Cells with the latent size nearest to ``comparison_latent`` are highlighted. A note above says so
+    if a cell was trained for too few steps.
     """
     curves = curves.assign(compared=at_nearest_latent(curves, comparison_latent))
-    models = sorted(curves["model"].unique(), key=model_order)
+    shown = sorted(curves["model"].unique(), key=model_order)
     variational = set(curves.loc[curves["variational"], "model"])
-    panels = [(model, "reconstruction_loss") for model in models]
-    panels += [(model, "kl") for model in models if model in variational]
-    widths, depths = channel(WIDTHS, curves), channel(DEPTH, curves)
-    entries = legend(curves, widths, depths, comparison_latent)
+    panels = {"reconstruction_loss": shown, "kl": [model for model in shown if model in variational]}
+    shades, depths = width_shades(curves["filters"].unique()), channel(DEPTH, curves)
+    entries = legend(curves, shades, depths, comparison_latent)
 
-    columns = min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    width = LEGEND_WIDTH + (PAGE_WIDTH - LEGEND_WIDTH) * columns / COLUMNS
-    size = width, max(0.3 + PANEL_HEIGHT * rows, legend_height(entries))
+    columns = min(COLUMNS, len(shown))
+    rows = {loss: math.ceil(len(of_loss) / columns) for loss, of_loss in panels.items()}
+    size = WIDTH, max(0.4 + PANEL_HEIGHT * sum(rows.values()), legend_height(entries))
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
-    for axes, (model, loss) in zip(grid, panels, strict=False):
+    places = figure.subplots(sum(rows.values()), columns, squeeze=False, sharex=True)
+    letters, drawn = iter(ascii_lowercase * 9), []
+    for loss, of_loss in panels.items():
+        first = 0 if loss == "reconstruction_loss" else rows["reconstruction_loss"]
+        own = list(places[first : first + rows[loss]].flat)
         low, high = limits(curves[curves["variational"]] if loss == "kl" else curves, loss)
-        draw(axes, curves[curves["model"] == model], loss, high, widths, depths)
-        axes.set_title(model_label(model), loc="left")
-        axes.set_ylabel(LOSSES[loss])
-        axes.set_ylim(low, high)
-    for axes in grid[len(panels) :]:
-        axes.remove()
-    for axes in figure.axes[-columns:]:
-        axes.set_xlabel("epoch")
-        axes.tick_params(labelbottom=True)
-    figure.axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        for number, (axes, model) in enumerate(zip(own, of_loss, strict=False)):
+            colour, _ = model_look(model, models)
+            draw(axes, curves[curves["model"] == model], loss, high, colour, shades, depths)
+            title = model_label(model) if loss == "reconstruction_loss" else f"{model_label(model)}, KL"
+            axes.set_title(wrapped(f"({next(letters)}) {title}", axes_width(columns)), loc="left")
+            axes.set_ylim(low, high)
+            # Panels below each other share their numbers; the last of each column has those of the epochs.
+            axes.tick_params(labelleft=number % columns == 0, labelbottom=False)
+            drawn.append(axes)
+        for axes in own[len(of_loss) :]:
+            axes.remove()
+        if of_loss:
+            own[(rows[loss] - 1) // 2 * columns].set_ylabel(LOSSES[loss])
+    for column in range(columns):
+        [axes for axes in drawn if axes.get_subplotspec().colspan.start == column][-1].tick_params(labelbottom=True)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    figure.supxlabel("epoch", x=PANELS_MIDDLE)
     sns.despine(figure)
     add_legend(figure, entries)
     add_note(figure, short_training_note(curves["steps"]))
     return figure
 
 
-def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Channel, depths: Channel) -> None:
-    """A line per cell. Those ``compared`` are bold and end in a marker that shows width and depth; the others are pale.
+def width_shades(widths: Iterable[int]) -> dict[int, float]:
+    """How strong the colour of each width is: from 0.45 for the narrowest to 1 for the widest."""
+    ordered = sorted(widths)
+    return dict(zip(ordered, np.linspace(1, 0.45, len(ordered))[::-1], strict=True))
+
+
+def draw(
+    axes: Axes,
+    curves: pd.DataFrame,
+    loss: str,
+    high: float,
+    colour: str,
+    shades: Mapping[int, float],
+    depths: Channel,
+) -> None:
+    """A line per cell in its model's ``colour``, weaker for narrower networks. Those ``compared`` are bold.
 
     The line of a diverged cell ends in a cross: at the top of the axis if its last finite loss is above ``high``.
     """
@@ -112,25 +130,17 @@ def draw(axes: Axes, curves: pd.DataFrame, loss: str, high: float, widths: Chann
         axes.axvline(epoch, color="0.85", linewidth=0.6, zorder=0)
     for keys, cell in curves.groupby(CELL):
         keys = dict(zip(CELL, keys, strict=True))
-        colour, marker = widths.looks[(keys["filters"],)]
-        style, glyph = depths.looks[(keys["depth"],)]
+        tint = shade(colour, shades[keys["filters"]])
+        style, _ = depths.looks[(keys["depth"],)]
         finite = cell[np.isfinite(cell[loss])]
         if finite.empty:
             continue
         epochs, losses = finite["epoch"] + 1, finite[loss]
-        end = [epochs.iloc[-1]], [losses.iloc[-1]]
         if (cell["status"] == DIVERGED).any():
-            axes.plot(
-                epochs.iloc[-1], min(losses.iloc[-1], high), color=colour, clip_on=False, zorder=4, **DIVERGED_MARK
-            )
-        if not cell["compared"].all():
-            axes.plot(epochs, losses, color=colour, linestyle=style, **PALE)
-            continue
-        axes.plot(epochs, losses, color=colour, linestyle=style, linewidth=1.1)
-        if (cell["status"] != DIVERGED).all():
-            axes.plot(*end, marker=marker, markersize=marker_size(marker), color=colour, markeredgewidth=0, zorder=3)
-            if glyph:
-                axes.plot(*end, marker=glyph, markersize=2.6, color="white", markeredgewidth=0.5, zorder=3)
+            end = epochs.iloc[-1], min(losses.iloc[-1], high)
+            axes.plot(*end, color=colour, clip_on=False, zorder=4, **DIVERGED_MARK)
+        strength = {"linewidth": 1.2, "zorder": 3} if cell["compared"].all() else PALE
+        axes.plot(epochs, losses, color=tint, linestyle=style, **strength)
 
 
 def rate_changes(curves: pd.DataFrame) -> list[float]:
@@ -151,16 +161,21 @@ def limits(curves: pd.DataFrame, loss: str) -> tuple[float, float]:
     return low - room, high + room
 
 
-def legend(curves: pd.DataFrame, widths: Channel, depths: Channel, comparison_latent: int) -> list[tuple]:
-    entries = [*colour_entries(widths), *line_entries(depths), *constant_entries(curves, [depths])]
+def legend(curves: pd.DataFrame, shades: Mapping[int, float], depths: Channel, comparison_latent: int) -> list[tuple]:
+    widths = [(Line2D([], [], color=shade("#000000", shades[width]), linewidth=2.4), str(width)) for width in shades]
+    styles = [
+        (Line2D([], [], color=GREY, linestyle=style, linewidth=1.2), depths.names[key])
+        for key, (style, _) in depths.looks.items()
+    ]
+    entries = [heading("Filters"), *widths, heading("Depth"), *styles]
     if not curves["compared"].all():
-        nearest = "" if (curves.loc[curves["compared"], "latent"] == comparison_latent).all() else "\nor the nearest"
+        nearest = "" if (curves.loc[curves["compared"], "latent"] == comparison_latent).all() else " or the nearest"
         entries.append(heading("Latent units"))
-        entries.append((Line2D([], [], color=GREY, linewidth=1.1), f"{comparison_latent}{nearest}"))
+        entries.append((Line2D([], [], color=GREY, linewidth=1.2), f"{comparison_latent}{nearest}"))
         entries.append((Line2D([], [], color=GREY, **PALE), "others"))
     others = []
     if rate_changes(curves):
-        others.append((Line2D([], [], color="0.85", linewidth=1.2), "learning rate\nchanges"))
+        others.append((Line2D([], [], color="0.85", linewidth=1.2), "learning rate changes"))
     if (curves["status"] == DIVERGED).any():
         others.append((symbol(**DIVERGED_MARK, color=GREY), "diverged"))
     return [*entries, heading("Training"), *others] if others else entries

@@ -11,19 +11,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autoencoders.evidence.display_names import comparison_label, comparison_order, model_label, model_order
+from autoencoders.figures.page_style import LEGEND_WIDTH, wrapped
 
 BLACK, RED, GREEN, BLUE, ORANGE, PURPLE = "#000000", "#d62728", "#43b649", "#1030b0", "#ff9f1c", "#9b30c8"
 GREY = "0.35"
-# Colours with markers, and line styles with glyphs, for keys without a look in the paper. The numbers of colours and of
-# markers are coprime, as are those of styles and glyphs, so that no pair repeats.
+# Colours with markers for keys without a look in the paper, and line styles with the filled part of the marker. The
+# numbers of colours and of markers are coprime, as are those of styles and parts, so that no pair repeats.
 OTHER_COLOURS = ("#8c564b", "#17becf", "#e377c2", "#7f7f7f", "#bcbd22")
-OTHER_MARKERS = "vp<*>hP"
+OTHER_MARKERS = "vp<>hPX"
 OTHER_LOOKS = tuple(zip(OTHER_COLOURS * 7, OTHER_MARKERS * 5, strict=True))
+SOLID = ("-", "full")
 OTHER_LINES = tuple(
-    zip(("--", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3))) * 5, ("_", "|", "+", "2", "x") * 4, strict=True)
+    zip(
+        ("--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5))) * 5,
+        ("left", "none", "top", "right", "bottom") * 4,
+        strict=True,
+    )
 )
 # The paper's colours, in shades that also differ in greyscale (luminance 0, 0.35, 0.55, 0.2).
 WIDTHS = {32: (BLACK, "o"), 64: (RED, "s"), 128: (GREEN, "^"), 256: (BLUE, "D")}
+# Inches: the text in the legend, beside its symbols.
+LEGEND_TEXT = LEGEND_WIDTH - 0.32
 NAMES = {
     "model": model_label,
     "filters": "{} filters".format,
@@ -33,10 +41,10 @@ NAMES = {
 
 
 class Encoding(NamedTuple):
-    """How columns determine a look: a colour and a marker, or a line style and the glyph inside the marker (or None).
+    """How columns determine a look: a colour and a marker, or a line style and the part of the marker that is filled.
 
     ``choose`` maps keys (tuples of the columns' values, sorted by ``key_order``) to their looks, in the legend's order.
-    The glyph distinguishes line styles if there is only one latent size, and on points without a line.
+    The filled part (matplotlib's fillstyle) distinguishes points without a line.
     """
 
     heading: str
@@ -117,8 +125,18 @@ def width_looks(keys: Iterable[tuple[int]]) -> dict[tuple[int], tuple]:
 
 
 def marker_size(marker: str) -> float:
-    """In points. A triangle looks smaller than other markers of the same size."""
-    return 6.0 if marker in "^v<>*" else 5.0
+    """In points. Triangles and crosses look smaller than other markers of the same size."""
+    return 6.0 if marker in "^v<>PX" else 5.0
+
+
+def face(colour, fill: str) -> dict:
+    """matplotlib's options of a marker of which only a part is filled ("full", "left", ..., or "none"): the rest is
+    white, and hides what lies behind it.
+    """
+    options = {"markeredgecolor": colour, "markeredgewidth": 0.9}
+    if fill == "none":
+        return options | {"markerfacecolor": "white"}
+    return options | {"markerfacecolor": colour, "markerfacecoloralt": "white", "fillstyle": fill}
 
 
 def symbol(marker: str, **options) -> Line2D:
@@ -140,26 +158,26 @@ def colour_entries(colours: Channel) -> list[tuple]:
     return entries
 
 
-def line_entries(lines: Channel) -> list[tuple]:
-    """Legend entries: a grey line per key, with the glyph in its marker; none for ``only_depth_1``."""
-    if only_depth_1(lines):
+def line_entries(lines: Channel, rows: pd.DataFrame, connected: bool = True) -> list[tuple]:
+    """Legend entries: a grey line per key, or its marker alone if no points are ``connected``; none if all ``rows``
+    have the same look, which ``constant_entries`` states in fewer words.
+    """
+    if all(is_constant(rows, column) for column in lines.columns):
         return []
     entries = [heading(lines.heading)]
-    for key, (style, glyph) in lines.looks.items():
-        line = Line2D([], [], color=GREY, linestyle=style, linewidth=1.2, marker="o", markersize=5, markeredgewidth=0)
-        inner = symbol(glyph or "none", markersize=2.6, color="white", markeredgewidth=0.5)
-        entries.append(((line, inner), lines.names[key]))
+    for key, (style, fill) in lines.looks.items():
+        options = {"marker": "o", "markersize": marker_size("o"), **face(GREY, fill)}
+        line = Line2D([], [], color=GREY, linestyle=style if connected else "none", linewidth=1.2, **options)
+        entries.append((line, lines.names[key]))
     return entries
 
 
-def only_depth_1(lines: Channel) -> bool:
-    """Whether all lines have the style of depth 1, which ``constant_entries`` states in fewer words."""
-    return lines.columns == ("depth",) and set(lines.looks) == {("1",)}
+def constant_entries(rows: pd.DataFrame, channels: Sequence[Channel]) -> list[tuple]:
+    """Legend entries: width and depth, if the names of keys omit them because all lines share them.
 
-
-def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tuple]:
-    """Legend entries: width and depth, if the names of keys omit them because all lines share them."""
-    columns = {column for each in channels if len(each.columns) > 1 or only_depth_1(each) for column in each.columns}
+    The last of ``channels`` determines the line style, of which ``line_entries`` shows none if it is constant.
+    """
+    columns = {column for each in channels if len(each.columns) > 1 or each is channels[-1] for column in each.columns}
     texts = [
         NAMES[column](rows[column].iloc[0])
         for column in ("filters", "depth")
@@ -168,18 +186,26 @@ def constant_entries(rows: pd.DataFrame, channels: Iterable[Channel]) -> list[tu
     return [heading("Throughout"), *[(symbol("none"), text) for text in texts]] if texts else []
 
 
+def wrapped_entries(entries: Sequence[tuple]) -> list[tuple]:
+    """The entries with their texts in lines that fit into the legend; headings are short."""
+    return [(handle, text if text.startswith("$") else wrapped(text, LEGEND_TEXT)) for handle, text in entries]
+
+
 def legend_height(entries: Sequence[tuple]) -> float:
     """The height of the legend with these entries, in inches."""
-    return 0.3 + 0.165 * sum(text.count("\n") + 1 for _, text in entries)
+    return 0.2 + 0.15 * len(entries) + 0.12 * sum(text.count("\n") for _, text in wrapped_entries(entries))
 
 
 def add_legend(figure: Figure, entries: Sequence[tuple]) -> None:
     """Draw the legend in one column to the right of the panels: headings, and their values below them."""
     figure.legend(
-        *zip(*entries, strict=True),
+        *zip(*wrapped_entries(entries), strict=True),
         loc="outside right upper",
         frameon=False,
-        handlelength=2.2,
-        labelspacing=0.35,
+        handlelength=2.0,
+        handletextpad=0.5,
+        labelspacing=0.3,
+        borderpad=0,
+        borderaxespad=0.2,
         alignment="left",
     )

@@ -12,16 +12,20 @@ from matplotlib.textpath import TextPath
 from autoencoders.jobs.files import atomic
 
 DPI = 200
-# DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are those in print, in
-# points.
+# Inches: the text width of a page, so that a figure is printed at its own size.
+WIDTH = 5.5
+# The part of it to the right of the panels.
+LEGEND_WIDTH = 1.1
+# DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are in points.
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
-    "axes.titlesize": 9,
+    "axes.titlesize": 8,
     "axes.labelsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
+    "figure.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -44,16 +48,25 @@ def text_width(text: str) -> int:
     return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
 
 
+def wrapped(text: str, width: float) -> str:
+    """The text in lines of at most ``width`` inches; words are broken only if they are longer."""
+    for letters in range(len(text), 0, -1):
+        lines = textwrap.wrap(text, letters)
+        if max(map(text_width, lines)) <= width * DPI:
+            return "\n".join(lines)
+    return text
+
+
 def add_note(figure: Figure, note: str) -> None:
-    """Write a note below a figure in constrained layout, which becomes taller for it; nothing if the note is empty."""
+    """Write a note above the panels of a figure in constrained layout, beside its legend; nothing if it is empty. The
+    figure becomes taller for it.
+    """
     if not note:
         return
-    room = figure.get_figwidth() - 0.2
-    lines = textwrap.wrap(note, int(len(note) * room * DPI / text_width(note)))
-    figure.set_figheight(figure.get_figheight() + 0.1 + 0.16 * len(lines))
-    figure.supxlabel(
-        "\n".join(lines), x=0.1 / figure.get_figwidth(), ha="left", fontsize=STYLE["font.size"], style="italic"
-    )
+    lines = wrapped(note, figure.get_figwidth() - LEGEND_WIDTH - 0.1)
+    figure.set_figheight(figure.get_figheight() + 0.1 + 0.15 * (lines.count("\n") + 1))
+    left = 0.05 / figure.get_figwidth()
+    figure.suptitle(lines, x=left, ha="left", fontsize=STYLE["font.size"], style="italic")
 
 
 @matplotlib.rc_context(STYLE)

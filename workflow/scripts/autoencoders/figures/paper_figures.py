@@ -1,12 +1,9 @@
-"""The figures of scores against the latent size: Figures 1 to 5 of the paper, and one for its experiment with noise.
+"""The figures of scores against the latent size in the paper, Figures 1 to 5, in its colours and line styles.
 
 Each takes a table from ``evidence.score_tables.collect_scores`` with the cells of one experiment, the extractor whose
 distances it shows, and the published values (``read_published``). How all of them show seeds, diverged cells and
 published values is described in ``figures.score_curves.draw_scores``.
 """
-
-import re
-from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,16 +19,18 @@ from autoencoders.figures.line_looks import (
     OTHER_LOOKS,
     PURPLE,
     RED,
+    SOLID,
     WIDTHS,
     Encoding,
     known_or_other,
-    ordered_looks,
     width_looks,
 )
 from autoencoders.figures.score_curves import draw_scores
 
-# As in the paper, two depths that never occur at the same width share a line style; here they differ in the glyph.
-DEPTH_LINES = {("1",): ("-", None), ("2",): ("--", "_"), ("3",): (":", "."), ("3321",): (":", "+")}
+# The parts of markers that are filled go with dashed and dotted lines.
+DASHED, DOTTED = ("--", "left"), (":", "none")
+# As in the paper, two depths that never occur at the same width share a line style; here their markers differ.
+DEPTH_LINES = {("1",): SOLID, ("2",): DASHED, ("3",): DOTTED, ("3321",): (":", "top")}
 DEPTH = Encoding("Depth", ("depth",), known_or_other(DEPTH_LINES, OTHER_LINES))
 
 
@@ -47,13 +46,10 @@ def fitted_priors(scores: pd.DataFrame) -> list[str]:
 
 
 def figure1(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
-    """Figure 1: width. Panels MVG and GMM; VAE solid, DAE dotted; crosses for the results that the paper cites.
-
-    It is also drawn for a user's own experiments: each combination of model and depth has its own line.
-    """
+    """Figure 1: width. Panels MVG and GMM; VAE solid, DAE dotted; crosses for the results that the paper cites."""
     panels = [[prior] for prior in fitted_priors(scores)]
     widths = Encoding("Filters", ("filters",), width_looks)
-    lines = {("vae", "1"): ("-", None), ("dae", "1"): (":", ".")}
+    lines = {("vae", "1"): SOLID, ("dae", "1"): DOTTED}
     models = Encoding("Model", ("model", "depth"), known_or_other(lines, OTHER_LINES))
     return draw_scores(scores, extractor, published, panels, widths, models, cited=True)
 
@@ -75,7 +71,7 @@ def figure3(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
         ("dae-frozen", "2"): (ORANGE, "o"),
     }
     models = Encoding("Model", ("model", "depth", "filters"), known_or_other(looks, OTHER_LOOKS))
-    priors = prior_lines(mvg=("-", None), gmm=(":", "."))
+    priors = prior_lines(mvg=SOLID, gmm=DOTTED)
     return draw_scores(scores, extractor, published, [fitted_priors(scores)], models, priors)
 
 
@@ -92,26 +88,9 @@ def figure4(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Fi
         ("dae-ln",): (BLACK, "v"),
     }
     models = Encoding("Model", ("model", "filters", "depth"), known_or_other(looks, OTHER_LOOKS))
-    priors = prior_lines(mvg=("-", None), gmm=("--", "_"), standard_normal=(":", "."))
+    priors = prior_lines(mvg=SOLID, gmm=DASHED, standard_normal=DOTTED)
     panel = ["standard_normal", *fitted_priors(scores)]
     return draw_scores(scores, extractor, published, [panel], models, priors, log=True)
 
 
-def noise(scores: pd.DataFrame, extractor: str, published: pd.DataFrame) -> Figure:
-    """Noise on the decoder's input (section 4): panels Test R, MVG and GMM; paler with more noise; VAE black."""
-    panels = [["test_recon"], *([prior] for prior in fitted_priors(scores))]
-    models = Encoding("Model", ("model", "filters"), noise_looks)
-    return draw_scores(scores, extractor, published, panels, models, DEPTH)
-
-
-def noise_looks(keys: Iterable[tuple]) -> dict[tuple, tuple]:
-    """For keys (model, filters): colours in the order of the noise in the model's name; the VAE is black."""
-    noise_of = {
-        key: float(match[1] or 0) for key in keys if (match := re.fullmatch(r"dae(?:-noise(\d+(?:\.\d+)?))?", key[0]))
-    }
-    noisy = sorted(noise_of, key=noise_of.get)
-    known = dict(zip(noisy, ordered_looks(len(noisy)), strict=True)) | {("vae",): (BLACK, "o")}
-    return known_or_other(known, OTHER_LOOKS)([*noisy, *(key for key in keys if key not in noise_of)])
-
-
-FIGURES = {"figure1": figure1, "figure2_5": figure2_5, "figure3": figure3, "figure4": figure4, "noise": noise}
+PAPER_FIGURES = {"figure1": figure1, "figure2_5": figure2_5, "figure3": figure3, "figure4": figure4}

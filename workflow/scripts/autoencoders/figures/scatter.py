@@ -3,10 +3,13 @@
 They are separate from ``figures.paper_figures``, so that an edit there does not read all codes again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import cycle
+from typing import NamedTuple
 
 import matplotlib
+import matplotlib.colors as colors
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -15,58 +18,88 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from autoencoders.figures.page_style import STYLE
+from autoencoders.figures.line_looks import add_legend, heading
+from autoencoders.figures.model_looks import model_look, shade
+from autoencoders.figures.page_style import LEGEND_WIDTH, STYLE, WIDTH, add_note
+from autoencoders.figures.score_curves import PANELS_MIDDLE
 from autoencoders.jobs.errors import UserError
 
 SHOWN = 5000
-# Colour of the points (luminance 0.4, 0.55, 0.7), colour and line style of the ellipse. A.1: DAEs blue and red, VAE
-# green; A.2: DAE blue, VAE red.
-LOOKS = (
-    ("#3f63dc", "#0a1f7a", (0, (1, 1.2))),
-    ("#ec6a5e", "#7d0f0a", (0, (4, 1.5))),
-    ("#74d486", "#0b4d18", "-"),
-    ("#f2b134", "#7a4d00", "-."),
-    ("#b48be0", "#451773", (0, (8, 1.5, 1, 1.5))),
+LINES = ((0, (1, 1.2)), (0, (4, 1.5)), "-", "-.", (0, (8, 1.5, 1, 1.5)))
+# Colour of the points (luminance 0.4, 0.55, 0.7) and of the ellipse. A.1: DAEs blue and red, VAE green; A.2: DAE blue,
+# VAE red.
+PAPERS_COLOURS = (
+    ("#3f63dc", "#0a1f7a"),
+    ("#ec6a5e", "#7d0f0a"),
+    ("#74d486", "#0b4d18"),
+    ("#f2b134", "#7a4d00"),
+    ("#b48be0", "#451773"),
 )
 # The VAEs get a second panel if the range of all codes is at least this many times theirs.
 ZOOM = 2
+NOTE = "Each network has a latent space of its own: they share these axes, but nothing else."
+
+
+class Cloud(NamedTuple):
+    """The codes of one cell, floats (N, z) with z ≥ 2; N = 0 if it diverged."""
+
+    label: str
+    model: str
+    variational: bool
+    codes: np.ndarray
+
+
+def model_colours(names: Sequence[str], models: Sequence[str]) -> list[tuple]:
+    """Colours of the points and of the ellipse of cells of the models ``names``: the models' own (``model_look``), paler
+    for further cells of the same model. ``models`` are all models of the config.
+    """
+    found, seen = [], Counter()
+    for name in names:
+        colour, _ = model_look(name, models)
+        dark = tuple(0.6 * part for part in colors.to_rgb(colour))
+        found.append((shade(colour, 0.7 * 0.55 ** seen[name]), dark))
+        seen[name] += 1
+    return found
 
 
 @matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
-def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: int) -> Figure:
+def scatter(clouds: Sequence[Cloud], seed: int, models: Sequence[str] | None, note: str = "") -> Figure:
     """Codes of the same images by several models, in two latent dimensions chosen at random with ``seed``.
 
-    ``models`` are (label, variational, codes), codes floats (N, z) with z ≥ 2; the dimensions are among those that all
-    models have. N = 0 for a diverged cell, which is named in the legend. The DAEs get the first colours, then the VAEs.
-    At most ``SHOWN`` images are drawn, the same ones for all models. The ellipse is two standard deviations of the
-    Gaussian (MVG) fitted to all codes. If the DAEs' codes reach much farther than the VAEs', as in the paper, a second
-    panel shows the VAEs' range.
+    The dimensions are among those that all models have. DAEs come before VAEs, and have the paper's colours or, given
+    all ``models`` of the config, those of our own figures. A diverged cell is named in the legend. At most ``SHOWN``
+    images are drawn, the same ones for all models. The ellipse is two standard deviations of the Gaussian (MVG) fitted
+    to all codes. If the DAEs' codes reach much farther than the VAEs', as in the paper, a second panel shows the VAEs'
+    range. ``note`` is written above the panels.
 
     Raises UserError for codes of one latent unit.
     """
-    models = sorted(models, key=lambda model: model[1])
-    width = min((codes.shape[1] for _, _, codes in models if len(codes)), default=2)
+    clouds = sorted(clouds, key=lambda cloud: cloud.variational)
+    width = min((cloud.codes.shape[1] for cloud in clouds if len(cloud.codes)), default=2)
     if width < 2:
         raise UserError("A scatter plot of codes needs two latent units or more: leave this cell out of `scatter`.")
     dimensions = np.random.default_rng(seed).choice(width, 2, replace=False)
-    clouds = [codes[:, dimensions] if len(codes) else np.empty((0, 2)) for _, _, codes in models]
-    looks = [look for look, _ in zip(cycle(LOOKS), models, strict=False)]
+    points = [cloud.codes[:, dimensions] if len(cloud.codes) else np.empty((0, 2)) for cloud in clouds]
+    papers = PAPERS_COLOURS if models is None else model_colours([cloud.model for cloud in clouds], models)
+    looks = [(*colours, line) for colours, line, _ in zip(cycle(papers), cycle(LINES), clouds, strict=False)]
 
-    views = [view(clouds), view([cloud for cloud, (_, vae, _) in zip(clouds, models, strict=True) if vae])]
+    views = [view(points), view([cloud for cloud, (_, _, vae, _) in zip(points, clouds, strict=True) if vae])]
     views = [each for each in views if each is not None]
     if len(views) == 2 and views[0][1] < ZOOM * views[1][1]:
         views.pop()
     panels = max(len(views), 1)
-    # A label of the legend is up to a panel wide.
-    figure = Figure(figsize=(0.5 + 3.4 * panels, 3.8 + 0.2 * -(-len(models) // panels)), layout="constrained")
+    side = (WIDTH - LEGEND_WIDTH - 0.4) / panels
+    figure = Figure(figsize=(WIDTH, min(side, 3.2) + 0.4), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False)[0]
     for axes, (centre, reach) in zip(grid, views, strict=False):
-        draw_clouds(axes, clouds, looks, seed)
+        draw_clouds(axes, points, looks, seed)
         axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
         axes.set_aspect("equal")
-        axes.set_xlabel(f"latent dimension {dimensions[0]}")
-    grid[0].set_ylabel(f"latent dimension {dimensions[1]}")
-    if not views:
+    if views:
+        # Both panels show the same two dimensions.
+        figure.supxlabel(f"latent dimension {dimensions[0]}", x=PANELS_MIDDLE)
+        grid[0].set_ylabel(f"latent dimension {dimensions[1]}")
+    else:
         grid[0].set_axis_off()
     if panels == 2:
         centre, reach = views[1]
@@ -76,8 +109,8 @@ def scatter(models: Sequence[tuple[str, bool, np.ndarray]], title: str, seed: in
         grid[0].set_title("(a) all codes", loc="left")
         grid[1].set_title("(b) the square in (a)", loc="left")
     sns.despine(figure)
-    figure.suptitle(title, fontsize=STYLE["axes.titlesize"])
-    add_legend(figure, [label for label, _, _ in models], clouds, looks, columns=panels)
+    add_legend(figure, cloud_entries(clouds, looks))
+    add_note(figure, f"{NOTE} {note}".strip())
     return figure
 
 
@@ -123,13 +156,11 @@ def ellipse(cloud: np.ndarray) -> np.ndarray:
     return cloud.mean(0)[:, None] + 2 * axes @ (np.sqrt(variances.clip(0))[:, None] * circle)
 
 
-def add_legend(
-    figure: Figure, labels: Sequence[str], clouds: Sequence[np.ndarray], looks: Sequence[tuple], columns: int
-) -> None:
-    handles, texts = [], []
-    for label, cloud, (colour, dark, line) in zip(labels, clouds, looks, strict=True):
-        points = Line2D([], [], linestyle="none", marker="o", markersize=7, color=colour, markeredgewidth=0)
-        handles.append((points, Line2D([], [], color=dark, linestyle=line, linewidth=1.4)))
-        texts.append(label if len(cloud) else f"{label} (diverged)")
-    options = {"ncols": columns, "frameon": False, "handlelength": 3.0}
-    figure.legend(handles, texts, loc="outside lower center", **options)
+def cloud_entries(clouds: Sequence[Cloud], looks: Sequence[tuple]) -> list[tuple]:
+    """Legend entries: the points and the ellipse of each cell."""
+    entries = [heading("Codes")]
+    for cloud, (colour, dark, line) in zip(clouds, looks, strict=True):
+        points = Line2D([], [], linestyle="none", marker="o", markersize=6, color=colour, markeredgewidth=0)
+        label = cloud.label if len(cloud.codes) else f"{cloud.label} (diverged)"
+        entries.append(((points, Line2D([], [], color=dark, linestyle=line, linewidth=1.4)), label))
+    return entries

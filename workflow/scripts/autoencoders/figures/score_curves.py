@@ -1,8 +1,8 @@
 """Scores against the latent size: what all such figures share.
 
-Each figure (``figures.paper_figures``) chooses the columns of the scores that determine the colour and marker of a
-line, and those that determine its line style. Together with the dataset (a row of panels) and the comparison, they must
-include all columns in which two cells differ: otherwise different cells would be averaged as if they were seeds.
+Each figure (``figures.paper_figures``, ``figures.own_figure``) chooses the columns of the scores that determine the
+colour and marker of a line, and those that determine its line style. Together with the dataset and the comparison, they
+must include all columns in which two cells differ: otherwise different cells would be averaged as if they were seeds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN
 from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from autoencoders.config.grid import CELL_KEYS
@@ -32,23 +34,33 @@ from autoencoders.figures.line_looks import (
     channel,
     colour_entries,
     constant_entries,
+    face,
     heading,
     legend_height,
     line_entries,
     marker_size,
     symbol,
 )
-from autoencoders.figures.page_style import STYLE, add_note
+from autoencoders.figures.page_style import LEGEND_WIDTH, STYLE, WIDTH, add_note, wrapped
 
 styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 
-# Inches. The width of a page; a panel with the space around it, by the number of panels in a row.
-PAGE_WIDTH = 7.4
-LEGEND_WIDTH = 1.6
-PANEL_SIZES = {1: (4.4, 4.0), 2: (2.9, 2.6)}
-MANY_PANELS = (2.0, 2.6)
+# Inches: the height of a panel with the space around it, by the number of panels in a row, of which three are the most.
+PANEL_HEIGHTS = {1: 3.2, 2: 2.5, 3: 2.2}
+# The middle of the panels, left of the legend, as a part of the figure's width.
+PANELS_MIDDLE = 0.5 - LEGEND_WIDTH / WIDTH / 2 + 0.04
 # A caret with its tip on the axis: other triangles are markers of lines.
 DIVERGED_MARK = {"marker": CARETDOWN, "markersize": 5, "markeredgewidth": 0}
+# The paper's values: stars, since no line of ours has them, with a white outline that sets them off from our lines.
+PUBLISHED_MARK = {
+    "linestyle": "none",
+    "marker": "*",
+    "markersize": 7.5,
+    "path_effects": [Stroke(linewidth=2.4, foreground="white"), Normal()],
+}
+FLOOR = "test_recon"
+FLOOR_LINE = {"color": "0.5", "linewidth": 1.2, "linestyle": (0, (1, 0.8))}
+FLOOR_MARK = {"color": "0.5", "linestyle": "none", "marker": "_", "markersize": 14, "markeredgewidth": 1.2}
 
 
 @styled
@@ -62,54 +74,63 @@ def draw_scores(
     cited: bool = False,
     log: bool = False,
 ) -> Figure:
-    """The Fréchet distance against the latent size: a row of panels per dataset, with one panel for each of ``panels``,
-    which are lists of comparisons.
+    """The Fréchet distance against the latent size: for each dataset, one panel for each of ``panels``, which are lists
+    of comparisons.
 
     ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. A line is the mean over the
-    seeds with status "ok", its band their range. A latent size at which all seeds diverged is a gap in the line, with a
-    mark on the axis in the line's colour to distinguish it from one that was not run. If rows are ``comparable`` with
-    the paper, values of ``published`` (``read_published``) are drawn, too: open markers for the paper's own values of
-    the same lines and, if ``cited``, crosses for those of other papers. ``log``: the distance's axis is logarithmic. A
-    note below says so if a cell was trained for too few steps.
+    seeds with status "ok", its band their range. Two points or fewer are not connected: they have no shape. A latent
+    size at which all seeds diverged is a gap in the line, with a mark on the axis in the line's colour to distinguish
+    it from one that was not run. A grey line shows what samples can reach at best: the lowest distance of reconstructed
+    test images at each latent size. If rows are ``comparable`` with the paper, values of ``published``
+    (``read_published``) are drawn, too: stars for the paper's own values of the same lines and, if ``cited``, crosses
+    for those of other papers. ``log``: the distance's axis is logarithmic. A note above says so if a cell was trained
+    for too few steps.
     """
     comparisons = [comparison for panel in panels for comparison in panel]
     scores = of_measure(scores)
-    rows = scores[(scores["extractor"] == extractor) & scores["comparison"].isin(comparisons)]
+    scores = scores[scores["extractor"] == extractor]
+    rows = scores[scores["comparison"].isin(comparisons)]
     if rows.empty:
         return message_figure(f"no cell has a score in {extractor} features for {' or '.join(comparisons)}")
     panels = [panel for panel in panels if rows["comparison"].isin(panel).any()]
     points, crosses = own_points(rows, published), cited_points(rows, published)
     crosses = crosses if cited else crosses.iloc[:0]
     channels = channel(colours, rows), channel(lines, rows)
+    connected = are_connected(rows)
     entries = [
         *colour_entries(channels[0]),
-        *line_entries(channels[1]),
+        *line_entries(channels[1], rows, connected),
         *constant_entries(rows, channels),
-        *seed_entries(rows),
+        *floor_entries(scores, panels, connected),
+        *seed_entries(rows, connected),
         *diverged_entries(rows),
         *published_entries(rows, points, crosses),
     ]
 
     datasets = ordered_datasets(rows)
-    figure, grid = panel_grid(len(datasets), len(panels), legend_height(entries))
+    figure, grids = panel_grid(len(datasets), len(panels), legend_height(entries))
     letters = cycle(ascii_lowercase)
-    for axes_row, dataset in zip(grid, datasets, strict=True):
-        latents = set()
-        for axes, panel in zip(axes_row, panels, strict=True):
+    width = axes_width(min(len(panels), 3))
+    for grid, dataset in zip(grids, datasets, strict=True):
+        floor = floor_of(scores[scores["dataset"] == dataset])
+        latents, apart = set(), points_apart(rows[rows["dataset"] == dataset])
+        for axes, panel in zip(grid, panels, strict=True):
             of_panel = [
                 table[(table["dataset"] == dataset) & table["comparison"].isin(panel)]
                 for table in (rows, points, crosses)
             ]
-            draw_panel(axes, *of_panel, *channels)
+            draw_panel(axes, *of_panel, *channels, apart)
+            if FLOOR not in panel and len(floor):
+                look = FLOOR_LINE if len(floor) > 2 else FLOOR_MARK
+                axes.plot(floor.index, floor, label="floor", zorder=1.5, **look)
             latents |= {latent for table in of_panel for latent in table["latent"]}
             title = [dataset_label(dataset), *map(comparison_label, panel if len(panels) > 1 else ())]
-            letter = f"({next(letters)}) " if grid.size > 1 else ""
-            axes.set_title(letter + ", ".join(title), loc="left")
+            letter = f"({next(letters)}) " if len(datasets) * len(panels) > 1 else ""
+            axes.set_title(wrapped(letter + ", ".join(title), width), loc="left")
             format_score_axis(axes, log)
-        axes_row[0].set_ylabel(distance_label(extractor))
-        format_latent_axis(axes_row[0], sorted(latents), axes_width(figure, len(panels)))
-    for axes in grid[-1]:
-        axes.set_xlabel("latent units")
+        format_latent_axis(grid[0], sorted(latents), width, 3 * apart)
+    figure.supxlabel("latent units", x=PANELS_MIDDLE)
+    figure.supylabel(distance_label(extractor))
     sns.despine(figure)
     add_legend(figure, entries)
     add_note(figure, short_training_note(rows["steps"]))
@@ -121,17 +142,46 @@ def ordered_datasets(rows: pd.DataFrame) -> list[str]:
     return sorted(rows["dataset"].unique(), key=lambda name: (name not in DATASETS, name != "cifar10", name))
 
 
-def panel_grid(rows: int, columns: int, legend: float) -> tuple[Figure, np.ndarray]:
-    """A figure with room for a legend of ``legend`` inches in height, and its panels, which share the axes of a row."""
-    panel_width, panel_height = PANEL_SIZES.get(columns, MANY_PANELS)
-    width = min(PAGE_WIDTH, LEGEND_WIDTH + panel_width * columns)
-    figure = Figure(figsize=(width, max(0.3 + panel_height * rows, legend)), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, sharey="row", sharex="row")
+def panel_grid(datasets: int, panels: int, legend: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with room for a legend of ``legend`` inches in height, and the panels of each dataset, which share their
+    axes: up to three in a row, and axes labelled at the left and at the bottom only.
+    """
+    columns = min(panels, 3)
+    rows_each = -(-panels // columns)
+    rows = datasets * rows_each
+    figure = Figure(figsize=(WIDTH, max(0.4 + PANEL_HEIGHTS[columns] * rows, legend)), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False)
+    grids = []
+    for first in range(0, rows, rows_each):
+        chosen = list(places[first : first + rows_each].flat)
+        for axes in chosen[panels:]:
+            axes.remove()
+        grid = chosen[:panels]
+        for number, axes in enumerate(grid):
+            if number:
+                axes.sharex(grid[0])
+                axes.sharey(grid[0])
+            axes.tick_params(labelleft=number % columns == 0, labelbottom=number + columns >= panels)
+        grids.append(grid)
+    return figure, grids
 
 
-def axes_width(figure: Figure, columns: int) -> float:
+def axes_width(columns: int) -> float:
     """The approximate length of an x axis in inches, before the layout is known."""
-    return (figure.get_figwidth() - LEGEND_WIDTH - 0.6) / columns - 0.1
+    return (WIDTH - LEGEND_WIDTH - 0.6) / columns - 0.1
+
+
+def are_connected(rows: pd.DataFrame) -> bool:
+    """Whether any line has more than two points."""
+    keys = ["dataset", "comparison", *(key for key in CELL_KEYS if key not in ("dataset", "latent", "seed"))]
+    return rows.groupby(keys)["latent"].nunique().max() > 2
+
+
+def floor_of(scores: pd.DataFrame) -> pd.Series:
+    """By latent size, the lowest mean over seeds of the distance of reconstructed test images, of all cells."""
+    keys = [key for key in CELL_KEYS if key != "seed"]
+    values = scores[(scores["comparison"] == FLOOR) & (scores["status"] == "ok")]
+    return values.groupby(keys)["value"].mean().groupby("latent").min()
 
 
 def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -150,21 +200,40 @@ def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return published[published["model"].isin(CITED)].merge(panels, on=["dataset", "comparison"])
 
 
+def points_apart(rows: pd.DataFrame) -> float:
+    """The distance in octaves between points of the same latent size: points that are not connected stand side by side,
+    or they would hide each other.
+    """
+    if are_connected(rows):
+        return 0.0
+    return 0.05 * float(np.log2(rows["latent"].max() / rows["latent"].min())) + 0.02
+
+
 def draw_panel(
-    axes: Axes, rows: pd.DataFrame, points: pd.DataFrame, crosses: pd.DataFrame, colours: Channel, lines: Channel
+    axes: Axes,
+    rows: pd.DataFrame,
+    points: pd.DataFrame,
+    crosses: pd.DataFrame,
+    colours: Channel,
+    lines: Channel,
+    apart: float,
 ) -> None:
+    """The lines of ``rows``, whose points of one latent size are ``apart`` octaves apart, at most six times that."""
     diverged = {}
-    for (colour_key, line_key), line in by_line(rows, colours, lines):
+    every = list(by_line(rows, colours, lines))
+    for place, ((colour_key, line_key), line) in enumerate(every):
         name = f"{colours.names[colour_key]}; {lines.names[line_key]}"
+        shift = 2 ** (apart * (place - (len(every) - 1) / 2) * min(1, 6 / len(every)))
         # A group without values has the mean NaN, which interrupts the line.
         seeds = line["value"].where(line["status"] == "ok").groupby(line["latent"])
-        draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name)
+        draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name, lambda x, by=shift: x * by)
         for latent in (latent for latent, count in seeds.count().items() if not count):
             diverged.setdefault(latent, {})[colours.looks[colour_key][0]] = None
     for latent, of_latent in diverged.items():
         draw_diverged(axes, latent, list(of_latent))
     for (colour_key, line_key), values in by_line(points, colours, lines):
-        draw_points(axes, values["latent"], values["fid"], *colours.looks[colour_key], lines.looks[line_key][1])
+        look = face(colours.looks[colour_key][0], lines.looks[line_key][1])
+        axes.plot(values["latent"], values["fid"], label="published", zorder=4, **PUBLISHED_MARK, **look)
     if len(crosses):
         at = crosses["latent"], crosses["fid"]
         axes.plot(*at, linestyle="none", marker="x", markersize=5, color="black", label="cited", zorder=5)
@@ -177,28 +246,31 @@ def by_line(rows: pd.DataFrame, colours: Channel, lines: Channel) -> Iterator[tu
         yield (key[:split], key[split:]), line
 
 
-def draw_line(axes: Axes, seeds, colour, marker: str, style, glyph: str | None, name: str) -> None:
-    """The means of ``seeds`` (values grouped by x) and, if there are several seeds, the band of their range."""
-    mean = seeds.mean()
+def draw_line(axes: Axes, seeds, colour, marker: str, style, fill: str, name: str, place=lambda x: x) -> None:
+    """The means of ``seeds`` (values grouped by x, drawn at ``place(x)``) and, if there are several seeds, their range:
+    a band with edges in the line's style, so that bands of one colour stay apart, or bars at points without a line.
+    """
+    mean, low, high = seeds.mean(), seeds.min(), seeds.max()
+    at = place(mean.index.to_numpy())
+    connected = len(mean) > 2
     if seeds.count().max() > 1:
-        axes.fill_between(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.15, linewidth=0)
-        # The band has no width at a point without neighbours.
-        axes.vlines(mean.index, seeds.min(), seeds.max(), color=colour, alpha=0.25, linewidth=2)
+        if connected:
+            axes.fill_between(at, low, high, color=colour, alpha=0.1, linewidth=0)
+            for edge in (low, high):
+                axes.plot(at, edge, color=colour, linestyle=style, linewidth=0.4, alpha=0.7, label="range")
+        alone = np.full(len(mean), True) if not connected else ~(mean.shift(1).notna() | mean.shift(-1).notna())
+        axes.vlines(at[alone], low[alone], high[alone], color=colour, linewidth=1.2)
     axes.plot(
-        mean.index,
+        at,
         mean,
         color=colour,
-        linestyle=style,
+        linestyle=style if connected else "none",
         linewidth=1.2,
         marker=marker,
         markersize=marker_size(marker),
-        # A thin white edge separates markers that overlap.
-        markeredgecolor="white",
-        markeredgewidth=0.4,
         label=name,
+        **face(colour, fill),
     )
-    if glyph:
-        axes.plot(mean.index, mean, linestyle="none", marker=glyph, markersize=2.6, color="white", markeredgewidth=0.5)
 
 
 def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
@@ -208,29 +280,19 @@ def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
         axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
 
 
-def draw_points(axes: Axes, x: pd.Series, y: pd.Series, colour, marker: str, glyph: str | None) -> None:
-    """Open markers for the paper's values, in the colour and shape of our line."""
-    axes.plot(
-        x,
-        y,
-        linestyle="none",
-        marker=marker,
-        markersize=marker_size(marker) - 1,
-        markerfacecolor="white",
-        markeredgecolor=colour,
-        markeredgewidth=0.8,
-        label="published",
-        zorder=4,
-    )
-    if glyph:
-        axes.plot(x, y, linestyle="none", marker=glyph, markersize=2.2, color=colour, markeredgewidth=0.5, zorder=4)
+def floor_entries(scores: pd.DataFrame, panels: Sequence[Sequence[str]], connected: bool) -> list[tuple]:
+    """Legend entries: the line of reconstructed test images, where a panel has it."""
+    drawn = any(FLOOR not in panel for panel in panels) and (scores["comparison"] == FLOOR).any()
+    handle = Line2D([], [], **FLOOR_LINE) if connected else Line2D([], [], **FLOOR_MARK)
+    return [heading(comparison_label(FLOOR)), (handle, "the lowest")] if drawn else []
 
 
-def seed_entries(rows: pd.DataFrame) -> list[tuple]:
-    """Legend entries: the band of several seeds."""
+def seed_entries(rows: pd.DataFrame, connected: bool = True) -> list[tuple]:
+    """Legend entries: the band, or the bars, of several seeds."""
     if rows["seed"].nunique() == 1:
         return []
-    return [heading("Seeds"), (Patch(color=GREY, alpha=0.25, linewidth=0), "their range")]
+    bar = symbol("|", color=GREY, markersize=9, markeredgewidth=1.2)
+    return [heading("Seeds"), (Patch(color=GREY, alpha=0.25, linewidth=0) if connected else bar, "their range")]
 
 
 def diverged_entries(rows: pd.DataFrame) -> list[tuple]:
@@ -247,14 +309,12 @@ def published_entries(rows: pd.DataFrame, points: pd.DataFrame, crosses: pd.Data
     if len(points) or len(crosses):
         entries.append(heading("Published"))
     if len(points):
-        outline = {"markerfacecolor": "white", "markeredgecolor": GREY, "markeredgewidth": 0.8}
         formats = ", ".join(sorted(rows.loc[comparable(rows), "precision"].unique()))
-        label = f"by the paper\n({PRECISION}; ours: {formats})"
-        entries.append((symbol("o", markersize=4, **outline), label))
+        label = f"by the paper ({PRECISION}; ours: {formats})"
+        entries.append((Line2D([], [], **PUBLISHED_MARK, **face(GREY, "none")), label))
     if len(crosses):
         cited = [model_label(model) for model in CITED if model in set(crosses["model"])]
-        pairs = [", ".join(cited[start : start + 2]) for start in range(0, len(cited), 2)]
-        entries.append((symbol("x", markersize=5, color="black"), "by others:\n" + ",\n".join(pairs)))
+        entries.append((symbol("x", markersize=5, color="black"), f"by others: {', '.join(cited)}"))
     return entries
 
 
@@ -273,8 +333,9 @@ def format_score_axis(axes: Axes, log: bool) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def format_latent_axis(axes: Axes, latents: Sequence[int], width: float) -> None:
-    """A log2 axis, ``width`` inches long, with a tick at every latent size and as many of their numbers as fit.
+def format_latent_axis(axes: Axes, latents: Sequence[int], width: float, beside: float) -> None:
+    """A log2 axis, ``width`` inches long, with a tick at every latent size and as many of their numbers as fit, and
+    room for points that stand up to ``beside`` octaves beside theirs.
 
     Powers of two come first.
     """
@@ -290,7 +351,7 @@ def format_latent_axis(axes: Axes, latents: Sequence[int], width: float) -> None
     axes.xaxis.set_major_formatter(FixedFormatter([str(latent) for latent in written]))
     axes.xaxis.set_minor_locator(FixedLocator([latent for latent in latents if latent not in written]))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    margin = 2 ** max(0.04 * np.log2(max(latents) / min(latents)), 0.2)
+    margin = 2 ** (max(0.04 * np.log2(max(latents) / min(latents)), 0.2) + beside)
     axes.set_xlim(min(latents) / margin, max(latents) * margin)
 
 
