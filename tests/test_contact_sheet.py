@@ -9,7 +9,7 @@ from PIL import Image
 from autoencoders.figures.contact_sheet import HEIGHT, WIDTH, contact_sheet, layout
 from autoencoders.figures.page_style import DPI, save
 
-FIGURES = [(1480, 1100), (1480, 580), (1200, 860), (1200, 860), (1480, 580), (1460, 840), (780, 800), (1480, 1340)]
+FIGURES = [(1100, 1080), (1100, 580), (1100, 720), (1100, 720), (1100, 520), (1100, 530), (1100, 1300), (1100, 1200)]
 
 
 @pytest.mark.parametrize("sizes", [FIGURES, FIGURES[:1], FIGURES * 3, [(300, 6000)], [(9000, 300)] * 3])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from autoencoders.figures.learning_curves import learning_curves, learning_curves_figure
-from autoencoders.figures.line_looks import WIDTHS
+from autoencoders.figures.model_looks import MODELS, model_look, shade
 
 RATES = [1e-4, 1e-3, 1e-3, 1e-5]
 
@@ -23,7 +23,7 @@ def cell(
 
 
 def draw(*cells):
-    return learning_curves_figure(learning_curves(cells), 16)
+    return learning_curves_figure(learning_curves(cells), 16, ["dae", "vae", "mine"])
 
 
 def drawn(axes) -> list:
@@ -48,19 +48,23 @@ def test_every_cell_has_a_line_with_a_point_an_epoch():
     (axes,) = figure.axes
     first, second = drawn(axes)
     assert first.get_xydata().tolist() == [[1, 0.7], [2, 0.6], [3, 0.5], [4, 0.45]]
-    assert (first.get_color(), first.get_linestyle()) == (WIDTHS[32][0], "-")
-    assert (second.get_color(), second.get_linestyle()) == (WIDTHS[64][0], ":")
-    # The markers at the ends show the width, and in it the depth.
-    assert marks(axes) == {"o": [4, 0.45], "s": [3, 0.6], "+": [3, 0.6]}
+    # The colour is the model's, paler for the narrower network.
+    colour, _ = MODELS["dae"]
+    assert (first.get_color(), first.get_linestyle()) == (shade(colour, 0.45), "-")
+    assert (second.get_color(), second.get_linestyle()) == (shade(colour, 1), ":")
+    assert not marks(axes)
+    assert legend_texts(figure)[1:3] == ["32", "64"] and {"1", "3321"} < set(legend_texts(figure))
     # The learning rate changes between epochs.
     assert [line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1]] == [1.5, 3.5]
 
 
 def test_variational_models_have_a_panel_of_their_kl_divergence():
     figure = draw(cell("vae", kl=2.0), cell(), cell("dae-ln"))
-    assert titles(figure) == ["DAE", "VAE", "DAE-LN", "VAE"]
+    assert titles(figure) == ["(a) DAE", "(b) VAE", "(c) DAE-LN", "(d) VAE, KL"]
     *losses, divergence = figure.axes
-    assert divergence.get_ylabel() == "KL divergence"
+    # Each axis is labelled once.
+    assert [axes.get_ylabel() for axes in figure.axes] == ["reconstruction loss", "", "", "KL divergence"]
+    assert figure.get_supxlabel() == "epoch" and not any(axes.get_xlabel() for axes in figure.axes)
     assert drawn(divergence)[0].get_ydata().tolist() == [2, 4, 6, 8]
     # One scale for all models.
     assert len({axes.get_ylim() for axes in losses}) == 1
@@ -88,7 +92,10 @@ def test_the_latent_size_nearest_to_the_datasets_is_highlighted():
     for axes, nearest in zip(figure.axes[:2], (12, 16), strict=True):
         (bold,) = (line for line in drawn(axes) if line.get_alpha() is None)
         assert bold.get_ydata()[0] == nearest / 10
-    assert {"16\nor the nearest", "others"} <= set(legend_texts(figure))
+    assert {"16 or the\nnearest", "others"} <= set(legend_texts(figure))
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.get_figwidth() == 5.5 and legend.width < figure.bbox.width / 5
     assert "others" not in legend_texts(draw(cell(latent=4)))
 
 
@@ -96,12 +103,14 @@ def test_penalties_of_some_models_leave_the_curves_as_they_are():
     record, history = cell("mine", losses=(0.8, 0.7, 0.6))
     curves = learning_curves([cell(), (record, history.assign(sparsity_penalty=5.0))])
     assert "sparsity_penalty" not in curves and curves["reconstruction_loss"].notna().all()
-    assert titles(learning_curves_figure(curves, 16)) == ["DAE", "mine"]
+    figure = learning_curves_figure(curves, 16, ["other", "mine"])
+    assert titles(figure) == ["(a) DAE", "(b) mine"]
+    assert drawn(figure.axes[1])[0].get_color() == shade(model_look("mine", ["other", "mine"])[0], 1)
 
 
 @pytest.mark.parametrize(("images", "note"), [(12_402, ""), (12_401, "Trained for 496 steps only: below 500")])
 def test_a_note_says_that_trainings_were_too_short(images, note):
     """Four epochs in batches of 100 images."""
     figure = draw(cell(images=images), cell("vae", kl=2.0, images=images))
-    written = figure.get_supxlabel().replace("\n", " ")
+    written = figure.get_suptitle().replace("\n", " ")
     assert written.startswith(note) and bool(written) == bool(note)

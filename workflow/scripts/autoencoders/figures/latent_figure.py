@@ -69,7 +69,7 @@ def latent_statistics_figure(table: pd.DataFrame, comparison_latent: Mapping[str
     models = channel(MODELS, rows)
     widths = channel(WIDTHS, pd.concat(by_depth) if by_depth else rows)
     connected = any(shown[axis].nunique() > 2 for axis, shown in columns)
-    gaussian = [heading("Gaussian codes"), (Line2D([], [], color=GREY, linewidth=0.8), "their value")]
+    gaussian = [heading("Gaussian"), (Line2D([], [], color=GREY, linewidth=0.8), "its value")]
     entries = [*colour_entries(models), *seed_entries(rows, connected), *gaussian]
     if by_depth:
         entries += line_entries(widths, pd.concat(by_depth), connected)

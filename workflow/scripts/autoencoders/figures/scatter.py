@@ -50,8 +50,8 @@ class Cloud(NamedTuple):
 
 
 def model_colours(names: Sequence[str], models: Sequence[str]) -> list[tuple]:
-    """Colours of the points and of the ellipse of cells of the models ``names``: the models' own (``model_look``), paler
-    for further cells of the same model. ``models`` are all models of the config.
+    """Colours of the points and ellipses of cells of the models ``names``: the models' own (``model_look``), paler
+    for further cells of a model. ``models`` are all models of the config.
     """
     found, seen = [], Counter()
     for name in names:
