@@ -555,6 +555,11 @@ def scatter_clouds(wildcards):
 MODELS = list(config["models"])
 
 
+def scatter_models(wildcards):
+    """None for the paper's own scatter plots, which have its colours."""
+    return None if wildcards.dataset in display_names.DATASETS else MODELS
+
+
 FIGURE_FILES = [
     *score_figures(),
     *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),

@@ -96,7 +96,7 @@ rule scatter:
         runtime=minutes(3),
     params:
         clouds=scatter_clouds,
-        models=MODELS,
+        models=scatter_models,
         seed=scatter_seed,
     message:
         "drawing codes of {wildcards.dataset}"

@@ -1,6 +1,5 @@
 """Figures A.1 and A.2: codes of training images in two random latent dimensions (rule scatter)."""
 
-from autoencoders.evidence.paper_values import DATASETS
 from autoencoders.evidence.short_trainings import short_training_note, steps_of
 from autoencoders.figures.page_style import save
 from autoencoders.figures.scatter import Cloud, scatter
@@ -14,6 +13,4 @@ if __name__ == "__main__":
             Cloud(*labels, read_npy(path)) for labels, path in zip(params.clouds, snakemake.input.codes, strict=True)
         ]
         note = short_training_note(steps_of(read_json(path)) for path in snakemake.input.cells)
-        # The paper's own plots have its colours.
-        models = None if snakemake.wildcards.dataset in DATASETS else params.models
-        save(scatter(clouds, params.seed, models, note), snakemake.output.pdf, snakemake.output.png)
+        save(scatter(clouds, params.seed, params.models, note), snakemake.output.pdf, snakemake.output.png)

@@ -27,9 +27,9 @@ from autoencoders.figures.line_looks import (
     symbol,
 )
 from autoencoders.figures.model_looks import model_look, shade
-from autoencoders.figures.page_style import WIDTH, add_note, wrapped
+from autoencoders.figures.page_style import PANELS_MIDDLE, WIDTH, add_note, wrapped
 from autoencoders.figures.paper_figures import DEPTH
-from autoencoders.figures.score_curves import PANELS_MIDDLE, axes_width, styled
+from autoencoders.figures.score_curves import axes_width, styled
 
 CELL = list(CELL_KEYS)
 # Column of history.parquet -> axis label.

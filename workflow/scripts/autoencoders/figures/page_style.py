@@ -16,6 +16,8 @@ DPI = 200
 WIDTH = 5.5
 # The part of it to the right of the panels.
 LEGEND_WIDTH = 1.1
+# The middle of the panels, as a part of the figure's width; they begin to the right of the axes' labels.
+PANELS_MIDDLE = (1 - LEGEND_WIDTH / WIDTH) / 2 + 0.04
 # DejaVu Sans comes with matplotlib, so that a figure has the same bytes on every machine. Sizes are in points.
 STYLE = {
     "font.family": "DejaVu Sans",

@@ -20,8 +20,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 from autoencoders.figures.line_looks import add_legend, heading
 from autoencoders.figures.model_looks import model_look, shade
-from autoencoders.figures.page_style import LEGEND_WIDTH, STYLE, WIDTH, add_note
-from autoencoders.figures.score_curves import PANELS_MIDDLE
+from autoencoders.figures.page_style import LEGEND_WIDTH, PANELS_MIDDLE, STYLE, WIDTH, add_note
 from autoencoders.jobs.errors import UserError
 
 SHOWN = 5000

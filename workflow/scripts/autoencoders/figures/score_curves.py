@@ -41,14 +41,12 @@ from autoencoders.figures.line_looks import (
     marker_size,
     symbol,
 )
-from autoencoders.figures.page_style import LEGEND_WIDTH, STYLE, WIDTH, add_note, wrapped
+from autoencoders.figures.page_style import LEGEND_WIDTH, PANELS_MIDDLE, STYLE, WIDTH, add_note, wrapped
 
 styled = matplotlib.rc_context(sns.axes_style("ticks") | STYLE)
 
 # Inches: the height of a panel with the space around it, by the number of panels in a row, of which three are the most.
 PANEL_HEIGHTS = {1: 3.2, 2: 2.5, 3: 2.2}
-# The middle of the panels, left of the legend, as a part of the figure's width.
-PANELS_MIDDLE = 0.5 - LEGEND_WIDTH / WIDTH / 2 + 0.04
 # A caret with its tip on the axis: other triangles are markers of lines.
 DIVERGED_MARK = {"marker": CARETDOWN, "markersize": 5, "markeredgewidth": 0}
 # The paper's values: stars, since no line of ours has them, with a white outline that sets them off from our lines.
