@@ -463,6 +463,14 @@ SCORES = [
     for cell in CELLS
     for extractor in config["datasets"][cell["dataset"]]["extractors"]
 ]
+
+
+def cell_scores(wildcards):
+    """The scores of a cell by each extractor of its dataset."""
+    extractors = config["datasets"][wildcards.dataset]["extractors"]
+    return expand("<results>/cells/<cell>/scores/{extractor}.parquet", extractor=extractors, allow_missing=True)
+
+
 # The noise of drawing, measured once for each dataset and extractor. Not a part of `all_scores`.
 REDRAWS = [
     f"<results>/redraws/{dataset}-{extractor}.parquet"
@@ -476,7 +484,7 @@ CATEGORIES = {
     "figures": "2. Figures",
     "tables": "3. Tables",
     "samples": "4. Samples",
-    "reconstructions": "5. Reconstructions",
+    "reconstructions": "5. Reconstructions and interpolations",
     "datasets": "6. Datasets",
     "costs": "7. Costs and provenance",
 }
@@ -607,12 +615,13 @@ def learning_curves_label(wildcards):
     return {"figure": figure_title(f"learning_curves-{wildcards.dataset}")}
 
 
-def samples_label(wildcards):
-    return {f"samples, {display_names.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+def picture_label(name):
+    """The label of a cell's picture: a function of its wildcards."""
 
+    def label(wildcards):
+        return {f"{name}, {display_names.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
 
-def reconstructions_label(wildcards):
-    return {f"reconstructions, {display_names.dataset_label(wildcards.dataset)}": cell_title(wildcards)}
+    return label
 
 
 def cell_title(wildcards):

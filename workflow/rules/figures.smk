@@ -2,11 +2,12 @@
 
 
 rule all_figures:
-    """Every figure, and every cell's samples and reconstructions."""
+    """Every figure, and every cell's samples, reconstructions and interpolations."""
     input:
         expand("<results>/figures/{figure}.{format}", figure=[*FIGURE_FILES, "contact_sheet"], format=["pdf", "png"]),
         expand("<results>/datasets/{dataset}/preview.png", dataset=USED_DATASETS),
         for_cells("<results>/cells/<cell>/reconstructions.png"),
+        for_cells("<results>/cells/<cell>/interpolations.png"),
         for_cells("<results>/cells/<cell>/samples.png"),
     message:
         "the figures are complete"
@@ -198,7 +199,7 @@ rule contact_sheet:
 
 
 rule pictures:
-    """Draw a cell's reconstructions and samples."""
+    """Draw a cell's reconstructions, and steps between test images."""
     input:
         gallery="<results>/cells/<cell>/gallery.npz",
         cell="<results>/cells/<cell>/cell.json",
@@ -209,14 +210,14 @@ rule pictures:
             caption="../report/reconstructions.rst",
             category=CATEGORIES["reconstructions"],
             subcategory=report_subcategory,
-            labels=reconstructions_label,
+            labels=picture_label("reconstructions"),
         ),
-        samples=report(
-            "<results>/cells/<cell>/samples.png",
-            caption="../report/samples.rst",
-            category=CATEGORIES["samples"],
+        interpolations=report(
+            "<results>/cells/<cell>/interpolations.png",
+            caption="../report/interpolations.rst",
+            category=CATEGORIES["reconstructions"],
             subcategory=report_subcategory,
-            labels=samples_label,
+            labels=picture_label("interpolations"),
         ),
     log:
         "<logs>/pictures/<cell>.log",
@@ -228,9 +229,53 @@ rule pictures:
     resources:
         mem_mb=megabytes(2000),
         runtime=minutes(5),
-    params:
-        priors=sorted(PRIORS, key=display_names.comparison_order),
     message:
         "drawing images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
         "../scripts/pictures.py"
+
+
+rule draw_samples:
+    """Draw a cell's samples with their scores, below test images."""
+    input:
+        gallery="<results>/cells/<cell>/gallery.npz",
+        cell="<results>/cells/<cell>/cell.json",
+        scores=cell_scores,
+        modules=modules("draw_samples"),
+    output:
+        report(
+            "<results>/cells/<cell>/samples.png",
+            caption="../report/samples.rst",
+            category=CATEGORIES["samples"],
+            subcategory=report_subcategory,
+            labels=picture_label("samples"),
+        ),
+    log:
+        "<logs>/draw_samples/<cell>.log",
+    benchmark:
+        "<benchmarks>/draw_samples/<cell>.tsv"
+    priority: 4
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(5),
+    params:
+        priors=sorted(PRIORS, key=display_names.comparison_order),
+    message:
+        "drawing samples of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/draw_samples.py"
+
+
+use rule draw_samples as draw_unscored_samples with:
+    input:
+        gallery="<results>/cells/<cell>/gallery.npz",
+        cell="<results>/cells/<cell>/cell.json",
+        modules=modules("draw_samples"),
+    output:
+        "<results>/cells/<cell>/samples-unscored.png",
+    log:
+        "<logs>/draw_unscored_samples/<cell>.log",
+    benchmark:
+        "<benchmarks>/draw_unscored_samples/<cell>.tsv"

@@ -14,12 +14,15 @@ from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import read_json, read_npz, write_npy, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.latent.encode_decode import decode, encode, midpoints
+from autoencoders.latent.interpolations import shown_images, steps_between
 from autoencoders.latent.prior_samples import draw_codes
 from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
-# Images of each set that stay in the gallery.
+# Images of each set that stay in the gallery, and pairs of test images with the decoded steps between them.
 GALLERY = 40
+PAIRS = 8
+STEPS = 8
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
@@ -33,15 +36,19 @@ if __name__ == "__main__":
         diverged = read_json(snakemake.input.cell)["status"] == "diverged"
         splits = {"train_recon": snakemake.input.train, "test_recon": snakemake.input.test}
         priors = {Path(file).stem: file for file in snakemake.input.priors}
-        gallery, recon_codes = {}, {}
+        nothing = np.empty((0, network.options.latent), np.float32)
+        gallery, recon_codes, shown = {}, dict.fromkeys(splits, nothing), {}
         for path in snakemake.output.images:
             name = Path(path).stem
-            if diverged:
-                codes = np.empty((0, network.options.latent), np.float32)
-            elif name in splits:
+            if name in splits:
                 originals = load_images(splits[name])
                 originals = originals[evaluation_subset(len(originals), params.images, params.seed)]
-                gallery[f"{name}_originals"] = originals[:GALLERY]
+                # By the scores' seed: the same images for all cells.
+                shown[name] = shown_images(len(originals), GALLERY, params.seed)
+                gallery[f"{name}_originals"] = originals[shown[name]]
+            if diverged:
+                codes = nothing
+            elif name in splits:
                 codes = recon_codes[name] = encode(network, originals, batch_size, device)
                 if reconstructions == ["sample"]:
                     # As a Keras model's call does. The name makes the draws of the two sets independent.
@@ -54,6 +61,13 @@ if __name__ == "__main__":
                 # The name makes the draws of a cell's priors independent of each other.
                 codes = draw_codes(name, kind, read_npz(priors[name]), shape, generator(seed, f"sample/{name}"))
             images = decode(network, codes, batch_size, device)
-            gallery[name] = images[:GALLERY]
+            gallery[name] = images[shown[name]] if name in splits and not diverged else images[:GALLERY]
             write_npy(path, images)
+        # Between the first of the shown test images, two by two.
+        pairs = 0 if diverged else min(PAIRS, len(shown["test_recon"]) // 2)
+        ends = recon_codes["test_recon"][shown["test_recon"][: 2 * pairs]].reshape(pairs, 2, -1)
+        steps = steps_between(ends[:, 0], ends[:, 1], STEPS)
+        decoded = decode(network, steps.reshape(pairs * STEPS, -1), batch_size, device)
+        gallery["steps"] = decoded.reshape(pairs, STEPS, *decoded.shape[1:])
+        gallery["step_ends"] = gallery["test_recon_originals"][: 2 * pairs].reshape(pairs, 2, *decoded.shape[1:])
         write_npz(snakemake.output.gallery, gallery)

@@ -31,7 +31,7 @@ TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure"}
 # Further column headers, in lower case, since names are compared regardless of case.
 HEADERS = {"midpoints", "fd", "fid"}
 # Each prior's name also becomes an array in a cell's gallery beside these.
-GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals"}
+GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals", "steps", "step_ends"}
 
 
 def by_width(cells_per_gpu: Mapping) -> list[tuple[int, int]]:

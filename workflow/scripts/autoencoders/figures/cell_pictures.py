@@ -1,74 +1,139 @@
-"""Pictures of a cell's reconstructions and samples.
+"""Pictures of a cell's reconstructions, interpolations and samples.
 
 They are separate from `figures.paper_figures`, so that an edit there does not redraw the pictures of every cell.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from autoencoders.evidence.display_names import comparison_label, comparison_order
-from autoencoders.figures.page_style import DPI, STYLE, text_width
+from autoencoders.evidence.display_names import (
+    comparison_label,
+    comparison_order,
+    dataset_label,
+    distance_label,
+    model_label,
+)
+from autoencoders.figures.page_style import DPI, STYLE, WIDTH, text_width, wrapped
 from autoencoders.figures.tiles import tile
+
+PER_ROW = 10
+# In pixels: the white edge, a line of text, and the space above a strip's text.
+EDGE, LINE, SPACE = 12, 28, 16
+
+
+class Strip(NamedTuple):
+    """A line of text above a picture, uint8 (H, W, 3), or above nothing."""
+
+    text: str
+    picture: np.ndarray | None = None
+
+
+def cell_name(cell: Mapping) -> str:
+    """The cell of a cell.json, for people: "DAE on CIFAR-10: 128 filters, depth 1, 64 latent units, seed 0"."""
+    size = f"{cell['filters']} filters, depth {cell['depth']}, {cell['latent']} latent units, seed {cell['seed']}"
+    return f"{model_label(cell['model'])} on {dataset_label(cell['dataset'])}: {size}"
 
 
 @matplotlib.rc_context(STYLE)
-def strips(rows: Sequence[tuple[str, np.ndarray | str]], gaps: Sequence[int]) -> Figure:
-    """Rows of a label with a picture (uint8 H×W×3) to its right, or with a text if there is no picture.
+def page(title: str, strips: Sequence[Strip], note: str = "") -> Figure:
+    """The title, the strips below each other, and the note, unless it is empty, below them.
 
-    ``gaps`` are the white pixels below each row but the last. Saved at DPI, each pixel of a picture is one pixel of the
-    file.
+    Saved at DPI, each pixel of a picture is one pixel of the file. Texts are wrapped at the width of the widest
+    picture, but at no less than that of a page.
     """
-    edge, text_height = 12, 60
-    margin = 2 * edge + max(text_width(label) for label, _ in rows)
-    heights = [text_height if isinstance(picture, str) else len(picture) for _, picture in rows]
-    widths = [text_width(picture) if isinstance(picture, str) else picture.shape[1] for _, picture in rows]
-    width, height = margin + max(widths) + edge, 2 * edge + sum(heights) + sum(gaps)
+    pictures = [strip.picture for strip in strips if strip.picture is not None]
+    inside = max([picture.shape[1] for picture in pictures] + [round(WIDTH * DPI) - 2 * EDGE])
+    texts = [title, *(strip.text for strip in strips), note]
+    texts = [wrapped(text, inside / DPI) if text else "" for text in texts]
+    # A title that can't be broken may be wider.
+    inside = max(inside, *(text_width(line) for text in texts for line in text.split("\n")))
+    heights = [LINE * (text.count("\n") + 1) if text else 0 for text in texts]
+    stacked = [0, *(0 if strip.picture is None else len(strip.picture) for strip in strips), 0]
+    height = 2 * EDGE + sum(heights) + sum(stacked) + SPACE * sum(bool(text) for text in texts[1:])
+    width = 2 * EDGE + inside
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    top = edge
-    for (label, picture), tall, wide, gap in zip(rows, heights, widths, [*gaps, 0], strict=True):
-        middle = 1 - (top + tall / 2) / height
-        figure.text((margin - edge) / width, middle, label, ha="right", va="center")
-        if isinstance(picture, str):
-            figure.text(margin / width, middle, picture, ha="left", va="center", style="italic")
-        else:
-            box = (margin / width, 1 - (top + tall) / height, wide / width, tall / height)
+    styles = [{"weight": "bold"}, *[{}] * len(strips), {"style": "italic"}]
+    top = EDGE - SPACE
+    for text, tall, picture, below, style in zip(
+        texts, heights, [None, *(strip.picture for strip in strips), None], stacked, styles, strict=True
+    ):
+        top += SPACE * bool(text)
+        if text:
+            figure.text(EDGE / width, 1 - (top + tall / 2) / height, text, ha="left", va="center", **style)
+        top += tall
+        if picture is not None:
+            box = (EDGE / width, 1 - (top + below) / height, picture.shape[1] / width, below / height)
             axes = figure.add_axes(box)
             axes.imshow(picture, interpolation="none", aspect="auto")
             axes.set_axis_off()
-        top += tall + gap
+        top += below
     return figure
 
 
-def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, per_row: int, note: str = "") -> Figure:
-    """Originals, uint8 (n, 3, S, S), each above its reconstruction, ``per_row`` pairs in a row; ``note`` below them.
-
-    Reconstructions have the same shape, but n = 0 if the cell diverged.
+def alternating(*rows: np.ndarray, per_row: int = PER_ROW) -> np.ndarray:
+    """Sets of images uint8 (n, 3, S, S) as a picture: ``per_row`` images of the first set, below each its counterparts
+    in the other sets, then the next ``per_row``.
     """
+    blocks = []
+    for start in range(0, len(rows[0]), per_row):
+        group = [tile(images[start : start + per_row], per_row) for images in rows]
+        blocks += [part for picture in group for part in (picture, white(2, picture))][:-1]
+        blocks.append(white(EDGE, group[0]))
+    widest = max(block.shape[1] for block in blocks)
+    padded = [np.pad(each, ((0, 0), (0, widest - each.shape[1]), (0, 0)), constant_values=255) for each in blocks]
+    return np.concatenate(padded[:-1])
+
+
+def white(height: int, like: np.ndarray) -> np.ndarray:
+    return np.full((height, like.shape[1], 3), 255, np.uint8)
+
+
+def reconstruction_page(title: str, originals: np.ndarray, reconstructions: np.ndarray, note: str = "") -> Figure:
+    """Originals, uint8 (n, 3, S, S), each above its reconstruction; n = 0 if the cell diverged."""
     if len(reconstructions) == 0:
-        return with_note([("reconstruction", "diverged: no reconstructions")], [], note)
-    rows = []
-    for start in range(0, len(reconstructions), per_row):
-        chosen = slice(start, start + per_row)
-        rows.append(("original", tile(originals[chosen], per_row)))
-        rows.append(("reconstruction", tile(reconstructions[chosen], per_row)))
-    return with_note(rows, [2, 24] * (len(rows) // 2 - 1) + [2], note)
+        return page(title, [Strip("diverged: no reconstructions")], note)
+    strip = Strip("Test images, each above its reconstruction", alternating(originals, reconstructions))
+    return page(title, [strip], note)
 
 
-def sample_grid(images: Mapping[str, np.ndarray], columns: int, note: str = "") -> Figure:
-    """A block of samples for each prior, and ``note`` below them.
+def interpolation_page(title: str, ends: np.ndarray, steps: np.ndarray, note: str = "") -> Figure:
+    """Steps between pairs of test images, decoded, between the two originals.
 
-    ``images`` maps a prior's name to uint8 (n, 3, S, S), n = 0 if the cell diverged.
+    ``ends`` is uint8 (P, 2, 3, S, S), ``steps`` uint8 (P, n, 3, S, S); P = 0 if the cell diverged.
     """
-    rows = []
+    if len(steps) == 0:
+        return page(title, [Strip("diverged: no interpolations")], note)
+    rows = np.concatenate([ends[:, :1], steps, ends[:, 1:]], axis=1)
+    text = "From one test image (left) to another (right): decoded steps between their codes"
+    return page(title, [Strip(text, tile(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]))], note)
+
+
+def sample_page(
+    title: str, originals: np.ndarray, images: Mapping[str, np.ndarray], scores: pd.DataFrame, note: str = ""
+) -> Figure:
+    """A row of test images, and a block of samples for each prior with its scores.
+
+    ``originals`` are uint8 (n, 3, S, S); ``images`` maps a prior's name to such images, n = 0 if the cell diverged.
+    ``scores`` are the rows of the cell (``scores.cell_scores``), or an empty table.
+    """
+    strips = [Strip("Test images", tile(originals[:PER_ROW], PER_ROW))] if len(originals) else []
     for prior in sorted(images, key=comparison_order):
         samples = images[prior]
-        rows.append((comparison_label(prior), tile(samples, columns) if len(samples) else "diverged: no samples"))
-    return with_note(rows, [24] * (len(rows) - 1), note)
+        if len(samples):
+            text = f"Samples from {comparison_label(prior)}{described(scores, prior)}"
+            strips.append(Strip(text, tile(samples, PER_ROW)))
+        else:
+            strips.append(Strip(f"Samples from {comparison_label(prior)}: diverged, no samples"))
+    return page(title, strips, note)
 
 
-def with_note(rows: list[tuple[str, np.ndarray | str]], gaps: list[int], note: str) -> Figure:
-    """``strips`` with a last row for the note, unless it is empty."""
-    return strips([*rows, ("", note)], [*gaps, 12]) if note else strips(rows, gaps)
+def described(scores: pd.DataFrame, prior: str) -> str:
+    """The Fréchet distances of a prior's samples, as ": FID 80.12, FD (classifier features) 12.30"; "" without any."""
+    rows = scores[(scores["comparison"] == prior) & (scores["measure"] == "frechet") & scores["value"].notna()]
+    found = [f"{distance_label(row.extractor)} {row.value:.2f}" for row in rows.itertuples()]
+    return f": {', '.join(found)}" if found else ""

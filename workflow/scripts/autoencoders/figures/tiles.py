@@ -11,10 +11,10 @@ from autoencoders.jobs.files import atomic
 def tile(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Images uint8 (n, 3, S, S), n ≥ 1, row by row on white with ``gap`` pixels between them: uint8 (H, W, 3).
 
-    Small images are enlarged by an integer factor, to at most 128 pixels, so that every pixel stays a sharp square.
+    Small images are enlarged by an integer factor, to at most 96 pixels, so that every pixel stays a sharp square.
     """
     count, _, size, _ = images.shape
-    scale = max(1, 128 // size)
+    scale = max(1, 96 // size)
     step = size * scale + gap
     rows = -(-count // columns)
     canvas = np.full((rows * step - gap, min(columns, count) * step - gap, 3), 255, np.uint8)
