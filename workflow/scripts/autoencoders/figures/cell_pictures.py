@@ -21,7 +21,8 @@ from autoencoders.evidence.display_names import (
 from autoencoders.figures.page_style import DPI, STYLE, WIDTH, text_width, wrapped
 from autoencoders.figures.tiles import tile
 
-PER_ROW = 10
+# Eleven images of 96 pixels fill the width of a page.
+PER_ROW = 11
 # In pixels: the white edge, a line of text, and the space above a strip's text.
 EDGE, LINE, SPACE = 12, 28, 16
 
@@ -108,9 +109,10 @@ def interpolation_page(title: str, ends: np.ndarray, steps: np.ndarray, note: st
     """
     if len(steps) == 0:
         return page(title, [Strip("diverged: no interpolations")], note)
-    rows = np.concatenate([ends[:, :1], steps, ends[:, 1:]], axis=1)
+    columns = [tile(ends[:, 0], 1), tile(steps.reshape(-1, *steps.shape[2:]), steps.shape[1]), tile(ends[:, 1], 1)]
+    gap = np.full((len(columns[0]), EDGE, 3), 255, np.uint8)
     text = "From one test image (left) to another (right): decoded steps between their codes"
-    return page(title, [Strip(text, tile(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]))], note)
+    return page(title, [Strip(text, np.concatenate([columns[0], gap, columns[1], gap, columns[2]], axis=1))], note)
 
 
 def sample_page(
