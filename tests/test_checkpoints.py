@@ -31,7 +31,6 @@ from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_dep
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, TrainingResult
 
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 IMAGES = np.random.default_rng(0).integers(0, 256, (36, 3, 32, 32), dtype=np.uint8)
 VARIANTS = {
     "dae": {},
@@ -68,7 +67,7 @@ def path(tmp_path) -> Path:
     return tmp_path / "checkpoint"
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])
 def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(path, variant, batches, device):
@@ -233,7 +232,9 @@ def stretched_codes() -> np.ndarray:
         (np.random.default_rng(0).normal(size=(400, 8)) ** 3, {"components": 10, "max_iter": 3}, -1),
     ],
 )
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
+@pytest.mark.parametrize(
+    "device", [None, "cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["numpy", "tensors", "cuda"]
+)
 def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, device, codes, options, first):
     options = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200} | options
     expected, found = gmm.fit(codes, options, seed=0, device=device), None

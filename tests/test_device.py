@@ -147,6 +147,7 @@ warnings.simplefilter("error")
 for tf32 in (True, False):
     numerics.repeatable(1, tf32=tf32)
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32
+    assert torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction is False
 assert torch.get_num_threads() == 1 and torch.get_deterministic_debug_mode() == 2
 assert not torch.backends.cudnn.benchmark
 print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
@@ -155,9 +156,54 @@ print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
 
 @pytest.mark.parametrize(("workspace", "expected"), [(None, ":4096:8"), (":16:8", ":16:8")])
 def test_computations_are_deterministic_and_use_tf32_only_if_asked(workspace, expected):
-    """In convolutions and matrix products. The user's own workspace for cuBLAS is kept."""
+    """In convolutions and matrix products. bfloat16 is summed in float32. The user's own workspace is kept."""
     environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
     environment |= {"CUBLAS_WORKSPACE_CONFIG": workspace} if workspace else {}
     options = {"cwd": Path(device.__file__).parents[2], "env": environment, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", NUMERICS], **options)
     assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
+
+
+# The GPU is pretended: none of these tests computes on it.
+MARKED = """
+import os
+import pytest, torch
+
+torch.cuda.is_available = lambda: True
+products = torch.backends.cuda.matmul
+
+
+def state():
+    return torch.get_deterministic_debug_mode(), products.allow_tf32, products.allow_bf16_reduced_precision_reduction
+
+
+products.allow_tf32 = True
+BEFORE = state()
+assert BEFORE == (0, True, True) and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("latent", [1])
+def test_marked(latent):
+    assert state() == (2, False, False)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    return request.param
+
+
+def test_by_its_fixture(device):
+    assert state() == ((2, False, False) if device == "cuda" else BEFORE)
+"""
+
+
+def test_tests_on_a_gpu_have_the_settings_of_a_job(project, tmp_path):
+    """Otherwise they would show nothing about what a job computes there."""
+    (tmp_path / "test_marked.py").write_text(MARKED, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    paths = os.pathsep.join(str(project / name) for name in ("tests", "workflow/scripts"))
+    command = ["-m", "pytest", "-q", "--strict-markers", "-p", "conftest", "-p", "no:cacheprovider", "test_marked.py"]
+    options = {"cwd": tmp_path, "env": environment | {"PYTHONPATH": paths}, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, *command], **options)
+    assert "3 passed" in done.stdout, done.stdout

@@ -18,7 +18,6 @@ from autoencoders.latent.priors import gmm
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
 OPTIONS = {"standard_normal": {"kind": "standard_normal"}, "mvg": {"kind": "mvg"}, "gmm": GMM}
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 
 
 def fit(codes: np.ndarray, options: dict, seed: int = 0, device: str | None = None) -> dict[str, np.ndarray]:
@@ -46,7 +45,7 @@ def test_mvg_is_the_mean_and_the_full_covariance_in_float64(codes):
     assert prior["covariances"].dtype == np.float64
 
 
-@pytest.fixture(params=[None, "cpu", pytest.param("cuda", marks=NEEDS_CUDA)], ids=["numpy", "cpu", "cuda"])
+@pytest.fixture(params=[None, "cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["numpy", "cpu", "cuda"])
 def device(request) -> str | None:
     """Where EM runs: in NumPy, or on one of PyTorch's devices."""
     return request.param
