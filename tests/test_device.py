@@ -37,27 +37,55 @@ def test_versions_of_cuda_and_of_the_driver(monkeypatch, tmp_path):
         assert device.software(GPU) == cuda | {"nvidia driver": driver}
 
 
-def test_energy_is_the_drivers_millijoules_of_that_gpu_and_none_without(monkeypatch):
-    asked, cdll = [], ctypes.CDLL
+@pytest.fixture
+def driver(monkeypatch):
+    """A function that replaces the driver's library by one whose GPU has used 2,500 J, and returns what it is asked.
 
-    def library(result: int) -> SimpleNamespace:
+    ``result`` is what the question for the energy returns. ``sliced`` is the mode of slices (MIG), or None if the GPU
+    has no such mode.
+    """
+
+    def make(result: int = 0, sliced: int | None = None) -> list[bytes]:
+        asked = []
+
         def consumption(handle, value) -> int:
             ctypes.cast(value, ctypes.POINTER(ctypes.c_ulonglong))[0] = 2_500_000
             return result
 
-        return SimpleNamespace(
+        def mode(handle, current, pending) -> int:
+            if sliced is None:
+                return 3
+            for value, number in ((current, sliced), (pending, 1 - sliced)):
+                ctypes.cast(value, ctypes.POINTER(ctypes.c_uint))[0] = number
+            return 0
+
+        library = SimpleNamespace(
             nvmlInit_v2=lambda: 0,
             nvmlDeviceGetHandleByUUID=lambda name, handle: asked.append(name) or 0,
             nvmlDeviceGetTotalEnergyConsumption=consumption,
+            nvmlDeviceGetMigMode=mode,
         )
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+        return asked
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="12-ab"))
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: library(0))
+    return make
+
+
+def test_energy_is_the_drivers_millijoules_of_that_gpu_and_none_without(monkeypatch, driver):
+    cdll, asked = ctypes.CDLL, driver()
     assert (device.energy(GPU), asked) == (2500, [b"GPU-12-ab"])
     assert device.energy(CPU) is None
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: library(3))
+    driver(result=3)
     assert device.energy(GPU) is None
     monkeypatch.setattr(ctypes, "CDLL", lambda name: cdll("missing.so"))
+    assert device.energy(GPU) is None
+
+
+def test_the_energy_of_a_whole_gpu_is_not_booked_to_a_slice_of_it(driver):
+    driver(sliced=0)
+    assert device.energy(GPU) == 2500
+    driver(sliced=1)
     assert device.energy(GPU) is None
 
 
@@ -118,6 +146,25 @@ def test_each_job_sees_its_own_gpu_of_several(machine, monkeypatch, visible, nam
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match=f"Set CUDA_VISIBLE_DEVICES={','.join(names)} "):
         device.choose_device(1, 1, 1)
+
+
+def test_each_job_sees_its_own_slice_of_a_gpu(machine, monkeypatch):
+    """CUDA sees only the first of several slices, and PyTorch can count them only by using CUDA."""
+    names, used = ["MIG-a", "MIG-b"], []
+
+    def seen() -> int:
+        # From here on, CUDA keeps the slice that it sees.
+        used.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        return 1
+
+    for name in names:
+        machine(0, ",".join(names))
+        monkeypatch.setattr(torch.cuda, "device_count", seen)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: seen() == 1)
+        used.clear()
+        assert device.choose_device(1, 1, 1) == GPU
+        assert set(used) == {name}
+    assert gpu_locks.try_claim(names, 1, 1, gpu_locks.lock_folder()) is None
 
 
 @pytest.mark.parametrize(

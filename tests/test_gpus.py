@@ -43,6 +43,12 @@ def test_candidates_are_the_visible_gpus_or_all():
         assert gpu_locks.candidates(visible, lambda: 3) == names
 
 
+def test_every_slice_that_is_named_is_a_candidate_and_none_is_counted():
+    found = {"MIG-a, MIG-b,MIG-a": ["MIG-a", "MIG-b"], "MIG-GPU-ab/1/0": ["MIG-GPU-ab/1/0"], "MIG-a,GPU-b": ["MIG-a"]}
+    for visible, names in found.items():
+        assert gpu_locks.candidates(visible, None) == names
+
+
 def test_a_job_takes_the_fullest_gpu_with_enough_room(locks):
     names, folder, held = ["0", "MIG-GPU-ab/1/0"], gpu_locks.lock_folder(), []
 
