@@ -248,6 +248,28 @@ def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, 
         assert found[name].tobytes() == array.tobytes(), name
 
 
+def test_a_mixture_that_moved_to_the_cpu_ends_with_the_bits_of_the_cpu_however_often_it_is_killed(path, monkeypatch):
+    """Also if the GPU had got somewhere before, and if it would have room again."""
+    options = {"kind": "gmm", "components": 3, "tol": 1e-4, "reg_covar": 1e-6, "max_iter": 200}
+    codes, run_em, full, tried = stretched_codes(), gmm.run_em, [False], []
+
+    def on(model, codes, max_iter, done, checkpoint, device):
+        tried.append(device)
+        if device is not None and full[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run_em(model, codes, max_iter, done, checkpoint, device)
+
+    monkeypatch.setattr(gmm, "run_em", on)
+    expected = gmm.fit(codes, options, seed=0)
+    for iterations, full[0] in ((8, False), (5, True), (9, False)):
+        with pytest.raises(SystemExit):
+            gmm.fit(codes, options, seed=0, device="cpu", checkpoint=Killed(path, iterations))
+    found = gmm.fit(codes, options, seed=0, device="cpu", checkpoint=Checkpoint(path, "a", 10))
+    assert tried == [None, "cpu", "cpu", None, None, None]
+    for name, array in expected.items():
+        assert found[name].tobytes() == array.tobytes(), name
+
+
 # ---- two jobs with one checkpoint
 
 HOLDER = """
