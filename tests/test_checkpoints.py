@@ -235,13 +235,14 @@ def stretched_codes() -> np.ndarray:
 @pytest.mark.parametrize(
     "device", [None, "cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["numpy", "tensors", "cuda"]
 )
-def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, device, codes, options, first):
+def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, device, codes, options, first, caplog):
     options = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200} | options
     expected, found = gmm.fit(codes, options, seed=0, device=device), None
     kills = itertools.count(first)
     while found is None:
         with contextlib.suppress(SystemExit):
             found = gmm.fit(codes, options, seed=0, device=device, checkpoint=Killed(path, next(kills)))
+    assert "fitting it on the CPU" not in caplog.text
     # The last attempt was not killed.
     assert next(kills) - 1 == expected["iterations"] - 1
     for name, array in expected.items():

@@ -81,9 +81,10 @@ def scikit_learns(codes: np.ndarray, max_iter: int = 2000, tol: float = 1e-3) ->
     ("make", "units", "rtol"),
     [(overlapping, 3, 1e-10), (overlapping, 40, 1e-10), (collapsed, 16, 1e-10), (layer_normalised, 16, 1e-7)],
 )
-def test_gmm_is_scikit_learns(make, units, rtol, device):
+def test_gmm_is_scikit_learns(make, units, rtol, device, caplog):
     codes = make(units).astype(np.float32)
     prior, model = fit(codes, GMM, seed=4, device=device), scikit_learns(codes)
+    assert not caplog.messages, "the device itself should fit"
     assert model.n_iter_ > 12, "this should take more iterations than EM is asked for at once"
     assert (prior["converged"], prior["iterations"]) == (True, model.n_iter_)
     for key in ("weights", "means", "covariances"):
