@@ -18,7 +18,7 @@ from autoencoders.evidence.display_names import (
     distance_label,
     model_label,
 )
-from autoencoders.figures.page_style import DPI, STYLE, WIDTH, text_width, wrapped
+from autoencoders.figures.page_style import DPI, STYLE, WIDTH, wrapped
 from autoencoders.figures.tiles import tile
 
 # Eleven images of 96 pixels fill the width of a page.
@@ -50,15 +50,16 @@ def page(title: str, strips: Sequence[Strip], note: str = "") -> Figure:
     pictures = [strip.picture for strip in strips if strip.picture is not None]
     inside = max([picture.shape[1] for picture in pictures] + [round(WIDTH * DPI) - 2 * EDGE])
     texts = [title, *(strip.text for strip in strips), note]
-    texts = [wrapped(text, inside / DPI) if text else "" for text in texts]
-    # A title that can't be broken may be wider.
-    inside = max(inside, *(text_width(line) for text in texts for line in text.split("\n")))
+    styles = [{"weight": "bold"}, *[{}] * len(strips), {"style": "italic"}]
+    texts = [
+        wrapped(text, inside / DPI, style.get("weight", "normal")) if text else ""
+        for text, style in zip(texts, styles, strict=True)
+    ]
     heights = [LINE * (text.count("\n") + 1) if text else 0 for text in texts]
     stacked = [0, *(0 if strip.picture is None else len(strip.picture) for strip in strips), 0]
     height = 2 * EDGE + sum(heights) + sum(stacked) + SPACE * sum(bool(text) for text in texts[1:])
     width = 2 * EDGE + inside
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    styles = [{"weight": "bold"}, *[{}] * len(strips), {"style": "italic"}]
     top = EDGE - SPACE
     for text, tall, picture, below, style in zip(
         texts, heights, [None, *(strip.picture for strip in strips), None], stacked, styles, strict=True
