@@ -65,7 +65,8 @@ def project(rows: Sequence[dict], cases: Sequence[Case], config_file: Path) -> l
 
 
 def project_config(rows: Sequence[dict], cases: Sequence[Case], config: dict) -> list[Row]:
-    """The operations of a resolved config's grid, and the hours of its parts, one after the other, from the measured ``rows``.
+    """The operations of a resolved config's grid, and the hours of its parts, one after the other, from the measured
+    ``rows``.
 
     Left out are encoding and decoding (under a hundredth of training's operations), and mixtures, whose number of
     iterations depends on the codes.

@@ -46,12 +46,11 @@ def outcomes(found: list[dict], why: dict[str, str]) -> list[dict]:
     for section in SECTIONS:
         for check in section.checks or (f"section {section.name}",):
             note = why.get(section.name, "not reached")
-            failed = None if note == "not reached" or note.startswith("stopped") else False
-            if not section.checks:
-                row = rows.outcome(section.name, check, True if note == "" else failed, note)
-            else:
-                row = had.get((section.name, check)) or rows.outcome(section.name, check, failed, note)
-            checks.append(row)
+            # A section that ended without an error left out what it could not check.
+            passed = False if note.startswith(running.ENDED) else None
+            if note == "":
+                passed, note = (None, "left out") if section.checks else (True, "")
+            checks.append(had.get((section.name, check)) or rows.outcome(section.name, check, passed, note))
     return checks
 
 

@@ -102,7 +102,14 @@ def config(check: Check, folder: Path) -> dict:
         "run_on": ["cifar10"],
         # A training's log has a line of progress as soon as there is a checkpoint.
         "checkpoint_minutes": 0.05,
-        "datasets": {"cifar10": {"source": "parquet", "parquet": source}},
+        "datasets": {
+            "cifar10": {
+                "source": "parquet",
+                "parquet": source,
+                "latent": [case.latent],
+                "comparison_latent": case.latent,
+            }
+        },
         "experiments": {
             "gpu_check": [{"dataset": "cifar10", "model": "dae", "filters": case.filters, "latent": case.latent}]
         },

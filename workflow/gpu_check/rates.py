@@ -120,7 +120,9 @@ def variants(check: Check) -> Iterator[dict]:
 
 
 def compiled(check: Check) -> Iterator[dict]:
-    """Recorded steps after torch.compile."""
+    """Recorded steps after torch.compile. A dry run leaves it out: a CPU compiles for a minute."""
+    if check.dry:
+        return
     default = usable(default_precision(), check.machine.job_device())
     found = compared.measure_compiled(check.machine, check.sizes.main, default, check.sizes.seconds)
     yield from rows.measured("variants", check.sizes.main.name, f"torch.compile, {default}", found)

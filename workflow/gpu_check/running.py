@@ -20,6 +20,8 @@ from typing import TextIO
 
 from gpu_check import rows
 
+# Begins the reason that stands for an error; all other reasons are those of a section that had no time.
+ENDED = "its process ended with"
 SCRIPTS = Path(__file__).parents[1]
 
 
@@ -75,7 +77,7 @@ def run(command: list[str], seconds: float, log: Log, keep: list[dict]) -> str:
             timer.cancel()
     if stopped.is_set():
         return f"stopped at its limit of {seconds:.0f} s"
-    return "" if code == 0 else f"its process ended with {code}; see log.txt"
+    return "" if code == 0 else f"{ENDED} {code}; see log.txt"
 
 
 def work(name: str, folder: Path, seconds: float) -> None:

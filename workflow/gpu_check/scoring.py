@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from benchmark import mixtures, scores
+from benchmark import jobs, mixtures, scores
 from benchmark.comparison import Row
 from benchmark.machine import timed
 from gpu_check import rows
@@ -85,9 +85,7 @@ def fit_mixtures(check: Check) -> Iterator[dict]:
 
 def start_and_plan(check: Check) -> Iterator[dict]:
     """The time before a job's own work begins."""
-    from benchmark import jobs, plan
-
     found = jobs.measure_start_up(check.machine.gpu)
     yield from rows.measured("start-up", "a job", "a training", found)
-    found = jobs.measure_planning(plan.CONFIG)
-    yield from rows.measured("planning", "the whole grid", "snakemake all --dry-run", found)
+    found = jobs.measure_planning(check.sizes.grid)
+    yield from rows.measured("planning", f"the grid of {check.sizes.grid.name}", "snakemake all --dry-run", found)

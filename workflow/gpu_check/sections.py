@@ -31,10 +31,10 @@ SECTIONS = (
     Section("equal bits", 30, same_bits.same_bits, same_bits.NAMES),
     Section("scores", 35, scoring.distances, (scoring.INCEPTION, scoring.DISTANCE)),
     Section("mixtures", 30, scoring.fit_mixtures, (scoring.MIXTURE,)),
-    Section("start and plan", 20, scoring.start_and_plan),
+    Section("start and plan", 40, scoring.start_and_plan),
     Section("variants", 35, rates.variants),
     Section("compiled", 35, rates.compiled),
     Section("profile", 15, profiling.profiled),
     # Takes the time that the others left, too.
-    Section("cell", 130, cell.whole_cell, cell.NAMES),
+    Section("cell", 110, cell.whole_cell, cell.NAMES),
 )

@@ -14,9 +14,9 @@ class Sizes:
     two of them that variants of the loop are compared on.
 
     ``batches`` and ``epochs`` are those of each training in the comparison of bits; ``inception`` is the number of
-    images and the batch size, ``features`` is (N, D), ``codes`` are (N, z, EM iterations). The cell has ``images``
-    training images at most and ``scored`` images in each set that is scored; its training is to take between
-    ``training`` seconds.
+    images and the batch size, ``features`` is (N, D), ``codes`` are (N, z, EM iterations); ``grid`` is the config whose jobs are planned. The cell has ``images``
+    training images at most and ``scored`` images in each set that is scored; ``training`` is the least and the most
+    seconds that its training should take.
     """
 
     cases: tuple[Case, ...]
@@ -28,6 +28,7 @@ class Sizes:
     inception: tuple[int, int]
     features: tuple[int, int]
     codes: tuple[tuple[int, int, int], ...]
+    grid: Path
     images: int
     scored: int
     training: tuple[float, float]
@@ -44,6 +45,7 @@ ON_A_GPU = Sizes(
     inception=(2_500, 250),
     features=(10_000, 2048),
     codes=((50_000, 128, 20), (50_000, 512, 4)),
+    grid=plan.CONFIG,
     images=50_000,
     scored=10_000,
     training=(15, 60),
@@ -59,6 +61,7 @@ DRY_RUN = Sizes(
     inception=(4, 2),
     features=(200, 32),
     codes=((500, 4, 3),),
+    grid=plan.CONFIG.with_name("demo.yaml"),
     images=640,
     scored=16,
     training=(8, 8),
