@@ -1,6 +1,7 @@
 """Whether a training gives equal bits: recorded, recorded again, and not recorded."""
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from gpu_check import rows
 from gpu_check.rates import default_precision, not_recorded
 from gpu_check.sizes import Check
 
-from autoencoders.networks.network import Autoencoder, NetworkOptions
+from autoencoders.networks.network import Autoencoder
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, train
 
@@ -30,7 +31,7 @@ def result(check: Check, kind: str, recorded: bool) -> str:
     """The SHA-256 of the trained weights and of the losses. Raises ArithmeticError if these are not finite."""
     options, objective = KINDS[kind]
     case, device = check.sizes.main, check.machine.job_device()
-    network = Autoencoder(NetworkOptions(case.size, case.filters, (1, 1, 1, 1), case.latent, **options), seed=0)
+    network = Autoencoder(dataclasses.replace(case.options, **options), seed=0)
     shape = (check.sizes.batches * BATCH + REST, 3, case.size, case.size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     how = TrainingOptions(check.sizes.epochs, BATCH, ((0, RATE),), precision=default_precision())

@@ -14,7 +14,7 @@ class Sizes:
     two of them that variants of the loop are compared on.
 
     ``batches`` and ``epochs`` are those of each training in the comparison of bits; ``inception`` is the number of
-    images and the batch size, ``features`` is (N, D), ``codes`` are (N, z, EM iterations); ``grid`` is the config whose jobs are planned. The cell has ``images``
+    images and the batch size, ``features`` is (N, D), ``codes`` are (N, z, EM iterations). The jobs of ``grid``, a config, are planned. The cell has ``images``
     training images at most and ``scored`` images in each set that is scored; ``training`` is the least and the most
     seconds that its training should take.
     """
@@ -63,7 +63,7 @@ DRY_RUN = Sizes(
     codes=((500, 4, 3),),
     grid=plan.CONFIG.with_name("demo.yaml"),
     images=640,
-    scored=16,
+    scored=4,
     training=(8, 8),
 )
 
