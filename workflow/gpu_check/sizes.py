@@ -14,9 +14,9 @@ class Sizes:
     two of them that variants of the loop are compared on.
 
     ``batches`` and ``epochs`` are those of each training in the comparison of bits; ``inception`` is the number of
-    images and the batch size, ``features`` is (N, D), ``codes`` are (N, z, EM iterations). The jobs of ``grid``, a config, are planned. The cell has ``images``
-    training images at most and ``scored`` images in each set that is scored; ``training`` is the least and the most
-    seconds that its training should take.
+    images and the batch size, ``features`` is (N, D), and ``codes`` are (N, z, EM iterations). The jobs of ``grid``, a
+    config, are planned. The cell has at most ``images`` training images, and ``scored`` images in each set that is
+    scored; ``training`` is the least and the most seconds that its training should take.
     """
 
     cases: tuple[Case, ...]

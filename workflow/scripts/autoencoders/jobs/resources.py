@@ -1,8 +1,9 @@
 """Estimates of the minutes and megabytes that jobs request from a scheduler.
 
-The estimates are generous for a typical cluster GPU, or take half the rates that `make gpu-check` measured. Too few minutes cost another wait in the queue: the job is retried
-with more, and training resumes from its checkpoint. Too many keep a job waiting for a longer gap. Snakemake's own
-process imports this module, so it may import only the standard library.
+The estimates are generous for a typical cluster GPU, or take half the rates that `make gpu-check` measured. Too few
+minutes cost another wait in the queue: the job is retried with more, and training resumes from its checkpoint. Too many
+keep a job waiting for a longer gap. Snakemake's own process imports this module, so it may import only the standard
+library.
 """
 
 import functools
