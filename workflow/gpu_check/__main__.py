@@ -10,9 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-# Before CUDA is used: one GPU is checked, the first of those that this process may use.
-os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-
 import torch
 from gpu_check import page, rows, running
 from gpu_check.sections import DRY_RUN_FACTOR, SECTIONS, TOTAL, Section
@@ -22,10 +19,10 @@ from autoencoders.jobs.files import write_json
 FOLDER = Path("results/gpu-check")
 
 
-def no_gpu() -> str:
+def no_gpu(visible: str) -> str:
     return (
         f"PyTorch {torch.__version__} sees no CUDA GPU, so nothing was checked: look at `nvidia-smi` (the driver), at "
-        f"CUDA_VISIBLE_DEVICES (now {os.environ['CUDA_VISIBLE_DEVICES']!r}), and at envs/README.md. "
+        f"CUDA_VISIBLE_DEVICES (now {visible!r}), and at envs/README.md. "
         "To try the check itself on the CPU: make gpu-check DRY_RUN=yes"
     )
 
@@ -79,10 +76,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__.splitlines()[0])
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
     dry = parser.parse_args().dry_run
-    if dry:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    elif not torch.cuda.is_available():
-        sys.exit(no_gpu())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # Before CUDA is used. One GPU is checked: the first of those that this process may use.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "" if dry else ("0" if visible is None else visible.split(",")[0])
+    if not dry and not torch.cuda.is_available():
+        sys.exit(no_gpu("not set" if visible is None else visible))
     # An ended check ends its section, too, and leaves its page.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     folder = FOLDER / "dry-run" if dry else FOLDER

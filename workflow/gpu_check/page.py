@@ -93,7 +93,10 @@ def page(found: Sequence[dict], checks: Sequence[dict], dry: bool) -> str:
             "Projected from the rates below, on one GPU, one job at a time.",
         ]
         projected = hours(found, projection.resolved([]))
-        lines += table(("part", "hours", "note"), [[part, rounded(value), note] for part, value, note in projected])
+        lines += table(
+            ("part", "hours", "note"),
+            [[part, rounded(value) or "not measured", note] for part, value, note in projected],
+        )
     measured = [row for row in found if row["section"] != "machine" and not row["outcome"]]
     for section in dict.fromkeys(row["section"] for row in measured):
         of_one = [row for row in measured if row["section"] == section]
