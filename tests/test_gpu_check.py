@@ -17,15 +17,17 @@ import pytest
 
 from autoencoders.jobs import resources
 
-WORKFLOW = Path(__file__).parents[1] / "workflow"
-sys.path.insert(0, str(WORKFLOW))
+# The processes that a check starts have a path of their own.
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from benchmark import projection
+from benchmark.comparison import Row
 from gpu_check import __main__ as command
 from gpu_check import estimates, gpu_tests, page, rows, running
 from gpu_check.sections import SECTIONS, TOTAL
 from gpu_check.sizes import CASES
 
+WORKFLOW = Path(__file__).parents[1] / "workflow"
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (WORKFLOW, WORKFLOW / "scripts")))}
 BY_NAME = {section.name: section for section in SECTIONS}
 
@@ -39,11 +41,11 @@ def log(tmp_path):
 def rates(training=1e13, float64=5e11):
     """Rows of a check that reached these operations a second at every width."""
     found = [
-        rows.measured("training", case.name, "", [page.Row(training / case.flops, "images/s", ours=True)])[0]
+        rows.measured("training", case.name, "", [Row(training / case.flops, "images/s", ours=True)])[0]
         for case in CASES
     ]
-    found += rows.measured("features", "", "this pipeline", [page.Row(1000, "images/s", ours=True)])
-    found += rows.measured("Fréchet distance", "", "this pipeline", [page.Row(3.6, "s", ours=True)])
+    found += rows.measured("features", "", "this pipeline", [Row(1000, "images/s", ours=True)])
+    found += rows.measured("Fréchet distance", "", "this pipeline", [Row(3.6, "s", ours=True)])
     found += [rows.value("start-up", "", "", 3.6, "s"), rows.value("planning", "", "", 700, "jobs")]
     found += [rows.value("mixture", "", "", float64 / 1e12, "TFLOP/s")]
     return [*found, rows.value("machine", "gpu", "", math.nan, "", "a GPU")]
