@@ -267,6 +267,39 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals():
     assert len(table) == 4
 
 
+def test_table3_has_all_rows_of_a_model_together_in_its_file_and_its_page():
+    models, widths, priors = ["vae", "mine", "dae"], [16, 8], ["gmm", "own", "mvg"]
+    cells = [cell(model=m, filters=f, values=dict.fromkeys(priors, 5)) for f in widths for m in models]
+    scores = merged(*cells)
+    table = table3(scores, PUBLISHED)
+    order = itertools.product(["dae", "vae", "mine"], [8, 16], ["mvg", "gmm", "own"])
+    assert table[["model", "filters", "prior"]].to_numpy().tolist() == list(map(list, order))
+    header, *rows = shown(table3_sections(table, scores, PUBLISHED, NO_NOISE), "digits, classifier")
+    assert header[:3] == ["Model", "Filters", "Prior"]
+    assert [row[0] for row in rows] == ["DAE"] * 6 + ["VAE"] * 6 + ["mine"] * 6
+
+
+def test_a_column_of_scores_has_one_number_of_decimals():
+    """Of every size, with spreads and without; the paper's values are as printed."""
+    sizes = [0.004, 0.7975, 2.585, 7.666, 12.78, 29.32, 333.4, 7012.0]
+    cells = [
+        cell(model=f"m{number}", seed=seed, values=size * (1 + seed / 7))
+        for number, size in enumerate(sizes)
+        for seed in range(1 + number % 2)
+    ]
+    scores = merged(*cells, cell(model="none", values=None))
+    tables = [table2(scores, PUBLISHED, LATENT), table3(scores, PUBLISHED)]
+    pages = [make(table, scores, PUBLISHED, NO_NOISE) for make, table in zip(PAGES, tables, strict=True)]
+    for (section,) in (*pages, all_scores_sections(scores)):
+        for header in ("MVG", "GMM", "Test R"):
+            numbers = re.findall(r"\d+\.?\d*", " ".join(section.rows[header]))
+            # Four digits of the median, which is about 10: two decimals.
+            assert len(numbers) >= len(sizes) and {len(each.partition(".")[2]) for each in numbers} == {2}
+
+
+PAGES = (table2_sections, table3_sections)
+
+
 def test_table3_chooses_by_the_seeds_that_have_the_most_sizes():
     """Five more seeds at one size, as a test of its best size needs, change its mean but not the choice."""
     whole = {16: (2, 2), 64: (3, 3)}
@@ -292,12 +325,12 @@ def test_table3_for_people_has_the_papers_best_beside_ours(beside):
     table = table3(beside, PUBLISHED)
     rows = shown(table3_sections(table, beside, PUBLISHED, NO_NOISE), "CIFAR-10, inception")[1:]
     same = ["40.00", "30.00", "50.00", "300.0"]
-    assert [row[1:] for row in rows if row[2] != "N(0,I)"] == [
-        ["DAE", "MVG", "128", "144", "**97.60**", "81.62 (+15.98)", *same, "97.60", "90.00", "1", "ok"],
-        ["DAE", "GMM", "128", "144", "**90.00**", "72.82 (+17.18)", *same, "97.60", "90.00", "1", "ok"],
-        ["VAE", "MVG", "128", "384", "99.00", "86.65 (+12.35)", *same, "99.00", "–", "1", "ok"],
+    assert [row for row in rows if row[2] != "N(0,I)"] == [
+        ["DAE", "128", "MVG", "128", "144", "**97.60**", "81.62 (+15.98)", *same, "97.60", "90.00", "1", "ok"],
+        ["DAE", "128", "GMM", "128", "144", "**90.00**", "72.82 (+17.18)", *same, "97.60", "90.00", "1", "ok"],
+        ["VAE", "128", "MVG", "128", "384", "99.00", "86.65 (+12.35)", *same, "99.00", "–", "1", "ok"],
         # A diverged one has no difference.
-        ["VAE", "GMM", "–", "384", "diverged", "80.01", *["diverged"] * 6, "0", "diverged"],
+        ["VAE", "128", "GMM", "–", "384", "diverged", "80.01", *["diverged"] * 6, "0", "diverged"],
     ]
     others = table[(table["dataset"] == "digits") | (table["extractor"] == "classifier")]
     assert len(others) and others.filter(regex="_published|_difference").isna().all(axis=None)
@@ -333,7 +366,7 @@ def test_the_table_of_all_scores_has_a_row_per_cell_and_published_values_beside_
     assert shown(all_scores_sections(scores), "digits, classifier")[1:] == [
         ["DAE", "8", "1", "16", "0", *["1.000"] * 7, "ok"],
         ["DAE", "8", "1", "16", "1", *["diverged"] * 7, "diverged"],
-        ["DAE", "8", "3321", "16", "0", *["12.35"] * 7, "ok"],
+        ["DAE", "8", "3321", "16", "0", *["12.346"] * 7, "ok"],
     ]
     at = {"filters": 256, "latent": 128, "extractor": "inception"}
     scores = merged(cell("cifar10", values=9, **at), cell("cifar10", values=8, seed=1, **at))

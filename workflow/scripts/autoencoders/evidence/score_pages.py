@@ -8,7 +8,7 @@ from autoencoders.evidence.display_names import COMPARISONS, comparison_label, d
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
 from autoencoders.evidence.short_trainings import short_training_note
-from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded, significant
 
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
@@ -148,7 +148,7 @@ def explanation_of_published(rows: pd.DataFrame, scores: pd.DataFrame) -> str:
         return ""
     what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
     return (
-        f'Columns "paper": the {what}, with a ? if it is doubtful, and (ours minus the paper\'s). '
+        f'Columns "paper": the {what} as printed, with a ? if it is doubtful, and (ours minus the paper\'s). '
         f"{precision_text(scores[comparable(scores)])}"
     )
 
@@ -215,17 +215,17 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
         spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
-        return [value_text(*value) for value in zip(rows[name], rows["status"], spread, strict=True)]
+        places = decimals(rows[name])
+        return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
-def value_text(value: float, status: str, spread: float) -> str:
-    """82.49, or 82.49 ± 1.23 if there are several seeds."""
+def value_text(value: float, status: str, spread: float, places: int) -> str:
+    """82.49, or 82.49 ± 1.23 if there are several seeds, with so many decimals."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
-    text = significant(value)
-    decimals = len(text.partition(".")[2])
-    return text if pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
+    text = rounded(value, places)
+    return text if pd.isna(spread) else f"{text} ± {rounded(spread, places)}"
 
 
 def published_text(row: Mapping, name: str) -> str:
