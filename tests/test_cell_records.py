@@ -72,7 +72,7 @@ def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
     # 50,000 × 32·32·3
     assert "n·d = 153.6 M" in cifar10.text and "the paper estimates 10 to 100 million for CIFAR-10" in cifar10.text
     # 33,095 of 1258 × 64·64·3
-    assert mine.rows.iloc[0].tolist()[3:] == ["128", "0.012", "0.021", "0.033", "0.214"]
+    assert mine.rows.iloc[0].tolist()[3:] == ["128", "0.0122", "0.0209", "0.0331", "0.214"]
     assert "paper estimates" not in mine.text
 
 

@@ -154,6 +154,7 @@ def test_a_column_is_rounded_by_its_median():
     }
     columns |= {(np.nan, 0, 123.4): 1, (np.nan,): 0, (): 0}
     assert {values: decimals(values) for values in columns} == columns
+    assert [decimals([value], digits=3) for value in (0.0123, 0.5, 82.49, 912.7)] == [4, 3, 1, 0]
     assert [rounded(value, 2) for value in (2, -0.001, -0.006, 99.999)] == ["2.00", "0.00", "-0.01", "100.00"]
 
 

@@ -337,7 +337,7 @@ def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
             "Seed": cells["seed"].astype(str),
         }
         for name, (header, _) in LATENT_COLUMNS.items():
-            texts = fixed_texts(cells[name], digits=0 if name in ("codes", "rank") else 4)
+            texts = fixed_texts(cells[name], digits=1 if name in ("codes", "rank") else 4)
             rows[header] = [
                 DIVERGED if status == DIVERGED else text for text, status in zip(texts, cells["status"], strict=True)
             ]

@@ -192,22 +192,27 @@ def notes(rows: pd.DataFrame, published: pd.DataFrame) -> list[str]:
 
 
 def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:
-    """The rows as text under headers for people, with published values in separate columns beside ours."""
+    """The rows as text under headers for people, with published values in separate columns beside ours.
+
+    All scores have the same number of decimals: two, as most in the paper, or more if they are small.
+    """
     headers = {**HEADERS, "frechet_distance": "FID" if extractor == "inception" else "FD"}
-    shown = {}
+    ours = [name for name in rows.select_dtypes("float") if not name.endswith(FOLDED)]
+    shown, places = {}, max(2, decimals(rows[ours].to_numpy().ravel(), digits=3))
     for name in rows.columns.drop(NOT_SHOWN, errors="ignore"):
         if name.endswith(FOLDED) or (name == "status" and (rows[name] == "ok").all()):
             continue
         # A user's own prior keeps its name.
         header = headers.get(name, name if pd.api.types.is_float_dtype(rows[name]) else name.capitalize())
-        texts = column_texts(rows, name)
+        texts = column_texts(rows, name, places)
         shown[header] = [f"**{text}**" if mark else text for text, mark in zip(texts, bold[name], strict=True)]
         if f"{name}_published" in rows and rows[f"{name}_published"].notna().any():
             shown[f"{header}, paper"] = [published_text(row, name) for row in rows.to_dict("records")]
     return pd.DataFrame(shown)
 
 
-def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
+def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
+    """A column as text, with so many decimals if it holds scores."""
     if name == "model":
         cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
         return [model_label(model) + " (cited)" * mark for model, mark in zip(rows[name], cited, strict=True)]
@@ -215,7 +220,6 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
         spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
-        places = decimals(rows[name])
         return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 

@@ -174,14 +174,15 @@ def significant(value: float, digits: int = 4) -> str:
 
 
 def decimals(values: Iterable[float], digits: int = 4) -> int:
-    """The decimals of a column of numbers: as many as its median needs for this many significant digits, at most
-    ``digits``. Zeros and missing values do not count.
+    """The decimals of a column of numbers: as many as its median needs for this many significant digits, at most four.
+
+    Zeros and missing values do not count.
     """
     sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
     if not sizes:
         return 0
     middle = float(f"{statistics.median(sizes):.{digits}g}")
-    return min(max(digits - 1 - math.floor(math.log10(middle)), 0), digits)
+    return min(max(digits - 1 - math.floor(math.log10(middle)), 0), 4)
 
 
 def rounded(value: float, places: int) -> str:
