@@ -41,7 +41,7 @@ demo: setup
 	@echo "The demo is complete. Look at"
 	@echo "  results/demo/figures/contact_sheet.png        all figures on one page"
 	@echo "  results/demo/tables/                          table1.md to table3.md, claims.md and others"
-	@echo "  results/demo/cells/                           every cell's samples.png and reconstructions.png"
+	@echo "  results/demo/cells/                           every cell's samples.png and interpolations.png"
 	@echo "  make report                                   puts all of it on one page"
 	@echo "Next: README.md, sections \"Change something\" and \"The paper's run\"."
 

@@ -7,8 +7,36 @@ import pytest
 
 # Before torch and NumPy are imported: test processes run side by side, and their threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in a job, and before the first test on CUDA, since cuBLAS reads it only once.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 PROJECT = Path(__file__).parents[1]
+
+
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "gpu: needs CUDA; runs with a job's settings of PyTorch")
+
+
+@pytest.fixture(autouse=True)
+def settings_of_a_job(request):
+    """Tests marked ``gpu`` compute as a job does, deterministic algorithms included; then everything is put back."""
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    import torch
+
+    from autoencoders.networks.numerics import repeatable
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32, products.allow_bf16_reduced_precision_reduction
+    repeatable(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)
+    convolutions.allow_tf32, products.allow_tf32, products.allow_bf16_reduced_precision_reduction = before
 
 
 @pytest.fixture(scope="session")

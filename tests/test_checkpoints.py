@@ -31,7 +31,6 @@ from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_dep
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, TrainingResult
 
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 IMAGES = np.random.default_rng(0).integers(0, 256, (36, 3, 32, 32), dtype=np.uint8)
 VARIANTS = {
     "dae": {},
@@ -68,7 +67,7 @@ def path(tmp_path) -> Path:
     return tmp_path / "checkpoint"
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("batches", [1, 3, 5, 7])
 def test_however_often_a_training_is_interrupted_it_ends_with_the_same_bits(path, variant, batches, device):
@@ -233,16 +232,41 @@ def stretched_codes() -> np.ndarray:
         (np.random.default_rng(0).normal(size=(400, 8)) ** 3, {"components": 10, "max_iter": 3}, -1),
     ],
 )
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "tensors"])
-def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, device, codes, options, first):
+@pytest.mark.parametrize(
+    "device", [None, "cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["numpy", "tensors", "cuda"]
+)
+def test_a_mixture_that_is_killed_again_and_again_ends_with_the_same_bits(path, device, codes, options, first, caplog):
     options = {"kind": "gmm", "components": 3, "tol": 1e-9, "reg_covar": 1e-6, "max_iter": 200} | options
     expected, found = gmm.fit(codes, options, seed=0, device=device), None
     kills = itertools.count(first)
     while found is None:
         with contextlib.suppress(SystemExit):
             found = gmm.fit(codes, options, seed=0, device=device, checkpoint=Killed(path, next(kills)))
+    assert "fitting it on the CPU" not in caplog.text
     # The last attempt was not killed.
     assert next(kills) - 1 == expected["iterations"] - 1
+    for name, array in expected.items():
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+def test_a_mixture_that_moved_to_the_cpu_ends_with_the_bits_of_the_cpu_however_often_it_is_killed(path, monkeypatch):
+    """Also if the GPU had got somewhere before, and if it would have room again."""
+    options = {"kind": "gmm", "components": 3, "tol": 1e-4, "reg_covar": 1e-6, "max_iter": 200}
+    codes, run_em, full, tried = stretched_codes(), gmm.run_em, [False], []
+
+    def on(model, codes, max_iter, done, checkpoint, device):
+        tried.append(device)
+        if device is not None and full[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run_em(model, codes, max_iter, done, checkpoint, device)
+
+    monkeypatch.setattr(gmm, "run_em", on)
+    expected = gmm.fit(codes, options, seed=0)
+    for iterations, full[0] in ((8, False), (5, True), (9, False)):
+        with pytest.raises(SystemExit):
+            gmm.fit(codes, options, seed=0, device="cpu", checkpoint=Killed(path, iterations))
+    found = gmm.fit(codes, options, seed=0, device="cpu", checkpoint=Checkpoint(path, "a", 10))
+    assert tried == [None, "cpu", "cpu", None, None, None]
     for name, array in expected.items():
         assert found[name].tobytes() == array.tobytes(), name
 

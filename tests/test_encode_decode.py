@@ -158,6 +158,15 @@ def test_every_image_is_in_one_batch_in_order(count, batch_size, room, sizes, ca
         ),
         RuntimeError("could not create a primitive"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        # The texts of PyTorch 2.14 and of its CUDA libraries.
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`. If y"),
         RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GB"),
     ],
 )
@@ -167,14 +176,26 @@ def test_full_memory_has_many_names(error):
         worked(4, 4, 0, error)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes can't be multiplied"), ValueError("out of memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes can't be multiplied"),
+        ValueError("out of memory"),
+        # Not of creating a handle, and not of an allocation.
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm( handle, opa, opb, m, n, k)`"
+        ),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED"),
+    ],
+)
 def test_any_other_error_is_raised_as_it_is(error):
     with pytest.raises(type(error)) as caught:
         worked(4, 4, 2, error)
     assert caught.value is error
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+@pytest.mark.gpu
 def test_a_full_gpu_halves_the_batches_of_encoding_and_decoding():
     device = torch.device("cuda")
     network = Autoencoder(NetworkOptions(32, 64, parse_depth("1"), 8), seed=0).to(device).eval()

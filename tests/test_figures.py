@@ -12,7 +12,7 @@ from PIL import Image
 
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.figures import line_looks, model_looks, paper_figures
-from autoencoders.figures.cell_pictures import reconstruction_grid, sample_grid
+from autoencoders.figures.cell_pictures import cell_name, interpolation_page, reconstruction_page, sample_page
 from autoencoders.figures.own_figure import own_figure
 from autoencoders.figures.page_style import save
 from autoencoders.figures.tiles import tile
@@ -408,73 +408,121 @@ def solid(values, size=32):
 
 
 def pixels(figure, path):
-    """Grey values of a figure, without its labels: their smooth letters have every shade."""
+    """Grey values of a figure's pictures; those of its texts are 255, as the space around."""
+    for text in figure.texts:
+        text.set_visible(False)
     save(figure, path)
-    picture = np.asarray(Image.open(path).convert("L"))
-    return picture[:, np.argmax((picture < 255).mean(axis=0) > 0.5) :]
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def corners(picture, value):
+    """Top and left of the only square of this grey value, whole and not resampled, 96 pixels wide."""
+    top, left = np.argwhere(picture == value).min(axis=0)
+    assert (picture[top : top + 96, left : left + 96] == value).all() and (picture == value).sum() == 96**2
+    return top, left
+
+
+def page_texts(figure):
+    return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_text()]
 
 
 def test_tiles_keep_every_image_in_its_place():
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
     picture = tile(images, columns=3, gap=2)
-    assert picture.shape == (2 * 130 - 2, 3 * 130 - 2, 3) and picture.dtype == np.uint8
+    assert picture.shape == (2 * 98 - 2, 3 * 98 - 2, 3) and picture.dtype == np.uint8
     for index, image in enumerate(images):
-        top, left = index // 3 * 130, index % 3 * 130
-        for corner in (0, 3):
-            found = picture[top + corner : top + 128 : 4, left + corner : left + 128 : 4]
+        top, left = index // 3 * 98, index % 3 * 98
+        for corner in (0, 2):
+            found = picture[top + corner : top + 96 : 3, left + corner : left + 96 : 3]
             np.testing.assert_array_equal(found, image.transpose(1, 2, 0))
-    assert (picture[130:, 260:] == 255).all()
+    assert (picture[98:, 196:] == 255).all()
 
 
 def test_reconstructions_are_below_their_originals(tmp_path):
-    originals = [10, 20, 30, 40, 50]
-    figure = reconstruction_grid(solid(originals), solid([value + 100 for value in originals]), per_row=3)
-    assert [text.get_text() for text in figure.texts] == ["original", "reconstruction"] * 2
-    picture = pixels(figure, tmp_path / "grid.png")
-    corners = {value: np.argwhere(picture == value).min(axis=0) for each in originals for value in (each, each + 100)}
-    for value, (top, left) in corners.items():
-        # One whole square of 128 pixels: none was resampled.
-        assert (picture[top : top + 128, left : left + 128] == value).all() and (picture == value).sum() == 128**2
+    originals = list(range(10, 24))
+    figure = reconstruction_page("DAE", solid(originals), solid([value + 100 for value in originals]))
+    assert page_texts(figure) == ["DAE", "Test images, each above its reconstruction"]
+    picture = pixels(figure, tmp_path / "page.png")
+    assert picture.shape[1] == 1100
     for value in originals:
-        down, right = corners[value + 100] - corners[value]
-        assert right == 0 and 128 <= down < 140
-    assert corners[40][0] > corners[110][0] and corners[40][1] == corners[10][1]
+        down, right = np.subtract(corners(picture, value + 100), corners(picture, value))
+        assert right == 0 and down == 98
+    # The twelfth begins a new row.
+    assert corners(picture, 21)[0] > corners(picture, 120)[0] and corners(picture, 21)[1] == corners(picture, 10)[1]
 
 
-def test_samples_have_a_block_for_each_prior_in_the_papers_order(tmp_path):
+def test_steps_stand_between_the_two_test_images_apart_from_them(tmp_path):
+    ends = solid([1, 9, 11, 19]).reshape(2, 2, 3, 32, 32)
+    steps = solid([2, 5, 8, 12, 15, 18]).reshape(2, 3, 3, 32, 32)
+    picture = pixels(interpolation_page("DAE", ends, steps), tmp_path / "page.png")
+    for row in ([1, 2, 5, 8, 9], [11, 12, 15, 18, 19]):
+        tops, lefts = zip(*(corners(picture, value) for value in row), strict=True)
+        assert len(set(tops)) == 1
+        first, *between, last = np.diff(lefts)
+        assert set(between) == {98} and first == last > 98
+    assert corners(picture, 11)[0] - corners(picture, 1)[0] == 98
+
+
+SCORED = pd.DataFrame(
+    [
+        ("inception", "gmm", "frechet", 82.486),
+        ("classifier", "gmm", "frechet", 3.5),
+        ("inception", "gmm", "kid", 0.1),
+        ("inception", "test_recon", "frechet", 45.2),
+        ("inception", "own", "frechet", np.nan),
+    ],
+    columns=["extractor", "comparison", "measure", "value"],
+)
+
+
+def test_samples_have_a_block_for_each_prior_with_its_scores_below_a_row_of_test_images(tmp_path):
     images = {"own": solid([40]), "gmm": solid([30, 31]), "standard_normal": solid([10, 11]), "mvg": solid([20, 21])}
-    figure = sample_grid(images, columns=2)
-    assert [text.get_text() for text in figure.texts] == ["N(0,I)", "MVG", "GMM", "own"]
-    column = pixels(figure, tmp_path / "samples.png")[:, 140]
-    assert [value for value in column if value in (11, 21, 31)] == [11] * 128 + [21] * 128 + [31] * 128
+    figure = sample_page("DAE on CIFAR-10", solid(range(100, 115)), images, SCORED)
+    gmm = "Samples from GMM: FID 82.49, FD (classifier features) 3.50"
+    blocks = ["Samples from N(0,I)", "Samples from MVG", gmm, "Samples from own"]
+    assert page_texts(figure) == ["DAE on CIFAR-10", "Test images", *blocks]
+    picture = pixels(figure, tmp_path / "samples.png")
+    tops = [corners(picture, value)[0] for value in (100, 10, 20, 30, 40)]
+    assert min(np.diff(tops)) > 96 + 28
+    # One row of test images.
+    assert (picture == 110).any() and not (picture == 111).any()
 
 
-def test_labels_are_not_cut_off_and_a_diverged_cell_says_so(tmp_path):
+CELL = {"dataset": "cifar10", "model": "dae-bn", "filters": 128, "depth": "3321", "latent": 64, "seed": 2}
+
+
+def test_texts_are_not_cut_off_and_a_diverged_cell_says_so(tmp_path):
     none = solid([])
-    samples = sample_grid({"a_prior_with_quite_a_long_name": solid([0] * 3), "gmm": none}, columns=10)
-    reconstructions = reconstruction_grid(solid([1, 2]), none, per_row=10)
-    for figure, message in ((samples, "diverged: no samples"), (reconstructions, "diverged: no reconstructions")):
-        assert message in [text.get_text() for text in figure.texts]
-        save(figure, tmp_path / "diverged.png")
-        boxes = [text.get_window_extent() for text in figure.texts]
-        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert cell_name(CELL) == "DAE-BN on CIFAR-10: 128 filters, depth 3321, 64 latent units, seed 2"
+    title = cell_name(CELL | {"model": "a_model_of_mine_with_quite_a_long_name_that_cannot_be_broken_" * 2})
+    many = pd.concat([SCORED.assign(extractor=f"classifier-{number}") for number in range(9)])
+    pages = [
+        (sample_page(title, solid([1, 2]), {"mvg": none, "gmm": solid([3])}, many), "diverged, no samples"),
+        (reconstruction_page(title, solid([1, 2]), none), "diverged: no reconstructions"),
+        (interpolation_page(title, none.reshape(0, 2, 3, 32, 32), none[:0, None]), "diverged: no interpolations"),
+    ]
+    for figure, message in pages:
+        assert message in " ".join(page_texts(figure))
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.texts if text.get_text()]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 for box in boxes)
+        assert all(upper.y0 > lower.y1 for upper, lower in itertools.pairwise(boxes))
+        assert min(text.get_fontsize() for text in figure.texts) * 1100 / figure.bbox.width >= 7
+        save(figure, tmp_path / "page.png")
 
 
 def test_a_note_stands_below_the_pictures_and_moves_none_of_them(tmp_path):
     note = "Trained for 175 steps only: below 500, pictures and scores mean little."
     shades = solid([10, 20, 30])
-    for plain, noted in (
-        (sample_grid({"mvg": shades}, 3), sample_grid({"mvg": shades}, 3, note)),
-        (reconstruction_grid(shades, shades, 3), reconstruction_grid(shades, shades, 3, note)),
-        # Pictures that are narrower than the note, and none at all.
-        (sample_grid({"mvg": shades}, 1), sample_grid({"mvg": shades}, 1, note)),
-        (reconstruction_grid(shades, solid([]), 3), reconstruction_grid(shades, solid([]), 3, note)),
+    for draw_page in (
+        lambda note: sample_page("DAE", shades[:1], {"mvg": shades[1:]}, SCORED, note),
+        lambda note: reconstruction_page("DAE", shades[:1], shades[1:2], note),
+        lambda note: reconstruction_page("DAE", shades, solid([]), note),
     ):
+        plain, noted = draw_page(""), draw_page(note)
+        text = noted.texts[-1]
+        assert text.get_text() == note and note not in page_texts(plain)
+        box, tall = text.get_window_extent(), noted.bbox.height - plain.bbox.height
+        assert 40 < tall < 60 and 0 <= box.y0 < box.y1 < tall and box.x1 <= noted.bbox.x1
         before, after = (pixels(figure, tmp_path / "picture.png") for figure in (plain, noted))
-        rows, columns = before.shape
-        assert 40 < len(after) - rows < 100
-        # The last column of pictures, where there are any.
-        assert (before[:, columns - 140 :] == after[:rows, columns - 140 : columns]).all() or noted.axes == []
-        (text,) = [text for text in noted.texts if text.get_text() == note]
-        box = text.get_window_extent()
-        assert box.y0 >= 0 and box.x1 <= noted.bbox.x1 and box.y1 < noted.bbox.height - rows + 12
+        assert (after[: len(before)] == before).all() and (after[len(before) :] == 255).all()

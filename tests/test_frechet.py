@@ -104,6 +104,33 @@ def test_trace_equals_the_nuclear_norm_of_the_features_product(counts):
     assert trace_of_root(statistics(first), statistics(second)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh"])
+def test_where_a_gpus_solver_fails_the_cpus_solves_it_once(name, monkeypatch, caplog):
+    first, second = (statistics(features(np.random.default_rng(seed), 30, 40)) for seed in (1, 2))
+    expected, solver = distance(first, second), getattr(torch.linalg, name)
+    # The first call stands for the GPU's.
+    failing = iter([True, False, True, True])
+
+    def sometimes(matrix: torch.Tensor):
+        if next(failing):
+            raise torch.linalg.LinAlgError(f"linalg.{name}: The algorithm failed to converge")
+        assert matrix.device.type == "cpu"
+        return solver(matrix)
+
+    monkeypatch.setattr(torch.linalg, name, sometimes)
+    assert distance(first, second) == expected
+    assert len(caplog.messages) == 1 and "failed to converge" in caplog.text
+    with pytest.raises(torch.linalg.LinAlgError):
+        distance(first, second)
+
+
+@pytest.mark.gpu
+def test_the_distance_on_a_gpu_is_the_cpus():
+    first, second = (statistics(features(np.random.default_rng(seed), 30, 40)) for seed in (1, 2))
+    on_gpu = (Statistics(*(tensor.cuda() for tensor in each)) for each in (first, second))
+    assert distance(*on_gpu) == pytest.approx(distance(first, second), rel=1e-6)
+
+
 def test_the_measure_of_random_shapes_is_pytorch_fids_distance():
     """Of features in float32, as extractors have them, with a reference that was prepared once."""
     rng = np.random.default_rng(8)

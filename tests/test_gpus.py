@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -41,6 +43,12 @@ def test_candidates_are_the_visible_gpus_or_all():
     found = {"GPU-ab-1, GPU-cd": ["GPU-ab-1", "GPU-cd"], "0,0": ["0"], "0,1,2,-1": ["0", "1", "2"], "": []}
     for visible, names in (found | {None: ["0", "1", "2"]}).items():
         assert gpu_locks.candidates(visible, lambda: 3) == names
+
+
+def test_every_slice_that_is_named_is_a_candidate_and_none_is_counted():
+    found = {"MIG-a, MIG-b,MIG-a": ["MIG-a", "MIG-b"], "MIG-GPU-ab/1/0": ["MIG-GPU-ab/1/0"], "MIG-a,GPU-b": ["MIG-a"]}
+    for visible, names in found.items():
+        assert gpu_locks.candidates(visible, None) == names
 
 
 def test_a_job_takes_the_fullest_gpu_with_enough_room(locks):
@@ -179,14 +187,21 @@ for file in snakemake.output:
 """
 
 
-@pytest.mark.slow
-def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tmp_path):
-    folder = copy_project(project, tmp_path)
-    (folder / "workflow/scripts/train.py").write_text(STAND_IN, encoding="utf-8")
-    (folder / "mine.yaml").write_text("threads: 1\ncells_per_gpu: {2: 2}\n", encoding="utf-8")
+def with_stand_in(project: Path, folder: Path, cells_per_gpu: str) -> Path:
+    """A copy of the project whose trainings are stand-ins, and need nothing computed."""
+    copy_project(project, folder)
+    text = STAND_IN.replace("{2: 2}", cells_per_gpu)
+    (folder / "workflow/scripts/train.py").write_text(text, encoding="utf-8")
     dataset = folder / "results/demo/datasets/digits/train.npz"
     dataset.parent.mkdir(parents=True)
     dataset.touch()
+    return folder
+
+
+@pytest.mark.slow
+def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tmp_path):
+    folder = with_stand_in(project, tmp_path, "{2: 2}")
+    (folder / "mine.yaml").write_text("threads: 1\ncells_per_gpu: {2: 2}\n", encoding="utf-8")
     names = ("f3-d1-z4-s0", "f2-d1-z4-s0", "f2-d1-z4-s1")
     cells = [f"results/demo/cells/digits/dae/{name}/weights.safetensors" for name in names]
     configs = ("config/demo.yaml", "tiny.yaml", "mine.yaml")
@@ -203,6 +218,20 @@ def test_snakemake_runs_two_small_cells_at_once_and_a_wide_one_alone(project, tm
     # If the limit is less than a whole GPU, a wide cell still runs: Snakemake gives its job the limit.
     run("--force", cells[0], gpu=1)
     assert (folder / "events").read_text(encoding="utf-8").splitlines()[-1] == "ends 3 1"
+
+
+@pytest.mark.slow
+def test_the_profile_of_one_gpu_trains_two_cells_at_once_on_a_large_one(project, tmp_path):
+    folder = with_stand_in(project, tmp_path, "{256: 2}")
+    (folder / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n", encoding="utf-8")
+    (folder / "nvidia-smi").chmod(0o755)
+    cells = [f"results/demo/cells/digits/dae/f2-d1-z4-s{seed}/weights.safetensors" for seed in range(2)]
+    command = [sys.executable, "-m", "snakemake", *cells, "--workflow-profile", "workflow/profiles/one-gpu"]
+    command += ["--cores", "2", "--allowed-rules", "train", "--configfile", "config/demo.yaml", "tiny.yaml"]
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted((folder / "events").read_text(encoding="utf-8").splitlines()) == ["begins 2 1"] * 2 + ["ends 2 1"] * 2
 
 
 def test_a_slot_whose_file_a_cleaner_removes_is_not_held(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import own_penalties
 import pytest
 import torch
 
-from autoencoders.jobs.device import open_device
 from autoencoders.networks import cuda_graphs, training
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parse_depth
 from autoencoders.networks.numerics import repeatable
@@ -80,23 +79,7 @@ def test_a_step_on_the_cpu_is_left_as_it_is():
     assert cuda_graphs.recorded(step, torch.Generator()) is step
 
 
-@pytest.fixture
-def as_in_a_job():
-    """Set up CUDA as a job does, deterministic algorithms included, and put everything back."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA GPU")
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-
-    def set_up(tf32: bool) -> torch.device:
-        repeatable(1, tf32=tf32)
-        return open_device(1, 1, {})
-
-    yield set_up
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-
-
+GPU = torch.device("cuda")
 DATA = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
 TRAININGS = [
     *((objective, []) for objective in (Objective(), Objective(beta=0.01), Objective(noise=0.5))),
@@ -105,12 +88,11 @@ TRAININGS = [
 ]
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("latent_norm", ["none", "batch", "spectral"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize(("objective", "own"), TRAININGS, ids=str)
-def test_a_recorded_step_trains_to_the_same_bits(
-    monkeypatch, as_in_a_job, tmp_path, objective, own, precision, latent_norm
-):
+def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, tmp_path, objective, own, precision, latent_norm):
     """With a smaller last batch, which is recorded as well, and with random numbers drawn inside the graph."""
     for name in own:
         (tmp_path / name).mkdir()
@@ -119,13 +101,14 @@ def test_a_recorded_step_trains_to_the_same_bits(
     options = TrainingOptions(
         8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), frozen_latent=latent_norm == "batch", precision=precision
     )
-    gpu, found = as_in_a_job(precision == "tf32"), []
+    repeatable(1, tf32=precision == "tf32")
+    found = []
     for recorded in (True, False, True):
         if not recorded:
             monkeypatch.setattr(training, "recorded", lambda step, generator: step)
         shape = NetworkOptions(32, 8, parse_depth("1"), 16, objective.beta > 0, latent_norm)
         network = Autoencoder(shape, seed=0)
-        result = train(network, DATA, options, objective, 0, gpu)
+        result = train(network, DATA, options, objective, 0, GPU)
         found.append((result.history, [tensor.cpu() for tensor in network.state_dict().values()]))
         monkeypatch.undo()
     for history, weights in found[1:]:
@@ -133,10 +116,11 @@ def test_a_recorded_step_trains_to_the_same_bits(
         assert all(torch.equal(value, first) for value, first in zip(weights, found[0][1], strict=True))
 
 
-def test_float32_on_the_gpu_is_the_cpus_within_rounding(as_in_a_job):
+@pytest.mark.gpu
+def test_float32_on_the_gpu_is_the_cpus_within_rounding():
     options = TrainingOptions(1, 300, ((0, 1e-4),))
     losses = []
-    for place in (torch.device("cpu"), as_in_a_job(False)):
+    for place in (torch.device("cpu"), GPU):
         network = Autoencoder(NetworkOptions(32, 8, parse_depth("1"), 16), seed=0)
         losses.append(train(network, DATA, options, Objective(), 0, place).history[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

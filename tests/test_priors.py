@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from autoencoders.latent.priors import gmm
 
 GMM = {"kind": "gmm", "components": 3, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000}
 OPTIONS = {"standard_normal": {"kind": "standard_normal"}, "mvg": {"kind": "mvg"}, "gmm": GMM}
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 
 
 def fit(codes: np.ndarray, options: dict, seed: int = 0, device: str | None = None) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def test_mvg_is_the_mean_and_the_full_covariance_in_float64(codes):
     assert prior["covariances"].dtype == np.float64
 
 
-@pytest.fixture(params=[None, "cpu", pytest.param("cuda", marks=NEEDS_CUDA)], ids=["numpy", "cpu", "cuda"])
+@pytest.fixture(params=[None, "cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["numpy", "cpu", "cuda"])
 def device(request) -> str | None:
     """Where EM runs: in NumPy, or on one of PyTorch's devices."""
     return request.param
@@ -81,9 +81,10 @@ def scikit_learns(codes: np.ndarray, max_iter: int = 2000, tol: float = 1e-3) ->
     ("make", "units", "rtol"),
     [(overlapping, 3, 1e-10), (overlapping, 40, 1e-10), (collapsed, 16, 1e-10), (layer_normalised, 16, 1e-7)],
 )
-def test_gmm_is_scikit_learns(make, units, rtol, device):
+def test_gmm_is_scikit_learns(make, units, rtol, device, caplog):
     codes = make(units).astype(np.float32)
     prior, model = fit(codes, GMM, seed=4, device=device), scikit_learns(codes)
+    assert not caplog.messages, "the device itself should fit"
     assert model.n_iter_ > 12, "this should take more iterations than EM is asked for at once"
     assert (prior["converged"], prior["iterations"]) == (True, model.n_iter_)
     for key in ("weights", "means", "covariances"):
@@ -104,6 +105,93 @@ def test_the_start_of_em_is_scikit_learns(device):
         for found, expected in zip(start, (model.weights_, model.means_, model.precisions_cholesky_), strict=True):
             found = found if device is None else found.numpy(force=True)
             np.testing.assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def torchs(request) -> str:
+    """PyTorch's devices alone."""
+    return request.param
+
+
+def clusters(units: int) -> np.ndarray:
+    random = np.random.default_rng(2)
+    return random.normal(size=(2000, units)) + random.integers(-4, 5, size=(5, units)).repeat(400, axis=0)
+
+
+@pytest.mark.parametrize("make", [clusters, overlapping, layer_normalised, collapsed])
+@pytest.mark.parametrize("components", [1, 5, 10])
+def test_k_means_on_tensors_gives_scikit_learns_labels(make, components, torchs, monkeypatch):
+    codes = make(16)
+    expected = KMeans(components, n_init=1, random_state=4).fit(codes)
+    monkeypatch.setattr(KMeans, "fit", None)
+    labels = gmm.kmeans(codes, components, 4, torchs)
+    assert labels.device.type == torchs
+    np.testing.assert_array_equal(labels.numpy(force=True), expected.labels_)
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+def test_k_means_on_tensors_ends_as_scikit_learns(torchs, monkeypatch, iterations):
+    """After so many iterations, and if centres hardly move, with labels that belong to the last centres."""
+    codes = overlapping(16)
+    centred, random = codes - codes.mean(0), np.random.default_rng(0)
+    tensor, start = (torch.asarray(each, device=torchs) for each in (centred, random.permutation(centred)[:5]))
+    monkeypatch.setattr(gmm, "KMEANS_ITERATIONS", iterations)
+    found = [gmm.lloyd(tensor, start)]
+    monkeypatch.setattr(gmm, "KMEANS_ITERATIONS", 300)
+    monkeypatch.setattr(gmm, "KMEANS_TOL", 0.5)
+    found.append(gmm.lloyd(tensor, start))
+    ends = ({"max_iter": iterations, "tol": 0}, {"tol": 0.5})
+    for labels, end in zip(found, ends, strict=True):
+        expected = KMeans(5, init=start.numpy(force=True), n_init=1, **end).fit(centred)
+        assert expected.n_iter_ < 20
+        np.testing.assert_array_equal(labels.numpy(force=True), expected.labels_)
+    # Two different codes for three components: scikit-learn has its own rule for a cluster without codes.
+    two = np.repeat(np.random.default_rng(0).normal(size=(2, 4)), 50, axis=0)
+    labels = KMeans(3, n_init=1, random_state=4).fit(two).labels_
+    np.testing.assert_array_equal(gmm.kmeans(two, 3, 4, torchs), labels)
+
+
+class Fails:
+    """Replaces run_em: on tensors it raises what ``error`` makes, after ``iterations`` of them."""
+
+    def __init__(self, error, iterations: int = 0) -> None:
+        self.error, self.iterations, self.run_em = error, iterations, gmm.run_em
+        self.tensors = []
+
+    def __call__(self, model, codes, max_iter, *others):
+        if isinstance(codes, np.ndarray):
+            # The memory of the failed fit is free.
+            assert not any(tensor() is not None for tensor in self.tensors)
+            return self.run_em(model, codes, max_iter, *others)
+        self.tensors.append(weakref.ref(codes))
+        if self.iterations:
+            self.run_em(model, codes, self.iterations, *others)
+        raise self.error()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.31 GiB."),
+        lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        lambda: torch.linalg.LinAlgError("linalg.cholesky: The factorization could not be completed"),
+    ],
+)
+def test_what_a_gpu_cannot_fit_is_fitted_on_the_cpu_with_the_bits_of_the_cpu(torchs, monkeypatch, caplog, error):
+    codes = overlapping(8)
+    expected = fit(codes, GMM, seed=4)
+    monkeypatch.setattr(gmm, "run_em", Fails(error, 12))
+    found = fit(codes, GMM, seed=4, device=torchs)
+    for key in expected:
+        np.testing.assert_array_equal(found[key], expected[key])
+    assert caplog.messages == [f"this mixture can't be fitted on {torchs} ({error()}): fitting it on the CPU"]
+
+
+def test_any_other_error_on_a_gpu_is_no_reason_to_fit_on_the_cpu(torchs, monkeypatch):
+    monkeypatch.setattr(gmm, "run_em", Fails(lambda: RuntimeError("CUDA error: an illegal memory access")))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fit(overlapping(8), GMM, device=torchs)
 
 
 def test_gmm_has_the_same_bits_for_the_same_seed(device):

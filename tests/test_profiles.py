@@ -92,6 +92,29 @@ def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path
     assert partitions.keys() == expected
 
 
+@pytest.mark.parametrize(
+    ("says", "gpu"),
+    [
+        ("24564\\n", 2),
+        ("15360\\n", 1),
+        # With several GPUs, two jobs would take one each.
+        ("81559\\n81559\\n", 1),
+        ("[N/A]\\n", 1),
+        ("NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.\\n", 1),
+        (None, 1),
+    ],
+)
+def test_a_single_large_gpu_runs_two_jobs_at_once(says, gpu, tmp_path, monkeypatch):
+    if says is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\nprintf '{says}'\n", encoding="utf-8")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with open(PROJECT / "workflow" / "profiles" / "one-gpu" / "config.yaml", encoding="utf-8") as stream:
+        profile = ProfileConfigFileParser().parse(stream)
+    assert profile["resources"] == [f"gpu={gpu}"]
+    assert profile.get("config") == (["cells_per_gpu={256: 2}"] if gpu == 2 else None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROFILES)
 def test_snakemake_accepts_every_line_of_a_profile(name, tmp_path):

@@ -51,7 +51,12 @@ def test_the_chain_makes_every_file(chain):
     figures = [f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")]
     for name in [*tables, *figures, "provenance.json", "provenance.html"]:
         assert (chain / RESULTS / name).stat().st_size, name
-    pictures = [VAE / "reconstructions.png", VAE / "samples.png", RESULTS / "datasets/digits/preview.png"]
+    pictures = [
+        VAE / "reconstructions.png",
+        VAE / "interpolations.png",
+        VAE / "samples.png",
+        RESULTS / "datasets/digits/preview.png",
+    ]
     for file in [*pictures, *(RESULTS / f"figures/{name}.png" for name in FIGURES)]:
         with Image.open(chain / file) as image:
             pixels = np.asarray(image.convert("L"))
@@ -235,7 +240,7 @@ def test_a_second_run_and_a_deleted_score_run_no_more_than_they_need(finished, a
         (
             "all",
             (),
-            dict.fromkeys(["train", "encode", "latent_statistics", "sample", "score", "pictures"], 346)
+            dict.fromkeys(["train", "encode", "latent_statistics", "sample", "score", "pictures", "draw_samples"], 346)
             | {"fit_prior": 3 * 346, "download_dataset": 2, "prepare_dataset": 2, "scatter": 2}
             | {"reference": 4, "figure": 5, "train_extractor": None},
         ),

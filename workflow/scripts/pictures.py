@@ -9,7 +9,7 @@ from autoencoders.figures.page_style import save
 from autoencoders.jobs.files import read_json, read_npz
 from autoencoders.jobs.job import job
 
-PAIRS = 30
+PAIRS = 33
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

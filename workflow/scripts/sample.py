@@ -20,9 +20,9 @@ from autoencoders.networks.numerics import repeatable
 from autoencoders.networks.weights import load_weights
 
 # Images of each set that stay in the gallery, and pairs of test images with the decoded steps between them.
-GALLERY = 40
+GALLERY = 44
 PAIRS = 8
-STEPS = 8
+STEPS = 9
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -18,10 +18,11 @@ from autoencoders.evidence.display_names import (
     distance_label,
     model_label,
 )
-from autoencoders.figures.page_style import DPI, STYLE, WIDTH, text_width, wrapped
+from autoencoders.figures.page_style import DPI, STYLE, WIDTH, wrapped
 from autoencoders.figures.tiles import tile
 
-PER_ROW = 10
+# Eleven images of 96 pixels fill the width of a page.
+PER_ROW = 11
 # In pixels: the white edge, a line of text, and the space above a strip's text.
 EDGE, LINE, SPACE = 12, 28, 16
 
@@ -49,15 +50,16 @@ def page(title: str, strips: Sequence[Strip], note: str = "") -> Figure:
     pictures = [strip.picture for strip in strips if strip.picture is not None]
     inside = max([picture.shape[1] for picture in pictures] + [round(WIDTH * DPI) - 2 * EDGE])
     texts = [title, *(strip.text for strip in strips), note]
-    texts = [wrapped(text, inside / DPI) if text else "" for text in texts]
-    # A title that can't be broken may be wider.
-    inside = max(inside, *(text_width(line) for text in texts for line in text.split("\n")))
+    styles = [{"weight": "bold"}, *[{}] * len(strips), {"style": "italic"}]
+    texts = [
+        wrapped(text, inside / DPI, style.get("weight", "normal")) if text else ""
+        for text, style in zip(texts, styles, strict=True)
+    ]
     heights = [LINE * (text.count("\n") + 1) if text else 0 for text in texts]
     stacked = [0, *(0 if strip.picture is None else len(strip.picture) for strip in strips), 0]
     height = 2 * EDGE + sum(heights) + sum(stacked) + SPACE * sum(bool(text) for text in texts[1:])
     width = 2 * EDGE + inside
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    styles = [{"weight": "bold"}, *[{}] * len(strips), {"style": "italic"}]
     top = EDGE - SPACE
     for text, tall, picture, below, style in zip(
         texts, heights, [None, *(strip.picture for strip in strips), None], stacked, styles, strict=True
@@ -108,9 +110,10 @@ def interpolation_page(title: str, ends: np.ndarray, steps: np.ndarray, note: st
     """
     if len(steps) == 0:
         return page(title, [Strip("diverged: no interpolations")], note)
-    rows = np.concatenate([ends[:, :1], steps, ends[:, 1:]], axis=1)
+    columns = [tile(ends[:, 0], 1), tile(steps.reshape(-1, *steps.shape[2:]), steps.shape[1]), tile(ends[:, 1], 1)]
+    gap = np.full((len(columns[0]), EDGE, 3), 255, np.uint8)
     text = "From one test image (left) to another (right): decoded steps between their codes"
-    return page(title, [Strip(text, tile(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]))], note)
+    return page(title, [Strip(text, np.concatenate([columns[0], gap, columns[1], gap, columns[2]], axis=1))], note)
 
 
 def sample_page(

@@ -1,5 +1,6 @@
 """The style of all figures, and how they are saved."""
 
+import functools
 import math
 import textwrap
 from pathlib import Path
@@ -42,19 +43,23 @@ STYLE = {
 }
 
 
-def text_width(text: str) -> int:
+@functools.cache
+def text_width(text: str, weight: str = "normal") -> int:
     """The width of a text in the figures' font, in pixels at DPI."""
     if not text:
         return 0
-    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
+    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"], weight=weight)
     return math.ceil(TextPath((0, 0), text, prop=font).get_extents().width * DPI / 72) + 2
 
 
-def wrapped(text: str, width: float) -> str:
+def wrapped(text: str, width: float, weight: str = "normal") -> str:
     """The text in lines of at most ``width`` inches; words are broken only if they are longer."""
-    for letters in range(len(text), 0, -1):
+    room = width * DPI
+    # Measuring takes milliseconds, so the search begins a little above what letters of average width would fill.
+    most = min(len(text), int(1.3 * len(text) * room / text_width(text, weight)) + 1)
+    for letters in range(most, 0, -1):
         lines = textwrap.wrap(text, letters)
-        if max(map(text_width, lines)) <= width * DPI:
+        if max(text_width(line, weight) for line in lines) <= room:
             return "\n".join(lines)
     return text
 

@@ -46,7 +46,8 @@ def choose_device(gpu: int, wanted: int, slots: int) -> torch.device:
     raise UserError(
         f"this job was given a GPU, but PyTorch {torch.__version__} sees none. To compute on the CPU, add "
         f"`--resources gpu=0` to the snakemake command. If there is a GPU, check `nvidia-smi` and "
-        f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r})."
+        f"CUDA_VISIBLE_DEVICES (now {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')!r}); slices of a GPU (MIG) must "
+        "be named there, as in `nvidia-smi -L`."
     )
 
 
@@ -109,7 +110,8 @@ def peak_memory(device: torch.device) -> int:
 
 
 def energy(device: torch.device) -> float | None:
-    """Joules that the GPU has used since its driver was loaded, for all processes on it; None where it is unknown.
+    """Joules that the GPU has used since its driver was loaded, for all processes on it; None where it is unknown, as
+    on a slice of a GPU (MIG): the driver counts for all slices together.
 
     This calls NVIDIA's management library, which comes with the driver: its Python package would be a dependency for a
     single number.
@@ -119,12 +121,17 @@ def energy(device: torch.device) -> float | None:
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
         handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
+        sliced, planned = ctypes.c_uint(), ctypes.c_uint()
         name = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
         known = (
             library.nvmlInit_v2() == 0
             and library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0
             and library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) == 0
         )
+        if not known:
+            return None
+        # A GPU that can't be sliced refuses this question, and leaves the answer 0.
+        library.nvmlDeviceGetMigMode(handle, ctypes.byref(sliced), ctypes.byref(planned))
     except (OSError, AttributeError):
         return None
-    return millijoules.value / 1000 if known else None
+    return None if sliced.value else millijoules.value / 1000

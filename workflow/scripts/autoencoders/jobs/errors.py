@@ -5,9 +5,23 @@ import re
 
 # A full disk, a used-up quota, and a file larger than `ulimit -f`.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Where PyTorch raises a plain RuntimeError: its CPU allocator, oneDNN, CUDA and MPS, cuBLAS and cuDNN.
-NO_MEMORY = r"can't allocate memory|could not create a (memory object|primitive)$|out of memory|ALLOC_FAILED|bad_alloc"
-MORE_MEMORY = "Run fewer jobs at once (--cores, cells_per_gpu), or stop other programs on the machine or its GPU"
+# Where PyTorch raises a plain RuntimeError: its CPU allocator, oneDNN, CUDA and MPS, cuBLAS, cuSOLVER and cuDNN.
+NO_MEMORY = "|".join(
+    (
+        r"can't allocate memory|could not create a (memory object|primitive)$|out of memory|bad_alloc",
+        # cuDNN 9 says HOST_ALLOCATION_FAILED and DEVICE_ALLOCATION_FAILED; the others say ALLOC_FAILED.
+        r"ALLOC(ATION)?_FAILED",
+        # cuDNN found no algorithm whose workspace fits.
+        r"(GET|FIND) was unable to find an engine",
+        # A library's handle, the first thing that it allocates. PyTorch names the call, but not cuDNN's: cuDNN says
+        # this of no call but the one that creates its handle.
+        r"(NOT_INITIALIZED|INTERNAL_ERROR),? when calling `(cublas|cusolverDn)Create\(|CUDNN_STATUS_NOT_INITIALIZED",
+    )
+)
+MORE_MEMORY = (
+    "Run fewer jobs at once (--cores, cells_per_gpu), or stop other programs on the machine or its GPU (`nvidia-smi` "
+    "lists them)"
+)
 
 
 class UserError(Exception):

@@ -32,12 +32,17 @@ def candidates(visible: str | None, count: Callable[[], int]) -> list[str]:
     """The GPUs that a job may use, as CUDA_VISIBLE_DEVICES names them.
 
     ``visible`` is the value of that variable, or None if it is not set. ``count`` returns how many GPUs CUDA sees:
-    those named before the first that does not exist.
+    those named before the first that does not exist. Of several slices of GPUs (MIG), CUDA sees only the first one, and
+    PyTorch can count none without using CUDA, so all that are named are candidates.
     """
     if visible is None:
         return [str(index) for index in range(count())]
     names = [name.strip() for name in visible.split(",") if name.strip()]
-    return list(dict.fromkeys(names[: count()]))
+    if names and names[0].startswith("MIG-"):
+        found = [name for name in names if name.startswith("MIG-")]
+    else:
+        found = names[: count()]
+    return list(dict.fromkeys(found))
 
 
 def lock_folder() -> Path:

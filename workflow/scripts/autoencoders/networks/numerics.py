@@ -39,7 +39,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 def repeatable(threads: int, *, tf32: bool = False) -> None:
     """Select deterministic algorithms; call it before anything is computed. With the same number of CPU ``threads``,
     every run then gives the same numbers. ``tf32`` lets a GPU round the float32 inputs of convolutions and matrix
-    products to 10 bits.
+    products to 10 bits. Products of bfloat16 are summed in float32.
     """
     torch.set_num_threads(threads)
     # With a fixed workspace, cuBLAS sums in a fixed order; it reads this at its first use.
@@ -52,3 +52,5 @@ def repeatable(threads: int, *, tf32: bool = False) -> None:
     # By default convolutions would use TF32, and matrix products would not.
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
+    # By default cuBLAS may round partial sums of bfloat16 products to bfloat16.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

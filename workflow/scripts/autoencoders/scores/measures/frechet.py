@@ -14,7 +14,8 @@ positive semidefinite, so its eigenvalues are real and come from a symmetric sol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from autoencoders.jobs.errors import UserError
@@ -22,6 +23,8 @@ from autoencoders.jobs.errors import UserError
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 
 class Statistics(NamedTuple):
@@ -69,6 +72,19 @@ def statistics(features: Tensor) -> Statistics:
     return Statistics(mean, centred.T @ centred / (count - 1))
 
 
+def solve(solver: Callable, matrix: Tensor):
+    """What a solver for symmetric matrices finds for ``matrix`` (D, D). If a GPU's does not converge, as can happen
+    where many eigenvalues are 0, the CPU's solves it once more; then the result is on the CPU.
+    """
+    import torch
+
+    try:
+        return solver(matrix)
+    except torch.linalg.LinAlgError as error:
+        logger.warning("no eigenvalues on %s (%s): computing them on the CPU", matrix.device, error)
+    return solver(matrix.cpu())
+
+
 def covariance_root(covariance: Tensor) -> Tensor:
     """A root h (D, D) of a covariance matrix (D, D), both float64 on one device: h hᵀ = covariance.
 
@@ -76,8 +92,8 @@ def covariance_root(covariance: Tensor) -> Tensor:
     """
     import torch
 
-    eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
-    return eigenvectors * eigenvalues.clamp(min=0).sqrt()
+    eigenvalues, eigenvectors = solve(torch.linalg.eigh, covariance)
+    return (eigenvectors * eigenvalues.clamp(min=0).sqrt()).to(covariance.device)
 
 
 def root_trace(root: Tensor, covariance: Tensor) -> Tensor:
@@ -86,8 +102,8 @@ def root_trace(root: Tensor, covariance: Tensor) -> Tensor:
 
     product = root.T @ covariance @ root
     # Symmetric up to rounding; eigvalsh reads only one triangle, so both are averaged.
-    eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
-    return eigenvalues.clamp(min=0).sqrt().sum()
+    eigenvalues = solve(torch.linalg.eigvalsh, (product + product.T) / 2)
+    return eigenvalues.clamp(min=0).sqrt().sum().to(covariance.device)
 
 
 def frechet_distance(reference: Statistics, root: Tensor, other: Statistics) -> float:
