@@ -65,14 +65,14 @@ def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():
     )
     cifar10, mine = parameters_sections(table.iloc[::-1], {"cifar10": 128, "mine": 16})
     assert cifar10.rows.to_numpy().tolist() == [
-        ["32", "1", "DAE", "128", "0.82 M", "2.8 M", "3.6 M", "2.34"],
-        ["128", "1", "DAE, DAE-noise0.1", "96", "11.5 M", "19.0 M", "30.5 M", "19.9"],
-        ["128", "1", "VAE", "96", "12.3 M", "19.0 M", "31.3 M", "20.4"],
+        ["32", "1", "DAE", "128", "0.8", "2.8", "3.6", "2.3"],
+        ["128", "1", "DAE, DAE-noise0.1", "96", "11.5", "19.0", "30.5", "19.9"],
+        ["128", "1", "VAE", "96", "12.3", "19.0", "31.3", "20.4"],
     ]
     # 50,000 × 32·32·3
     assert "n·d = 153.6 M" in cifar10.text and "the paper estimates 10 to 100 million for CIFAR-10" in cifar10.text
     # 33,095 of 1258 × 64·64·3
-    assert mine.rows.iloc[0].tolist()[3:] == ["128", "0.012 M", "0.021 M", "0.033 M", "0.214"]
+    assert mine.rows.iloc[0].tolist()[3:] == ["128", "0.0122", "0.0209", "0.0331", "0.214"]
     assert "paper estimates" not in mine.text
 
 
@@ -132,7 +132,7 @@ def test_costs_for_people_are_sums_and_means_over_the_cells_of_a_recipe():
         # PyTorch counts 7.154958336 GFLOP an image at 64 latent units, 6 · (4096 + 65536) more for each further one,
         # and 6 · 4096 · 128 for a VAE's other head.
         ["DAE", "2", "bf16", "1000", "1.14", "0.589", "10000", "73.7", "3.00", "1.00"],
-        ["VAE", "1", "tf32", "600", "0.461", "0.183", "10000", "71.8", "2.00", "0.500"],
+        ["VAE", "1", "tf32", "600", "0.46", "0.183", "10000", "71.8", "2.00", "0.50"],
         ["all", "3", "bf16, tf32", "867", "1.61", "0.772", "10000", "73.1", "3.00", "1.50"],
     ]
 

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencoders.evidence.table_files import Section, significant, to_html, to_latex, to_markdown, write_table
+from autoencoders.evidence.table_files import (
+    Section,
+    decimals,
+    rounded,
+    significant,
+    to_html,
+    to_latex,
+    to_markdown,
+    write_table,
+)
 
 # Every character that LaTeX or HTML reads as something else.
 SPECIAL = r"a_b & 5% #1 ~x^y {z} \n $w <q> é"
@@ -131,6 +140,22 @@ def test_four_significant_digits():
     texts = {8.07: "8.070", 282.3: "282.3", 12346.0: "12350", 1234.0: "1234", 9.99996: "10.00", -345.678: "-345.7"}
     texts |= {0.0123456: "0.0123", 0.0: "0"}
     assert {value: significant(value) for value in texts} == texts
+
+
+def test_a_column_is_rounded_by_its_median():
+    """Not by its largest or smallest value, which may be far from the others."""
+    columns = {
+        (82.49, 7000, 0.001): 2,
+        (9.99996, 1): 3,
+        (9.99996,): 2,
+        (0.0123, 0.02): 4,
+        (1358.2, 912.7): 0,
+        (-3.5,): 3,
+    }
+    columns |= {(np.nan, 0, 123.4): 1, (np.nan,): 0, (): 0}
+    assert {values: decimals(values) for values in columns} == columns
+    assert [decimals([value], digits=3) for value in (0.0123, 0.5, 82.49, 912.7)] == [4, 3, 1, 0]
+    assert [rounded(value, 2) for value in (2, -0.001, -0.006, 99.999)] == ["2.00", "0.00", "-0.01", "100.00"]
 
 
 def test_all_five_files_are_written_and_agree(tmp_path):

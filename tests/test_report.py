@@ -33,7 +33,15 @@ experiments:
 CONFIGS = ("config/demo.yaml", "tiny.yaml", "measured.yaml")
 # The name that make gives it, from the last of these.
 REPORT = "results/report-measured.html"
-NAMES = ("Claims", "Figures", "Tables", "Samples", "Reconstructions", "Datasets", "Costs and provenance")
+NAMES = (
+    "Claims",
+    "Figures",
+    "Tables",
+    "Samples",
+    "Reconstructions and interpolations",
+    "Datasets",
+    "Costs and provenance",
+)
 CATEGORIES = [f"{number}. {name}" for number, name in enumerate(NAMES, start=1)]
 FLAGS = (
     # Chromium has no sandbox for root, and needs none for pages of our own.
@@ -194,7 +202,7 @@ def test_results_are_in_the_categories_of_the_paper(visit):
     assert figures == ["Figure 1", "Figure 2 (and 5)", "Figure 3", "Figure 4"]
     assert begins["3. Tables"][:3] == ["Table 1", "Table 2", "Table 3"]
     cell = "DAE: \u2007\u20072 filters, depth 1, \u2007\u20074 latent, seed 0"
-    assert cell in visit.listed["4. Samples"] and cell in visit.listed["5. Reconstructions"]
+    assert cell in visit.listed["4. Samples"] and cell in visit.listed[CATEGORIES[4]]
 
 
 def test_every_result_has_a_caption_without_errors(report):
@@ -203,7 +211,7 @@ def test_every_result_has_a_caption_without_errors(report):
 
 
 def test_a_picture_taller_than_the_window_starts_at_its_top(report):
-    open_category(report, "5. Reconstructions")
+    open_category(report, CATEGORIES[4])
     press(report, "#app ul", "digits, DAE")
     report.set_window_size(1280, 400)
     open_result(report, rows(report)[0])
@@ -281,9 +289,51 @@ def test_sorting_is_stable_and_works_by_the_keyboard(made_up):
     assert sorted_by == ["descending"]
 
 
+def test_a_figure_is_seen_with_its_caption(report, finished):
+    open_page(report, "2. Figures", "Figure 4: normalisation of codes, classifier")
+    image, text = report.find_element("css selector", "img"), report.find_element("css selector", "p")
+    file = finished / "results/demo/figures/figure4-classifier.png"
+    assert image.get_attribute("src") == "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+    assert text.text.startswith("Figure 4 of the paper") and image.rect["y"] < text.rect["y"]
+    # Both are in the window, without scrolling.
+    assert image.rect["width"] > 500 and text.rect["y"] + text.rect["height"] < 940
+
+
+def test_the_page_begins_with_the_answer(report, finished):
+    shown = report.find_element("css selector", "#app .prose").text
+    claims = pd.read_parquet(finished / "results/demo/tables/claims.parquet")
+    ours = claims[(claims["evidence"] == "this run") & (claims["family"] == "primary")]
+    first = shown.index("digits, FD (classifier features)")
+    assert f"of {len(ours)} primary claims of the paper" in shown[first:] and first < shown.index("What this is")
+    scores = pd.read_parquet(finished / "results/demo/tables/scores.parquet")
+    # The last: tiny.yaml's width.
+    keys = {"filters": 2, "latent": 4, "depth": "1", "comparison": "gmm"}
+    chosen = scores[(scores[list(keys)] == list(keys.values())).all(axis=1)].set_index("model")["value"]
+    assert f"GMM {chosen['dae']:.2f} against {chosen['vae']:.2f}" in shown
+
+
+def test_no_text_shows_backticks(report, visit):
+    """Nor does a style sheet add them."""
+    code = """
+        const texts = [document.body.innerText];
+        for (const each of document.querySelectorAll("#app .prose *"))
+            for (const side of ["::before", "::after"]) texts.push(getComputedStyle(each, side).content);
+        return texts.join(" ");
+    """
+    found = [report.execute_script(code)]
+    for category in CATEGORIES:
+        for name in open_category(report, category) or [None]:
+            if name:
+                open_category(report, category)
+                press(report, "#app ul", name)
+            rows(report)[0].find_elements("css selector", "a")[1].click()
+            found.append(report.execute_script(code))
+    assert len(found) > len(CATEGORIES) and not [text for text in found if "`" in text]
+
+
 def test_the_report_contains_every_picture_and_page(finished):
-    """Also where there is no Chromium to look at them."""
+    """Also where there is no Chromium to look at them. Those of figures are in their pages."""
     page, results = (finished / REPORT).read_text(encoding="utf-8"), finished / "results/demo"
-    made = [*results.rglob("*.html"), *results.glob("figures/*.png"), *results.glob("cells/**/*.png")]
-    assert len(made) > 15
+    made = [*results.rglob("*.html"), *results.glob("cells/**/*.png")]
+    assert len(made) > 15 and len(list(results.glob("figures/*.html"))) == len(list(results.glob("figures/*.png")))
     assert not [file.name for file in made if base64.b64encode(file.read_bytes()).decode() not in page]

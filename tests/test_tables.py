@@ -132,7 +132,7 @@ def test_table2_means_over_the_seeds_that_are_ok():
     spread = [np.std([1, 2, 6], ddof=1), np.nan, np.sqrt(8), np.nan]
     assert table["mvg_sd"].tolist() == pytest.approx(spread, nan_ok=True)
     (section,) = table2_sections(table, scores, PUBLISHED, NO_NOISE)
-    assert section.rows["MVG"].tolist() == ["3.000 ± 2.646", "diverged", "6.000 ± 2.828", "**9.000**"]
+    assert section.rows["MVG"].tolist() == ["3.00 ± 2.65", "diverged", "6.00 ± 2.83", "**9.00**"]
     assert "sample standard deviation" in section.text
 
 
@@ -232,7 +232,7 @@ def test_table2_with_published_values_and_cited_rows(beside):
     assert [row[1] for row in rows] == ["DAE", "VAE", "EAE (cited)", "RAE-L2 (cited)", "WAE (cited)"]
     assert dae == [
         *("128", "DAE", "128", "**40.00**", "16.95 (+23.05)", "**30.00**", "**50.00**", "45.21 (+4.79)"),
-        *("**300.0**", "282.3? (+17.70)", "**97.60**", "82.49 (+15.11)", "**90.00**", "73.78 (+16.22)", "1", "ok"),
+        *("**300.00**", "282.3? (+17.70)", "**97.60**", "82.49 (+15.11)", "**90.00**", "73.78 (+16.22)", "1", "ok"),
     ]
     # Equally low values are all bold.
     assert vae[3] == "**40.00**" and vae[-6:] == ["99.00", "101.9 (-2.90)", "–", "94.21", "1", "partly diverged"]
@@ -267,6 +267,39 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals():
     assert len(table) == 4
 
 
+def test_table3_has_all_rows_of_a_model_together_in_its_file_and_its_page():
+    models, widths, priors = ["vae", "mine", "dae"], [16, 8], ["gmm", "own", "mvg"]
+    cells = [cell(model=m, filters=f, values=dict.fromkeys(priors, 5)) for f in widths for m in models]
+    scores = merged(*cells)
+    table = table3(scores, PUBLISHED)
+    order = itertools.product(["dae", "vae", "mine"], [8, 16], ["mvg", "gmm", "own"])
+    assert table[["model", "filters", "prior"]].to_numpy().tolist() == list(map(list, order))
+    header, *rows = shown(table3_sections(table, scores, PUBLISHED, NO_NOISE), "digits, classifier")
+    assert header[:3] == ["Model", "Filters", "Prior"]
+    assert [row[0] for row in rows] == ["DAE"] * 6 + ["VAE"] * 6 + ["mine"] * 6
+
+
+def test_scores_of_a_page_have_one_number_of_decimals():
+    """Of every size, with spreads and without; the paper's values are as printed."""
+    sizes = [0.004, 0.7975, 2.585, 7.666, 12.78, 29.32, 333.4, 7012.0]
+    for factor, places in ((1, 2), (100, 2), (1e-3, 4)):
+        cells = [
+            cell(model=f"m{number}", seed=seed, values=factor * size * (1 + seed / 7))
+            for number, size in enumerate(sizes)
+            for seed in range(1 + number % 2)
+        ]
+        scores = merged(*cells, cell(model="none", values=None))
+        tables = [table2(scores, PUBLISHED, LATENT), table3(scores, PUBLISHED)]
+        pages = [make(table, scores, PUBLISHED, NO_NOISE) for make, table in zip(PAGES, tables, strict=True)]
+        for (section,) in (*pages, all_scores_sections(scores)):
+            shown = [section.rows[header] for header in ("FD", "MVG", "GMM", "Test R") if header in section.rows]
+            numbers = re.findall(r"\d+\.?\d*", " ".join(itertools.chain(*shown)))
+            assert len(numbers) >= 3 * len(sizes) and {len(each.partition(".")[2]) for each in numbers} == {places}
+
+
+PAGES = (table2_sections, table3_sections)
+
+
 def test_table3_chooses_by_the_seeds_that_have_the_most_sizes():
     """Five more seeds at one size, as a test of its best size needs, change its mean but not the choice."""
     whole = {16: (2, 2), 64: (3, 3)}
@@ -291,13 +324,13 @@ def test_each_section_says_what_is_bold_in_it():
 def test_table3_for_people_has_the_papers_best_beside_ours(beside):
     table = table3(beside, PUBLISHED)
     rows = shown(table3_sections(table, beside, PUBLISHED, NO_NOISE), "CIFAR-10, inception")[1:]
-    same = ["40.00", "30.00", "50.00", "300.0"]
-    assert [row[1:] for row in rows if row[2] != "N(0,I)"] == [
-        ["DAE", "MVG", "128", "144", "**97.60**", "81.62 (+15.98)", *same, "97.60", "90.00", "1", "ok"],
-        ["DAE", "GMM", "128", "144", "**90.00**", "72.82 (+17.18)", *same, "97.60", "90.00", "1", "ok"],
-        ["VAE", "MVG", "128", "384", "99.00", "86.65 (+12.35)", *same, "99.00", "–", "1", "ok"],
+    same = ["40.00", "30.00", "50.00", "300.00"]
+    assert [row for row in rows if row[2] != "N(0,I)"] == [
+        ["DAE", "128", "MVG", "128", "144", "**97.60**", "81.62 (+15.98)", *same, "97.60", "90.00", "1", "ok"],
+        ["DAE", "128", "GMM", "128", "144", "**90.00**", "72.82 (+17.18)", *same, "97.60", "90.00", "1", "ok"],
+        ["VAE", "128", "MVG", "128", "384", "99.00", "86.65 (+12.35)", *same, "99.00", "–", "1", "ok"],
         # A diverged one has no difference.
-        ["VAE", "GMM", "–", "384", "diverged", "80.01", *["diverged"] * 6, "0", "diverged"],
+        ["VAE", "128", "GMM", "–", "384", "diverged", "80.01", *["diverged"] * 6, "0", "diverged"],
     ]
     others = table[(table["dataset"] == "digits") | (table["extractor"] == "classifier")]
     assert len(others) and others.filter(regex="_published|_difference").isna().all(axis=None)
@@ -331,7 +364,7 @@ def test_tables_without_values_say_why(tmp_path):
 def test_the_table_of_all_scores_has_a_row_per_cell_and_published_values_beside_every_seed():
     scores = merged(cell(values=1), cell(seed=1, values=None), cell(depth="3321", values=12.3456))
     assert shown(all_scores_sections(scores), "digits, classifier")[1:] == [
-        ["DAE", "8", "1", "16", "0", *["1.000"] * 7, "ok"],
+        ["DAE", "8", "1", "16", "0", *["1.00"] * 7, "ok"],
         ["DAE", "8", "1", "16", "1", *["diverged"] * 7, "diverged"],
         ["DAE", "8", "3321", "16", "0", *["12.35"] * 7, "ok"],
     ]
@@ -510,7 +543,7 @@ def test_other_measures_change_no_table_of_the_paper_and_have_separate_sections(
         for word in ("FID", "FD", "Fréchet", "paper", "lower is better"):
             assert word not in section.text and not any(word in header for header in section.rows)
         assert not section.rows.map(lambda text: "**" in text).any(axis=None)
-    assert of_inception.rows.iloc[0].tolist() == ["DAE", "128", "1", "128", "0", *["1080"] * 7]
+    assert of_inception.rows.iloc[0].tolist() == ["DAE", "128", "1", "128", "0", *["1080.00"] * 7]
 
 
 def grid(dataset, models, filters, depths, latents, seeds=(0,)):

@@ -590,8 +590,13 @@ FIGURE_TITLES = {
 }
 
 
+def caption(name):
+    """The file of a caption of the report, as an input: a figure's page shows it below the figure."""
+    return local(os.path.relpath(SCRIPTS.parent / "report" / f"{name}.rst"))
+
+
 def figure_title(name):
-    """The title of a figure on the contact sheet; for scores, it includes the extractor."""
+    """The title of a figure on its page and on the contact sheet; for scores, it includes the extractor."""
     if name in FIGURE_TITLES:
         return FIGURE_TITLES[name]
     figure, _, extractor = name.rpartition("-")
@@ -605,16 +610,25 @@ COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for nam
 # empty page for a picture without a counterpart. A search shows pictures of the same label and header as one result.
 
 
-def score_figure_label(wildcards):
-    return {"figure": figure_title(f"{wildcards.figure}-{wildcards.extractor}")}
+def score_figure_title(wildcards):
+    return figure_title(f"{wildcards.figure}-{wildcards.extractor}")
 
 
-def scatter_label(wildcards):
-    return {"figure": figure_title(f"scatter-{wildcards.dataset}")}
+def scatter_title(wildcards):
+    return figure_title(f"scatter-{wildcards.dataset}")
 
 
-def learning_curves_label(wildcards):
-    return {"figure": figure_title(f"learning_curves-{wildcards.dataset}")}
+def learning_curves_title(wildcards):
+    return figure_title(f"learning_curves-{wildcards.dataset}")
+
+
+def figure_label(title):
+    """The label of a figure's page, given the function of its title: a function of its wildcards."""
+
+    def label(wildcards):
+        return {"figure": title(wildcards)}
+
+    return label
 
 
 def picture_label(name):

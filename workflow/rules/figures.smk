@@ -4,7 +4,11 @@
 rule all_figures:
     """Every figure, and every cell's samples, reconstructions and interpolations."""
     input:
-        expand("<results>/figures/{figure}.{format}", figure=[*FIGURE_FILES, "contact_sheet"], format=["pdf", "png"]),
+        expand(
+            "<results>/figures/{figure}.{format}",
+            figure=[*FIGURE_FILES, "contact_sheet"],
+            format=["pdf", "png", "html"],
+        ),
         expand("<results>/datasets/{dataset}/preview.png", dataset=USED_DATASETS),
         for_cells("<results>/cells/<cell>/reconstructions.png"),
         for_cells("<results>/cells/<cell>/interpolations.png"),
@@ -46,14 +50,16 @@ rule figure:
         scores=figure_scores,
         cells=figure_records,
         published=PUBLISHED,
+        caption=caption("figure"),
         modules=modules("figure"),
     output:
         pdf="<results>/figures/{figure}-{extractor}.pdf",
-        png=report(
-            "<results>/figures/{figure}-{extractor}.png",
+        png="<results>/figures/{figure}-{extractor}.png",
+        html=report(
+            "<results>/figures/{figure}-{extractor}.html",
             caption="../report/figure.rst",
             category=CATEGORIES["figures"],
-            labels=score_figure_label,
+            labels=figure_label(score_figure_title),
         ),
     log:
         "<logs>/figure/{figure}-{extractor}.log",
@@ -65,6 +71,7 @@ rule figure:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
+        title=score_figure_title,
         models=MODELS,
     message:
         "drawing {wildcards.figure} in {wildcards.extractor} features"
@@ -77,14 +84,16 @@ rule scatter:
     input:
         codes=scatter_codes,
         cells=scatter_records,
+        caption=caption("scatter"),
         modules=modules("scatter"),
     output:
         pdf="<results>/figures/scatter-{dataset}.pdf",
-        png=report(
-            "<results>/figures/scatter-{dataset}.png",
+        png="<results>/figures/scatter-{dataset}.png",
+        html=report(
+            "<results>/figures/scatter-{dataset}.html",
             caption="../report/scatter.rst",
             category=CATEGORIES["figures"],
-            labels=scatter_label,
+            labels=figure_label(scatter_title),
         ),
     log:
         "<logs>/scatter/{dataset}.log",
@@ -96,6 +105,7 @@ rule scatter:
         mem_mb=megabytes(8000),
         runtime=minutes(3),
     params:
+        title=scatter_title,
         clouds=scatter_clouds,
         models=scatter_models,
         seed=scatter_seed,
@@ -110,11 +120,13 @@ rule latent_figure:
     input:
         statistics="<results>/tables/latent.parquet",
         cells=for_cells("<results>/cells/<cell>/cell.json"),
+        caption=caption("latent_statistics"),
         modules=modules("latent_figure"),
     output:
         pdf="<results>/figures/latent_statistics.pdf",
-        png=report(
-            "<results>/figures/latent_statistics.png",
+        png="<results>/figures/latent_statistics.png",
+        html=report(
+            "<results>/figures/latent_statistics.html",
             caption="../report/latent_statistics.rst",
             category=CATEGORIES["figures"],
             labels={"figure": figure_title("latent_statistics")},
@@ -129,6 +141,7 @@ rule latent_figure:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
+        title=figure_title("latent_statistics"),
         comparison_latent=COMPARISON_LATENT,
     message:
         "drawing how Gaussian the codes are"
@@ -141,14 +154,16 @@ rule learning_curves:
     input:
         cells=for_dataset("<results>/cells/<cell>/cell.json"),
         histories=for_dataset("<results>/cells/<cell>/history.parquet"),
+        caption=caption("learning_curves"),
         modules=modules("learning_curves"),
     output:
         pdf="<results>/figures/learning_curves-{dataset}.pdf",
-        png=report(
-            "<results>/figures/learning_curves-{dataset}.png",
+        png="<results>/figures/learning_curves-{dataset}.png",
+        html=report(
+            "<results>/figures/learning_curves-{dataset}.html",
             caption="../report/learning_curves.rst",
             category=CATEGORIES["figures"],
-            labels=learning_curves_label,
+            labels=figure_label(learning_curves_title),
         ),
     log:
         "<logs>/learning_curves/{dataset}.log",
@@ -160,6 +175,7 @@ rule learning_curves:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
+        title=learning_curves_title,
         comparison_latent=lambda wildcards: COMPARISON_LATENT[wildcards.dataset],
         models=MODELS,
     message:
@@ -172,11 +188,13 @@ rule contact_sheet:
     """Draw all figures on one page."""
     input:
         figures=expand("<results>/figures/{figure}.png", figure=FIGURE_FILES),
+        caption=caption("contact_sheet"),
         modules=modules("contact_sheet"),
     output:
         pdf="<results>/figures/contact_sheet.pdf",
-        png=report(
-            "<results>/figures/contact_sheet.png",
+        png="<results>/figures/contact_sheet.png",
+        html=report(
+            "<results>/figures/contact_sheet.html",
             caption="../report/contact_sheet.rst",
             category=CATEGORIES["figures"],
             labels={"figure": "All on one page"},
@@ -191,6 +209,7 @@ rule contact_sheet:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
+        title="All figures on one page",
         titles=[figure_title(name) for name in FIGURE_FILES],
     message:
         "drawing all figures on one page"

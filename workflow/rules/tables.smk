@@ -202,6 +202,8 @@ rule claims:
         modules=modules("claims"),
     output:
         **table_files("claims", "The paper's claims", category="claims"),
+        # The report begins with it.
+        answer="<results>/tables/answer.rst",
     log:
         "<logs>/claims.log",
     benchmark:

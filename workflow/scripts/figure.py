@@ -4,6 +4,7 @@ experiments that have no figure there.
 
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
+from autoencoders.figures.figure_page import write_figure_page
 from autoencoders.figures.own_figure import own_figure
 from autoencoders.figures.page_style import save
 from autoencoders.figures.paper_figures import PAPER_FIGURES
@@ -17,3 +18,5 @@ if __name__ == "__main__":
         table, name = (scores, extractor, read_published(snakemake.input.published)), snakemake.wildcards.figure
         figure = PAPER_FIGURES[name](*table) if name in PAPER_FIGURES else own_figure(*table, snakemake.params.models)
         save(figure, snakemake.output.pdf, snakemake.output.png)
+        params, output = snakemake.params, snakemake.output
+        write_figure_page(output.html, output.png, params.title, snakemake.input.caption, snakemake.wildcards)

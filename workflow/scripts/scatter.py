@@ -1,6 +1,7 @@
 """Figures A.1 and A.2: codes of training images in two random latent dimensions (rule scatter)."""
 
 from autoencoders.evidence.short_trainings import short_training_note, steps_of
+from autoencoders.figures.figure_page import write_figure_page
 from autoencoders.figures.page_style import save
 from autoencoders.figures.scatter import Cloud, scatter
 from autoencoders.jobs.files import read_json, read_npy
@@ -14,3 +15,5 @@ if __name__ == "__main__":
         ]
         note = short_training_note(steps_of(read_json(path)) for path in snakemake.input.cells)
         save(scatter(clouds, params.seed, params.models, note), snakemake.output.pdf, snakemake.output.png)
+        output = snakemake.output
+        write_figure_page(output.html, output.png, params.title, snakemake.input.caption, snakemake.wildcards)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.display_names import dataset_label, model_label, model_order
-from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded
 from autoencoders.jobs.files import read_seconds
 from autoencoders.networks.flop_count import training_flops
 
@@ -179,16 +179,16 @@ def parameters_sections(table: pd.DataFrame, comparison_latent: Mapping[str, int
                 "Depth": depth,
                 "Models": ", ".join(model_label(model) for model in sorted(same["model"], key=model_order)),
                 "Latent units": str(latent),
-                "Encoder": count_text(encoder),
-                "Decoder": count_text(decoder),
-                "Total": count_text(total),
-                "Total, % of n·d": significant(100 * share, 3),
+                "Encoder, M": encoder / 1e6,
+                "Decoder, M": decoder / 1e6,
+                "Total, M": total / 1e6,
+                "Total, % of n·d": 100 * share,
             }
             for (filters, depth, latent, encoder, decoder, total, share), same in nearest.groupby(
                 ["filters", "depth", "latent", *counts]
             )
         ]
-        yield Section(dataset_label(dataset), bound_text(dataset, images, dimensions), pd.DataFrame(rows))
+        yield Section(dataset_label(dataset), bound_text(dataset, images, dimensions), number_texts(pd.DataFrame(rows)))
 
 
 def at_nearest_latent(cells: pd.DataFrame, comparison_latent: int) -> pd.Series:
@@ -200,7 +200,7 @@ def at_nearest_latent(cells: pd.DataFrame, comparison_latent: int) -> pd.Series:
 
 def bound_text(dataset: str, images: int, dimensions: int) -> str:
     text = (
-        f"Parameters at the latent size nearest to the comparison latent size. With n = {images} "
+        f"Parameters, in millions (M), at the latent size nearest to the comparison latent size. With n = {images} "
         f"training images of d = {dimensions} values, n·d = {count_text(images * dimensions)} is, up to a constant, "
         "the number of parameters that a network needs to interpolate its training images smoothly (Lipschitz; Bubeck "
         "and Sellke 2021; section 5 of the paper)."
@@ -278,11 +278,11 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
     for dataset, cells in table.groupby("dataset"):
         groups = sorted(cells.groupby(RECIPE), key=lambda group: (model_order(group[0][0]), group[0][1:]))
         rows = [
-            {"Model": model_label(model), "Filters": str(filters), "Depth": depth, **cost_texts(group)}
+            {"Model": model_label(model), "Filters": str(filters), "Depth": depth, **costs_of(group)}
             for (model, filters, depth), group in groups
         ]
-        rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **cost_texts(cells)})
-        shown = pd.DataFrame(rows)
+        rows.append({"Model": "all", "Filters": NO_VALUE, "Depth": NO_VALUE, **costs_of(cells)})
+        shown = number_texts(pd.DataFrame(rows))
         text = (
             f"Computed on {', '.join(sorted(cells['device'].unique()))}. Training: wall time of the job including its "
             "start, possibly beside other jobs. Images/s and TFLOP/s: of the training loop only (10¹² floating point "
@@ -294,9 +294,11 @@ def costs_sections(table: pd.DataFrame) -> Iterator[Section]:
         yield Section(dataset_label(dataset), text, shown.loc[:, (shown != NO_VALUE).any()])
 
 
-def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
-    """The total cost of some cells, as text."""
-    values = {
+def costs_of(cells: pd.DataFrame) -> dict[str, object]:
+    """The total cost of some cells, under the headers to show."""
+    return {
+        "Cells": str(len(cells)),
+        "Precision": ", ".join(sorted(cells["precision"].unique())),
         "Training, s": cells["train_seconds"].mean(skipna=False),
         "Hours": known_sum(cells["job_seconds"]) / 3600,
         "GPU hours": known_sum(cells.loc[~on_cpu(cells), "gpu_seconds"]) / 3600,
@@ -305,13 +307,17 @@ def cost_texts(cells: pd.DataFrame) -> dict[str, str]:
         "Peak memory, GiB": cells["peak_memory_bytes"].max() / 2**30,
         "Energy, kWh": known_sum(cells["energy_joules"]) / 3.6e6,
     }
-    precision = ", ".join(sorted(cells["precision"].unique()))
-    numbers = {name: number_text(value) for name, value in values.items()}
-    return {"Cells": str(len(cells)), "Precision": precision, **numbers}
 
 
-def number_text(value: float) -> str:
-    return NO_VALUE if pd.isna(value) else significant(value, 3)
+def number_texts(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with float columns as text: three significant digits of their medians, the same decimals in a column."""
+    floats = rows.select_dtypes("float")
+    return rows.assign(**{name: fixed_texts(floats[name], digits=3) for name in floats})
+
+
+def fixed_texts(values: pd.Series, digits: int) -> list[str]:
+    places = decimals(values, digits)
+    return [NO_VALUE if pd.isna(value) else rounded(value, places) for value in values]
 
 
 def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
@@ -331,15 +337,8 @@ def latent_sections(statistics: pd.DataFrame) -> Iterator[Section]:
             "Seed": cells["seed"].astype(str),
         }
         for name, (header, _) in LATENT_COLUMNS.items():
+            texts = fixed_texts(cells[name], digits=1 if name in ("codes", "rank") else 4)
             rows[header] = [
-                statistic_text(value, status, whole=name in ("codes", "rank"))
-                for value, status in zip(cells[name], cells["status"], strict=True)
+                DIVERGED if status == DIVERGED else text for text, status in zip(texts, cells["status"], strict=True)
             ]
         yield Section(dataset_label(dataset), "\n".join(explained), pd.DataFrame(rows))
-
-
-def statistic_text(value: float, status: str, whole: bool) -> str:
-    """Counts in full, anything else with four significant digits."""
-    if status == DIVERGED:
-        return DIVERGED
-    return NO_VALUE if pd.isna(value) else str(int(value)) if whole else significant(value)

@@ -8,7 +8,7 @@ from autoencoders.evidence.display_names import COMPARISONS, comparison_label, d
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
 from autoencoders.evidence.short_trainings import short_training_note
-from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, significant
+from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded, significant
 
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
@@ -148,7 +148,7 @@ def explanation_of_published(rows: pd.DataFrame, scores: pd.DataFrame) -> str:
         return ""
     what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
     return (
-        f'Columns "paper": the {what}, with a ? if it is doubtful, and (ours minus the paper\'s). '
+        f'Columns "paper": the {what} as printed, with a ? if it is doubtful, and (ours minus the paper\'s). '
         f"{precision_text(scores[comparable(scores)])}"
     )
 
@@ -192,22 +192,27 @@ def notes(rows: pd.DataFrame, published: pd.DataFrame) -> list[str]:
 
 
 def row_texts(rows: pd.DataFrame, bold: pd.DataFrame, extractor: str) -> pd.DataFrame:
-    """The rows as text under headers for people, with published values in separate columns beside ours."""
+    """The rows as text under headers for people, with published values in separate columns beside ours.
+
+    All scores have the same number of decimals: two, as most in the paper, or more if they are small.
+    """
     headers = {**HEADERS, "frechet_distance": "FID" if extractor == "inception" else "FD"}
-    shown = {}
+    ours = [name for name in rows.select_dtypes("float") if not name.endswith(FOLDED)]
+    shown, places = {}, max(2, decimals(rows[ours].to_numpy().ravel(), digits=3))
     for name in rows.columns.drop(NOT_SHOWN, errors="ignore"):
         if name.endswith(FOLDED) or (name == "status" and (rows[name] == "ok").all()):
             continue
         # A user's own prior keeps its name.
         header = headers.get(name, name if pd.api.types.is_float_dtype(rows[name]) else name.capitalize())
-        texts = column_texts(rows, name)
+        texts = column_texts(rows, name, places)
         shown[header] = [f"**{text}**" if mark else text for text, mark in zip(texts, bold[name], strict=True)]
         if f"{name}_published" in rows and rows[f"{name}_published"].notna().any():
             shown[f"{header}, paper"] = [published_text(row, name) for row in rows.to_dict("records")]
     return pd.DataFrame(shown)
 
 
-def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
+def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
+    """A column as text, with so many decimals if it holds scores."""
     if name == "model":
         cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
         return [model_label(model) + " (cited)" * mark for model, mark in zip(rows[name], cited, strict=True)]
@@ -215,17 +220,16 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
         spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
-        return [value_text(*value) for value in zip(rows[name], rows["status"], spread, strict=True)]
+        return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
-def value_text(value: float, status: str, spread: float) -> str:
-    """82.49, or 82.49 ± 1.23 if there are several seeds."""
+def value_text(value: float, status: str, spread: float, places: int) -> str:
+    """82.49, or 82.49 ± 1.23 if there are several seeds, with so many decimals."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
-    text = significant(value)
-    decimals = len(text.partition(".")[2])
-    return text if pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"
+    text = rounded(value, places)
+    return text if pd.isna(spread) else f"{text} ± {rounded(spread, places)}"
 
 
 def published_text(row: Mapping, name: str) -> str:

@@ -8,7 +8,7 @@ difference, published_source and published_confidence. Tables 2 and 3, figures a
 only.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +68,7 @@ def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Map
     cited = cited_rows(table, published)
     # Int64: a cited row has no number of seeds. Concatenating an empty table would change the columns' types.
     table = pd.concat([table.astype({"seeds": "Int64"}), cited], ignore_index=True) if len(cited) else table
-    return sort_table(table)
+    return sort_table(table, [*GROUP, "source", "model"])
 
 
 def by_comparison(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
@@ -136,9 +136,8 @@ def cited_rows(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def sort_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by dataset, extractor and filters, ours before cited, then the models in the paper's order."""
-    order = [name for name in (*GROUP, "source", "model", "prior") if name in table]
+def sort_table(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """The rows by the columns ``order``: ours before cited, and models and priors in the paper's order."""
     keys = {
         # "ours" sorts after "cited"
         "source": lambda column: column != "ours",
@@ -146,18 +145,18 @@ def sort_table(table: pd.DataFrame) -> pd.DataFrame:
         "prior": lambda column: column.map(comparison_order),
     }
     return table.sort_values(
-        order, key=lambda column: keys.get(column.name, lambda same: same)(column), ignore_index=True
+        list(order), key=lambda column: keys.get(column.name, lambda same: same)(column), ignore_index=True
     )
 
 
 def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Table 3 of the paper: the best latent size in our grid of every width, model and prior at depth 1.
 
-    One row for each dataset, extractor, filters, model and prior: latent (Int64), the best size (``best_latent``); that
-    frechet_distance; every comparison and seeds at this size; status, "diverged" if no cell has a value; and, with
-    several seeds, frechet_distance_sd. If any row is ``comparable`` with the paper, also frechet_distance_published,
-    the lowest value in the paper's Table 3, frechet_distance_difference (ours minus published),
-    frechet_distance_confidence and latent_published.
+    One row for each dataset, extractor, model, filters and prior, in this order: latent (Int64), the best size
+    (``best_latent``); that frechet_distance; every comparison and seeds at this size; status, "diverged" if no cell has
+    a value; and, with several seeds, frechet_distance_sd. If any row is ``comparable`` with the paper, also
+    frechet_distance_published, the lowest value in the paper's Table 3, frechet_distance_difference (ours minus
+    published), frechet_distance_confidence and latent_published.
     """
     scores = of_measure(scores)
     chosen_scores = scores[(scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)]
@@ -177,13 +176,15 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
             value = {"latent": best["latent"], "frechet_distance": best[prior], **best[comparisons]}
             spread = {"frechet_distance_sd": best[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
             rows.append(row | value | {"seeds": best["seeds"], "status": "ok"} | spread)
-    columns = [*GROUP, "model", "prior", "latent", "frechet_distance", *comparisons, "seeds", "status"]
+    # All rows of a model are together.
+    keys = ["dataset", "setting", "extractor", "model", "filters", "prior"]
+    columns = [*keys, "latent", "frechet_distance", *comparisons, "seeds", "status"]
     columns += ["frechet_distance_sd"] * any("frechet_distance_sd" in row for row in rows)
     floats = dict.fromkeys(["frechet_distance", *comparisons], "float64")
     table = pd.DataFrame(rows, columns=columns).astype({"latent": "Int64", **floats})
     if comparable(table).any():
         table = add_published_best(table, published)
-    return sort_table(table)
+    return sort_table(table, keys)
 
 
 def best_latent(scores: pd.DataFrame) -> int | None:

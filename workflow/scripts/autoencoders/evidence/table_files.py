@@ -7,6 +7,7 @@ table is about.
 import html
 import math
 import re
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -170,6 +171,23 @@ def significant(value: float, digits: int = 4) -> str:
     rounded = float(f"{value:.{digits}g}")
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:.{min(max(decimals, 0), digits)}f}"
+
+
+def decimals(values: Iterable[float], digits: int = 4) -> int:
+    """The decimals of a column of numbers: as many as its median needs for this many significant digits, at most four.
+
+    Zeros and missing values do not count.
+    """
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    if not sizes:
+        return 0
+    middle = float(f"{statistics.median(sizes):.{digits}g}")
+    return min(max(digits - 1 - math.floor(math.log10(middle)), 0), 4)
+
+
+def rounded(value: float, places: int) -> str:
+    """``value`` with so many decimals, and without the sign of a zero."""
+    return f"{round(value, places) + 0.0:.{places}f}"
 
 
 # Headers, the first column and the page's texts stay in view when a large table is scrolled.
