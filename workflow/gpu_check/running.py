@@ -94,7 +94,7 @@ def work(name: str, folder: Path, seconds: float) -> None:
     check = Check(machine, ON_A_GPU if machine.gpu else DRY_RUN, folder, seconds, earlier)
     section = next(section for section in SECTIONS if section.name == name)
     for row in section.run(check):
-        print(rows.written(row), flush=True)
+        print(rows.written(rows.without_a_gpu(row) if check.dry else row), flush=True)
 
 
 if __name__ == "__main__":
