@@ -150,7 +150,7 @@ def whole_cell(check: Check) -> Iterator[dict]:
     name = f"cifar10/dae/f{case.filters}-d1-z{case.latent}-s0"
     cell, results = Path("results/cells") / name, folder / "results"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--directory", str(folder)]
-    command += ["--cores", str(min(8, check.machine.threads)), "--resources", f"gpu={check.machine.gpu}"]
+    command += ["--cores", str(max(2, min(8, check.machine.threads))), "--resources", f"gpu={check.machine.gpu}"]
     command += ["--retries", "1", "--quiet", "rules", "--configfile", str(folder.resolve() / "cell.yaml"), "--"]
     command += [f"{cell}/scores/inception.parquet", f"{cell}/latent.parquet"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -82,16 +82,19 @@ def run(command: list[str], seconds: float, log: Log, keep: list[dict]) -> str:
 
 def work(name: str, folder: Path, seconds: float) -> None:
     """The work of a section, in its own process."""
-    from benchmark.machine import this_machine
+    from benchmark.machine import Machine, this_machine
     from gpu_check.sections import SECTIONS
     from gpu_check.sizes import DRY_RUN, ON_A_GPU, Check
 
     machine = this_machine()
+    if not machine.gpu:
+        # Threads that wait for each other would make a dry run longer on a busy machine.
+        machine = Machine(gpu=0, threads=1)
     earlier = tuple(json.loads(Path(folder, "rows.json").read_text(encoding="utf-8")))
     check = Check(machine, ON_A_GPU if machine.gpu else DRY_RUN, folder, seconds, earlier)
     section = next(section for section in SECTIONS if section.name == name)
     for row in section.run(check):
-        print(rows.written(row), flush=True)
+        print(rows.written(rows.without_a_gpu(row) if check.dry else row), flush=True)
 
 
 if __name__ == "__main__":
