@@ -40,9 +40,9 @@ def write_figure_page(
 
 
 def to_html(text: str) -> str:
-    """Paragraphs of reStructuredText, with the marks that the captions use: *emphasis*, **bold** and ``code``."""
+    """Paragraphs of reStructuredText, with the marks that the captions use: *emphasis* and **bold**."""
     paragraphs = re.split(r"\n\s*\n", html.escape(text.strip(), quote=False))
     marked = "\n".join(f"<p>{paragraph.strip()}</p>" for paragraph in paragraphs)
-    for mark, tag in (("``", "code"), (r"\*\*", "strong"), (r"\*", "em")):
+    for mark, tag in ((r"\*\*", "strong"), (r"\*", "em")):
         marked = re.sub(rf"{mark}(?! )(.+?){mark}", rf"<{tag}>\1</{tag}>", marked, flags=re.DOTALL)
     return marked
