@@ -26,6 +26,8 @@ from gpu_check import __main__ as command
 from gpu_check import estimates, gpu_tests, page, rows, running
 from gpu_check.sections import SECTIONS, TOTAL
 from gpu_check.sizes import CASES
+from running import copy_project
+from test_profiles import submissions
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (WORKFLOW, WORKFLOW / "scripts")))}
@@ -265,3 +267,23 @@ def test_a_dry_run_runs_every_section(tmp_path):
     assert {"training", "features", "Fréchet distance", "mixture", "variants", "profile", "cell"} <= {*table["section"]}
     assert "resuming from the checkpoint" in (folder / "log.txt").read_text(encoding="utf-8")
     assert not (folder / "cell").exists()
+
+
+@pytest.mark.slow
+def test_a_training_requests_time_at_the_measured_rate_of_its_precision(tmp_path):
+    (tmp_path / "project").mkdir()
+    folder = copy_project(WORKFLOW.parent, tmp_path / "project")
+    config = "training: { epochs: 2000 }\nmodels: { dae: { precision: bf16 }, vae: { precision: fp32 } }\n"
+    (folder / "mine.yaml").write_text(config, encoding="utf-8")
+    files = [folder / "results/demo/datasets/digits" / name for name in ("dataset.json", "train.npz", "test.npz")]
+    rates = {"gpu": "", "date": "", "precision": "bf16", "training": [{"flops": 1e10, "images_per_second": 100}]}
+    measured = folder / "results/gpu-check/rates.json"
+    for file in (*files, measured):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    measured.write_text(json.dumps(rates), encoding="utf-8")
+    targets = [f"results/demo/cells/digits/{model}/f2-d1-z4-s0/weights.safetensors" for model in ("dae", "vae")]
+    calls = submissions(folder, *targets)
+    minutes = [int(calls[f"rule_train_wildcards_digits_{model}_2_1_4_0"][0]["-t"]) for model in ("dae", "vae")]
+    # 2,000 epochs of 800 images at half of 100 a second; and, as without a check, at 5,000 a second.
+    assert minutes == [10 + 534, 10 + 6]

@@ -81,7 +81,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
 def page(found: Sequence[dict], checks: Sequence[dict], dry: bool) -> str:
     counts = {word: sum(row["outcome"] == word for row in checks) for word in (rows.PASS, rows.FAIL, rows.NOT_RUN)}
     summary = ", ".join(f"{count} {word}" for word, count in counts.items())
-    lines = ["# GPU check", "", DRY if dry else f"**{summary}**", "## Checks"]
+    lines = ["# GPU check", "", DRY if dry else f"**{summary}**\n", "## Checks"]
     shown = [[row["case"], row["outcome"], row["note"]] for row in checks]
     lines += table(("check", "outcome", "note"), shown)
     lines += ["", "## Machine", ""]
