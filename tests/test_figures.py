@@ -251,14 +251,24 @@ def test_seeds_are_a_mean_and_a_band_with_edges_in_the_style_of_the_line():
 def test_one_or_two_latent_sizes_are_points_side_by_side_with_bars_and_without_lines(sizes):
     table = scores(cells=GRIDS["noise"], seeds=(0, 1, 5))
     figure = draw("noise", table[table["latent"].isin(LATENTS[1:3][:sizes])])
+    figure.draw_without_rendering()
     for axes in figure.axes:
         found = lines(axes)
         assert len(found) == 5 and {line.get_linestyle() for line in found.values()} == {"None"}
         left, right = axes.get_xlim()
         places = sorted(line.get_xdata()[0] for line in found.values())
-        assert left < places[0] and places[-1] < right and 1.01 < min(np.divide(places[1:], places[:-1])) < 1.1
+        assert left < places[0] and places[-1] < right
+        # In inches, a marker's width apart.
+        octave = axes.get_window_extent().width / figure.dpi / np.log2(right / left)
+        assert min(np.diff(np.log2(places))) * octave > 5 / 72
         heights = [np.ptp(path.vertices[:, 1]) for bars in axes.collections for path in bars.get_paths()]
         assert heights == [50] * 5 * sizes
+    # Beside a line, too; and where a latent size has one point alone, it stands in its place.
+    table = scores(cells=[("dae", 8, "1"), ("vae", 8, "1"), ("mine", 8, "1"), ("dae-bn", 8, "1")])
+    few = table["model"].isin(["vae", "mine"]) & ~table["latent"].isin([16, 64])
+    few |= (table["model"] == "dae-bn") & (table["latent"] != 128)
+    drawn = {key[0]: line.get_xdata().tolist() for key, line in lines(draw("own", table[~few]).axes[0]).items()}
+    assert drawn["DAE"] == list(LATENTS) and drawn["DAE-BN"] == [128] and drawn["VAE"][0] != drawn["mine"][0]
     # Three are connected, and in their places.
     connected = lines(draw("noise", scores(cells=GRIDS["noise"]).query("latent < 512")).axes[0])
     assert {line.get_linestyle() for line in connected.values()} == {"-"}
@@ -279,6 +289,16 @@ def test_a_line_shows_the_lowest_reconstruction_at_each_latent_size_where_sample
             (line,) = labelled(each, "floor")
             assert line.get_xydata().tolist() == [[z, first + (z - 16) / 64] for z in LATENTS]
     assert "the lowest" in legend_texts(draw("figure1", table))
+    # Sizes of different networks are not connected, and the legend shows what is drawn.
+    ours = table["dataset"] == "digits"
+    gone = ours & (table["latent"] == 64) & (table["model"] == "dae")
+    for part, marker in ((table, "None"), (table[~gone & ours], "_")):
+        figure = draw("figure1", part)
+        (line,) = labelled(figure.axes[0], "floor")
+        handle = figure.legends[0].legend_handles[legend_texts(figure).index("the lowest")]
+        assert line.get_marker() == handle.get_marker() == marker
+    nothing = table.assign(value=np.nan, status="diverged")
+    assert "the lowest" not in legend_texts(draw("figure1", nothing))
     without = draw("figure1", table[~recon])
     assert not labelled(without.axes[0], "floor") and "the lowest" not in legend_texts(without)
 

@@ -110,6 +110,13 @@ def test_nothing_to_draw_says_so(cells):
         assert "comparison_latent" in draw(nothing).texts[0].get_text()
 
 
+def test_more_panels_than_letters_are_drawn():
+    names = [f"set{number}" for number in range(7)]
+    tables = [statistics("digits").assign(dataset=name) for name in names]
+    figure = latent_statistics_figure(pd.concat(tables), dict.fromkeys(names, 64))
+    assert len(figure.axes) == 7 * len(STATISTICS)
+
+
 @pytest.mark.parametrize(("steps", "note"), [(500, ""), (499, "Trained for 499 steps only")])
 def test_a_note_says_that_trainings_were_too_short(steps, note):
     """Of the cells that the figure shows: all others have too few."""

@@ -95,11 +95,14 @@ def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path
 @pytest.mark.parametrize(
     ("says", "gpu"),
     [
-        ("24564\\n", 2),
-        ("15360\\n", 1),
+        ("24564, [N/A]\\n", 2),
+        ("81559, Disabled\\n", 2),
+        ("15360, [N/A]\\n", 1),
+        # Each job sees one slice, which may be small.
+        ("81559, Enabled\\n", 1),
         # With several GPUs, two jobs would take one each.
-        ("81559\\n81559\\n", 1),
-        ("[N/A]\\n", 1),
+        ("81559, Disabled\\n81559, Disabled\\n", 1),
+        ("[N/A], [N/A]\\n", 1),
         ("NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.\\n", 1),
         (None, 1),
     ],

@@ -65,13 +65,13 @@ def test_the_papers_colours_for_both_grids_and_a_line_style_for_each_ellipse():
     assert len({str(line._dash_pattern) for line in ellipses(five.axes[0])}) == 5
 
 
-def test_other_plots_have_the_models_colours_paler_for_a_second_cell_of_a_model():
+def test_other_plots_have_the_models_colours_darker_for_a_second_cell_of_a_model():
     models = [("DAE 1", False, codes(9, seed=1)), ("DAE 2", False, codes(8, seed=2)), ("VAE", True, codes(7, seed=3))]
     axes = scatter(models, seed=0, looks=["dae", "vae"]).axes[0]
     first, second, vae = (colors.rgb_to_hsv(colors.to_rgb(cloud.get_facecolor()[0])) for cloud in axes.collections)
     for (hue, saturation, _), name in ((first, "dae"), (second, "dae"), (vae, "vae")):
         assert hue == pytest.approx(colors.rgb_to_hsv(colors.to_rgb(MODELS[name][0]))[0], abs=0.01) and saturation > 0.1
-    assert second[1] < first[1]
+    assert second[2] < first[2]
     assert len({str(line._dash_pattern) for line in ellipses(axes)}) == 3
 
 

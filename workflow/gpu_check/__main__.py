@@ -56,6 +56,8 @@ def check(folder: Path, dry: bool, log: running.Log) -> list[dict]:
     an interrupted check.
     """
     found, why = [], {}
+    # Estimates and the page are of the same check.
+    (folder / "rates.json").unlink(missing_ok=True)
     page.save(folder, found, outcomes(found, why), dry)
     started = time.monotonic()
     for number, section in enumerate(SECTIONS, start=1):
@@ -69,6 +71,7 @@ def check(folder: Path, dry: bool, log: running.Log) -> list[dict]:
             page.save(folder, found, outcomes(found, why), dry)
         if why[section.name]:
             log(f"{section.name}: {why[section.name]}")
+    (folder / "rows.json").unlink()
     return outcomes(found, why)
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import yaml
 from benchmark import projection
 from benchmark.comparison import Row
 from benchmark.report import rounded
@@ -79,5 +80,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (UserError, FileNotFoundError) as error:
+    except (UserError, FileNotFoundError, yaml.YAMLError) as error:
         sys.exit(str(error))

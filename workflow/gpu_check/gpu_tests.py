@@ -13,9 +13,8 @@ from benchmark.jobs import PROJECT
 from gpu_check import rows
 from gpu_check.sizes import Check
 
-FILES = ("test_graphs", "test_checkpoints", "test_priors", "test_encode_decode")
-# Without a GPU, all of the selected tests are skipped.
-SELECTED = "(cuda or gpu or trains_to_the_same_bits) and not apple"
+# The mark of these tests, in tests/conftest.py. Without a GPU, all of them are skipped.
+MARKED = "gpu"
 NAME = "tests that need a GPU"
 # Each process needs memory and seconds to start.
 MOST_PROCESSES = 8
@@ -30,6 +29,12 @@ def outcome_of(report: Path) -> tuple[bool | None, str]:
     return (bad == 0 if ran else None), f"{ran - bad} passed, {bad} failed, {skipped} skipped"
 
 
+def files() -> list[str]:
+    """The files with such tests: collecting all others would take too many of the section's seconds."""
+    found = (PROJECT / "tests").glob("test_*.py")
+    return sorted(str(file) for file in found if f"mark.{MARKED}" in file.read_text(encoding="utf-8"))
+
+
 def gpu_tests(check: Check) -> Iterator[dict]:
     if importlib.util.find_spec("pytest") is None:
         yield rows.outcome("tests", NAME, None, "pytest is not installed")
@@ -41,7 +46,7 @@ def gpu_tests(check: Check) -> Iterator[dict]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command += [f"--junitxml={report}", "-k", SELECTED, *(f"tests/{name}.py" for name in FILES)]
+        command += [f"--junitxml={report}", "-m", MARKED, *files()]
         done = subprocess.run(command, cwd=PROJECT, env=environment)
         if not report.exists():
             yield rows.outcome("tests", NAME, False, f"pytest ended with {done.returncode}, without a report")

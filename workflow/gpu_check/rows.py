@@ -48,8 +48,13 @@ def written(row: dict) -> str:
 
 
 def read(text: str) -> dict | None:
-    """The row in a line of a section's output; None if it is for people."""
-    return json.loads(text.removeprefix(MARK)) if text.startswith(MARK) else None
+    """The row in a line of a section's output; None if it is for people, or was cut off at the section's limit."""
+    if not text.startswith(MARK):
+        return None
+    try:
+        return json.loads(text.removeprefix(MARK))
+    except ValueError:
+        return None
 
 
 def number(rows: Iterable[dict], **wanted: object) -> float:

@@ -12,6 +12,7 @@ from autoencoders.evidence.display_names import comparison_label, comparison_ord
 from autoencoders.evidence.paper_values import comparable
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
+from autoencoders.evidence.table_files import decimals, rounded
 from autoencoders.evidence.verdicts import (
     FAILS,
     HOLDS,
@@ -79,10 +80,13 @@ def compared(scores: pd.DataFrame, comparison_latent: Mapping[str, int]) -> Iter
         return
     name, latent = distance_label(at["extractor"].iloc[0]), at["latent"].iloc[0]
     yield literal(f"{name} of samples at {latent} latent units, DAE against VAE (lower is better):")
-    lines = []
+    lines, places = [], max(2, decimals(means.to_numpy().ravel(), digits=3))
     for filters, rows in means.groupby("filters"):
         pairs = sorted(rows.droplevel("filters").iterrows(), key=lambda pair: comparison_order(pair[0]))
-        numbers = [f"{comparison_label(prior)} {row[DAE]:.2f} against {row[VAE]:.2f}" for prior, row in pairs]
+        numbers = [
+            f"{comparison_label(prior)} {rounded(row[DAE], places)} against {rounded(row[VAE], places)}"
+            for prior, row in pairs
+        ]
         lines.append(literal(f"- {filters} filters: {', '.join(numbers)}"))
     yield "\n".join(lines)
     yield from filter(None, [short_training_note(at["steps"])])

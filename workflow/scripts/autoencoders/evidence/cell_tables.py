@@ -310,13 +310,15 @@ def costs_of(cells: pd.DataFrame) -> dict[str, object]:
 
 
 def number_texts(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with float columns as text: three significant digits of their medians, the same decimals in a column."""
+    """The rows with float columns as text: three significant digits of their medians and one of their smallest numbers,
+    which would look like nothing otherwise; the same decimals in a column.
+    """
     floats = rows.select_dtypes("float")
     return rows.assign(**{name: fixed_texts(floats[name], digits=3) for name in floats})
 
 
 def fixed_texts(values: pd.Series, digits: int) -> list[str]:
-    places = decimals(values, digits)
+    places = max(decimals(values, digits), decimals([values.abs().where(values != 0).min()], digits=1))
     return [NO_VALUE if pd.isna(value) else rounded(value, places) for value in values]
 
 

@@ -18,6 +18,7 @@ from autoencoders.evidence.display_names import (
     distance_label,
     model_label,
 )
+from autoencoders.evidence.table_files import decimals, rounded
 from autoencoders.figures.page_style import DPI, STYLE, WIDTH, wrapped
 from autoencoders.figures.tiles import tile
 
@@ -138,5 +139,6 @@ def sample_page(
 def described(scores: pd.DataFrame, prior: str) -> str:
     """The Fréchet distances of a prior's samples, as ": FID 80.12, FD (classifier features) 12.30"; "" without any."""
     rows = scores[(scores["comparison"] == prior) & (scores["measure"] == "frechet") & scores["value"].notna()]
-    found = [f"{distance_label(row.extractor)} {row.value:.2f}" for row in rows.itertuples()]
+    places = max(2, decimals(rows["value"], digits=3))
+    found = [f"{distance_label(row.extractor)} {rounded(row.value, places)}" for row in rows.itertuples()]
     return f": {', '.join(found)}" if found else ""

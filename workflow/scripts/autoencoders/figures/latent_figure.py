@@ -1,6 +1,7 @@
 """Whether larger encoders have more Gaussian codes (hypothesis 2 of the paper)."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from string import ascii_lowercase
 
 import pandas as pd
@@ -69,15 +70,15 @@ def latent_statistics_figure(table: pd.DataFrame, comparison_latent: Mapping[str
     models = channel(MODELS, rows)
     widths = channel(WIDTHS, pd.concat(by_depth) if by_depth else rows)
     connected = any(shown[axis].nunique() > 2 for axis, shown in columns)
-    gaussian = [heading("Gaussian"), (Line2D([], [], color=GREY, linewidth=0.8), "its value")]
-    entries = [*colour_entries(models), *seed_entries(rows, connected), *gaussian]
+    reference = [heading("Gaussian"), (Line2D([], [], color=GREY, linewidth=0.8), "its value")]
+    entries = [*colour_entries(models), *seed_entries(rows, connected), *reference]
     if by_depth:
         entries += line_entries(widths, pd.concat(by_depth), connected)
 
     size = WIDTH, max(0.5 + 1.5 * len(STATISTICS), legend_height(entries))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(STATISTICS), len(columns), squeeze=False, sharex="col", sharey="row")
-    letters = iter(ascii_lowercase)
+    letters = cycle(ascii_lowercase)
     for axes_row, (statistic, (name, gaussian)) in zip(grid, STATISTICS.items(), strict=True):
         for axes, (axis, shown) in zip(axes_row, columns, strict=True):
             axes.axhline(gaussian, color=GREY, linewidth=0.8, zorder=1)

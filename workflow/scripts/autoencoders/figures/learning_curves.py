@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from string import ascii_lowercase
 
 import numpy as np
@@ -79,7 +80,7 @@ def learning_curves_figure(curves: pd.DataFrame, comparison_latent: int, models:
     size = WIDTH, max(0.4 + PANEL_HEIGHT * sum(rows.values()), legend_height(entries))
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(sum(rows.values()), columns, squeeze=False, sharex=True)
-    letters, drawn = iter(ascii_lowercase * 9), []
+    letters, drawn = cycle(ascii_lowercase), []
     for loss, of_loss in panels.items():
         first = 0 if loss == "reconstruction_loss" else rows["reconstruction_loss"]
         own = list(places[first : first + rows[loss]].flat)

@@ -54,6 +54,8 @@ def text_width(text: str, weight: str = "normal") -> int:
 
 def wrapped(text: str, width: float, weight: str = "normal") -> str:
     """The text in lines of at most ``width`` inches; words are broken only if they are longer."""
+    if not text.strip():
+        return text
     room = width * DPI
     # Measuring takes milliseconds, so the search begins a little above what letters of average width would fill.
     most = min(len(text), int(1.3 * len(text) * room / text_width(text, weight)) + 1)

@@ -49,14 +49,15 @@ class Cloud(NamedTuple):
 
 
 def model_colours(names: Sequence[str], models: Sequence[str]) -> list[tuple]:
-    """Colours of the points and ellipses of cells of the models ``names``: the models' own (``model_look``), paler
+    """Colours of the points and ellipses of cells of the models ``names``: the models' own (``model_look``), darker
     for further cells of a model. ``models`` are all models of the config.
     """
     found, seen = [], Counter()
     for name in names:
         colour, _ = model_look(name, models)
         dark = tuple(0.6 * part for part in colors.to_rgb(colour))
-        found.append((shade(colour, 0.7 * 0.55 ** seen[name]), dark))
+        points = shade(colour, 0.7)
+        found.append((tuple(0.65 ** seen[name] * part for part in points), dark))
         seen[name] += 1
     return found
 

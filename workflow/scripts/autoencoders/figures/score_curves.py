@@ -5,7 +5,7 @@ colour and marker of a line, and those that determine its line style. Together w
 must include all columns in which two cells differ: otherwise different cells would be averaged as if they were seeds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from string import ascii_lowercase
 
@@ -78,8 +78,8 @@ def draw_scores(
     ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. A line is the mean over the
     seeds with status "ok", its band their range. Two points or fewer are not connected: they have no shape. A latent
     size at which all seeds diverged is a gap in the line, with a mark on the axis in the line's colour to distinguish
-    it from one that was not run. A grey line shows what samples can reach at best: the lowest distance of reconstructed
-    test images at each latent size. If rows are ``comparable`` with the paper, values of ``published``
+    it from one that was not run. A grey line shows the lowest distance of reconstructed test images at each latent
+    size, of all cells. If rows are ``comparable`` with the paper, values of ``published``
     (``read_published``) are drawn, too: stars for the paper's own values of the same lines and, if ``cited``, crosses
     for those of other papers. ``log``: the distance's axis is logarithmic. A note above says so if a cell was trained
     for too few steps.
@@ -94,12 +94,13 @@ def draw_scores(
     points, crosses = own_points(rows, published), cited_points(rows, published)
     crosses = crosses if cited else crosses.iloc[:0]
     channels = channel(colours, rows), channel(lines, rows)
-    connected = are_connected(rows)
+    connected = len(loose(rows, channels)) < len(rows)
+    floors = {dataset: floor_of(cells) for dataset, cells in scores.groupby("dataset")}
     entries = [
         *colour_entries(channels[0]),
         *line_entries(channels[1], rows, connected),
         *constant_entries(rows, channels),
-        *floor_entries(scores, panels, connected),
+        *floor_entries(floors.values(), panels),
         *seed_entries(rows, connected),
         *diverged_entries(rows),
         *published_entries(rows, points, crosses),
@@ -110,23 +111,23 @@ def draw_scores(
     letters = cycle(ascii_lowercase)
     width = axes_width(min(len(panels), 3))
     for grid, dataset in zip(grids, datasets, strict=True):
-        floor = floor_of(scores[scores["dataset"] == dataset])
-        latents, apart = set(), points_apart(rows[rows["dataset"] == dataset])
-        for axes, panel in zip(grid, panels, strict=True):
-            of_panel = [
-                table[(table["dataset"] == dataset) & table["comparison"].isin(panel)]
-                for table in (rows, points, crosses)
-            ]
-            draw_panel(axes, *of_panel, *channels, apart)
-            if FLOOR not in panel and len(floor):
-                look = FLOOR_LINE if len(floor) > 2 else FLOOR_MARK
-                axes.plot(floor.index, floor, label="floor", zorder=1.5, **look)
+        latents = set(rows.loc[rows["dataset"] == dataset, "latent"])
+        beside = [side_by_side(in_panel(rows, dataset, panel), channels) for panel in panels]
+        most = max((len(lines) for found in beside for lines in found.values()), default=1)
+        apart = octaves_apart(latents, most, width)
+        for axes, panel, neighbours in zip(grid, panels, beside, strict=True):
+            of_panel = [in_panel(table, dataset, panel) for table in (rows, points, crosses)]
+            draw_panel(axes, *of_panel, *channels, neighbours, apart)
+            if FLOOR not in panel and len(floors[dataset]):
+                axes.plot(
+                    floors[dataset].index, floors[dataset], label="floor", zorder=1.5, **floor_look(floors[dataset])
+                )
             latents |= {latent for table in of_panel for latent in table["latent"]}
             title = [dataset_label(dataset), *map(comparison_label, panel if len(panels) > 1 else ())]
             letter = f"({next(letters)}) " if len(datasets) * len(panels) > 1 else ""
             axes.set_title(wrapped(letter + ", ".join(title), width), loc="left")
             format_score_axis(axes, log)
-        format_latent_axis(grid[0], sorted(latents), width, 3 * apart)
+        format_latent_axis(grid[0], sorted(latents), width, apart * most / 2)
     figure.supxlabel("latent units", x=PANELS_MIDDLE)
     figure.supylabel(distance_label(extractor))
     sns.despine(figure)
@@ -169,17 +170,53 @@ def axes_width(columns: int) -> float:
     return (WIDTH - LEGEND_WIDTH - 0.6) / columns - 0.1
 
 
-def are_connected(rows: pd.DataFrame) -> bool:
-    """Whether any line has more than two points."""
-    keys = ["dataset", "comparison", *(key for key in CELL_KEYS if key not in ("dataset", "latent", "seed"))]
-    return rows.groupby(keys)["latent"].nunique().max() > 2
+def in_panel(table: pd.DataFrame, dataset: str, panel: Sequence[str]) -> pd.DataFrame:
+    return table[(table["dataset"] == dataset) & table["comparison"].isin(panel)]
+
+
+def loose(rows: pd.DataFrame, channels: Sequence[Channel]) -> pd.DataFrame:
+    """The rows whose line has at most two latent sizes, so that its points are not connected."""
+    keys = list(dict.fromkeys(["dataset", "comparison", *channels[0].columns, *channels[1].columns]))
+    return rows[rows.groupby(keys)["latent"].transform("nunique") <= 2]
+
+
+def side_by_side(rows: pd.DataFrame, channels: Sequence[Channel]) -> dict[int, list[tuple]]:
+    """By latent size, the lines of a panel (keys of both channels) whose points there are not connected, in order."""
+    found = {}
+    for key, line in by_line(loose(rows, channels), *channels):
+        for latent in line["latent"].unique():
+            found.setdefault(latent, []).append(key)
+    return found
+
+
+def octaves_apart(latents: Collection[int], most: int, width: float) -> float:
+    """The distance between points that stand side by side, so that none hides another, ``most`` of them at a latent
+    size: a marker's width on an axis of ``width`` inches, or what there is room for.
+    """
+    inches = min(0.1, 0.8 * width / (len(latents) * most))
+    octaves = np.log2(max(latents) / min(latents))
+    # The axis also has a margin, and half of these points beyond each end (`format_latent_axis`).
+    return float(inches * (octaves + 2 * margin_octaves(latents)) / (width - inches * most))
+
+
+def margin_octaves(latents: Collection[int]) -> float:
+    return max(0.04 * float(np.log2(max(latents) / min(latents))), 0.2)
 
 
 def floor_of(scores: pd.DataFrame) -> pd.Series:
-    """By latent size, the lowest mean over seeds of the distance of reconstructed test images, of all cells."""
+    """By latent size, the lowest mean over seeds of the distance of reconstructed test images, of all cells of one
+    dataset. Its name says whether all sizes have the same networks ("comparable"), so that a line may connect them.
+    """
     keys = [key for key in CELL_KEYS if key != "seed"]
     values = scores[(scores["comparison"] == FLOOR) & (scores["status"] == "ok")]
-    return values.groupby(keys)["value"].mean().groupby("latent").min()
+    means = values.groupby(keys)["value"].mean()
+    networks = {frozenset(rows.droplevel(["dataset", "latent"]).index) for _, rows in means.groupby("latent")}
+    return means.groupby("latent").min().rename("comparable" if len(networks) == 1 else "different")
+
+
+def floor_look(floor: pd.Series) -> dict:
+    """A line, or marks where two sizes or fewer, or sizes of different networks, make no curve."""
+    return FLOOR_LINE if len(floor) > 2 and floor.name == "comparable" else FLOOR_MARK
 
 
 def own_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -198,15 +235,6 @@ def cited_points(rows: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return published[published["model"].isin(CITED)].merge(panels, on=["dataset", "comparison"])
 
 
-def points_apart(rows: pd.DataFrame) -> float:
-    """The distance in octaves between points of the same latent size: points that are not connected stand side by side,
-    or they would hide each other.
-    """
-    if are_connected(rows):
-        return 0.0
-    return 0.05 * float(np.log2(rows["latent"].max() / rows["latent"].min())) + 0.02
-
-
 def draw_panel(
     axes: Axes,
     rows: pd.DataFrame,
@@ -214,17 +242,21 @@ def draw_panel(
     crosses: pd.DataFrame,
     colours: Channel,
     lines: Channel,
+    beside: Mapping[int, Sequence[tuple]],
     apart: float,
 ) -> None:
-    """The lines of ``rows``, whose points of one latent size are ``apart`` octaves apart, at most six times that."""
+    """The lines of ``rows``; points of those in ``beside`` (``side_by_side``) are ``apart`` octaves apart."""
     diverged = {}
-    every = list(by_line(rows, colours, lines))
-    for place, ((colour_key, line_key), line) in enumerate(every):
+    for key, line in by_line(rows, colours, lines):
+        colour_key, line_key = key
         name = f"{colours.names[colour_key]}; {lines.names[line_key]}"
-        shift = 2 ** (apart * (place - (len(every) - 1) / 2) * min(1, 6 / len(every)))
+
+        def place(latents: np.ndarray, key: tuple = key) -> np.ndarray:
+            return np.array([latent * 2 ** shift_of(key, beside.get(latent, []), apart) for latent in latents])
+
         # A group without values has the mean NaN, which interrupts the line.
         seeds = line["value"].where(line["status"] == "ok").groupby(line["latent"])
-        draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name, lambda x, by=shift: x * by)
+        draw_line(axes, seeds, *colours.looks[colour_key], *lines.looks[line_key], name, place)
         for latent in (latent for latent, count in seeds.count().items() if not count):
             diverged.setdefault(latent, {})[colours.looks[colour_key][0]] = None
     for latent, of_latent in diverged.items():
@@ -235,6 +267,11 @@ def draw_panel(
     if len(crosses):
         at = crosses["latent"], crosses["fid"]
         axes.plot(*at, linestyle="none", marker="x", markersize=5, color="black", label="cited", zorder=5)
+
+
+def shift_of(key: tuple, neighbours: Sequence[tuple], apart: float) -> float:
+    """How far, in octaves, the point of a line stands beside its latent size; 0 for a line that is connected."""
+    return apart * (neighbours.index(key) - (len(neighbours) - 1) / 2) if key in neighbours else 0.0
 
 
 def by_line(rows: pd.DataFrame, colours: Channel, lines: Channel) -> Iterator[tuple[tuple[tuple, tuple], pd.DataFrame]]:
@@ -278,11 +315,13 @@ def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
         axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
 
 
-def floor_entries(scores: pd.DataFrame, panels: Sequence[Sequence[str]], connected: bool) -> list[tuple]:
-    """Legend entries: the line of reconstructed test images, where a panel has it."""
-    drawn = any(FLOOR not in panel for panel in panels) and (scores["comparison"] == FLOOR).any()
-    handle = Line2D([], [], **FLOOR_LINE) if connected else Line2D([], [], **FLOOR_MARK)
-    return [heading(comparison_label(FLOOR)), (handle, "the lowest")] if drawn else []
+def floor_entries(floors: Iterable[pd.Series], panels: Sequence[Sequence[str]]) -> list[tuple]:
+    """Legend entries: the line, or the marks, of reconstructed test images, where a panel has it."""
+    looks = [floor_look(floor) for floor in floors if len(floor)]
+    if not looks or all(FLOOR in panel for panel in panels):
+        return []
+    look = FLOOR_LINE if FLOOR_LINE in looks else FLOOR_MARK
+    return [heading(comparison_label(FLOOR)), (Line2D([], [], **look), "the lowest")]
 
 
 def seed_entries(rows: pd.DataFrame, connected: bool = True) -> list[tuple]:
@@ -349,7 +388,7 @@ def format_latent_axis(axes: Axes, latents: Sequence[int], width: float, beside:
     axes.xaxis.set_major_formatter(FixedFormatter([str(latent) for latent in written]))
     axes.xaxis.set_minor_locator(FixedLocator([latent for latent in latents if latent not in written]))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    margin = 2 ** (max(0.04 * np.log2(max(latents) / min(latents)), 0.2) + beside)
+    margin = 2 ** (margin_octaves(latents) + beside)
     axes.set_xlim(min(latents) / margin, max(latents) * margin)
 
 

@@ -73,13 +73,19 @@ def measured(file: Path = MEASURED) -> dict:
 
 
 def image_seconds(flops: float, rates: Sequence[tuple[float, float]]) -> float:
-    """Seconds to train on an image that takes ``flops``: at the speed of the measured case that is nearest in flops,
-    but never faster than the fastest of them. Without ``rates``, at the assumed speed.
+    """Seconds to train on an image that takes ``flops``: between those of the measured cases next to it, on logarithmic
+    scales; as many as the smallest case for less, and in proportion to the largest for more. Without ``rates``, at the
+    assumed speed.
     """
     if not rates:
         return flops / TRAINING_RATE + 1 / IMAGE_RATE
-    case, speed = min(rates, key=lambda rate: abs(math.log(rate[0] / max(flops, 1))))
-    return max(flops / (case * speed), 1 / max(speed for _, speed in rates)) / SHARE
+    cases = sorted((case, 1 / speed) for case, speed in rates)
+    below = max((each for each in cases if each[0] <= flops), default=cases[0])
+    above = min((each for each in cases if each[0] >= flops), default=None)
+    if above is None:
+        return flops / below[0] * below[1] / SHARE
+    way = math.log(flops / below[0]) / math.log(above[0] / below[0]) if above[0] > below[0] else 0.0
+    return below[1] * (above[1] / below[1]) ** max(way, 0.0) / SHARE
 
 
 def training_minutes(flops: float, images: int, epochs: int, rates: Sequence[tuple[float, float]] = ()) -> int:
