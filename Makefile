@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BROKEN = { echo "$(VENV) is broken: it was moved, its Python was upgraded or removed, or its installation was interrupted."; \
   echo "Remove it, and run the same command again: rm -r $(VENV)"; exit 1; }
 
-.PHONY: help setup demo report status test test-all lint bench soak rulegraph
+.PHONY: help setup demo report status test test-all lint bench gpu-check estimates soak rulegraph
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo "make test-all    all tests: killed jobs, full disks, the README's commands, a browser, a cluster, environments"
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       the speed of this pipeline and its alternatives on this machine, in minutes"
+	@echo "make gpu-check   does this GPU do what it should: tests, speed, memory, a cell; in eight minutes"
+	@echo "make estimates   hours of the paper's run on one GPU; CONFIG=mine.yaml of another run"
 	@echo "make soak        an hour of killed jobs and killed runs, after which the results must be the same"
 	@echo "make rulegraph   redraw the graph of the rules in workflow/README.md; needs Graphviz"
 	@echo "make setup       only the environment that all of these use: $(VENV)"
@@ -85,6 +87,13 @@ bench: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt -r envs/benchmark.txt || \
 	  echo "Pythae can't be installed; its rows will be empty."
 	PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m benchmark
+
+# DRY_RUN=yes tries the check itself, without a GPU.
+gpu-check: setup
+	@PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m gpu_check $(if $(DRY_RUN),--dry-run)
+
+estimates: setup
+	@PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m gpu_check.estimates $(CONFIG)
 
 soak: setup
 	SOAK_MINUTES=60 $(BIN)/pytest --capture=no tests/test_soak.py

@@ -2,24 +2,35 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 from benchmark.comparison import Row
+from benchmark.jobs import PROJECT
 from benchmark.loops import Case
+from snakemake.utils import update_config
 
 from autoencoders.config import grid, settings
+from autoencoders.jobs import resources
+from autoencoders.latent.priors import gmm
 from autoencoders.networks.flop_count import training_flops
 
+PAPER = PROJECT / "config" / "config.yaml"
 # Training images of the datasets in config/config.yaml, which a benchmark does not download.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
+
+
+def training_images(config: dict, dataset: str) -> int:
+    """The number of training images: counted if the dataset is prepared, else known or assumed."""
+    info = Path(config["pathvars"]["results"], "datasets", dataset, "dataset.json")
+    return resources.training_images(config["datasets"][dataset], TRAINING_IMAGES.get(dataset), info)
 
 
 def cell_flops(config: dict, cell: dict) -> float:
     """Floating point operations of a cell's whole training."""
     an_image = training_flops(grid.network_options(config, cell), config["models"][cell["model"]]["frozen_latent"])
-    return float(an_image) * TRAINING_IMAGES[cell["dataset"]] * config["training"]["epochs"]
+    return float(an_image) * training_images(config, cell["dataset"]) * config["training"]["epochs"]
 
 
 def nearest_case(size: int, filters: int, cases: Sequence[Case]) -> Case:
@@ -32,13 +43,34 @@ def value(rows: Sequence[dict], **wanted: object) -> float:
     return next((row["value"] for row in rows if all(row[key] == wanted[key] for key in wanted)), math.nan)
 
 
+def resolved(config_files: Sequence[Path]) -> dict:
+    """The config that Snakemake makes of config/config.yaml and these files, checked and with all defaults."""
+    config = {}
+    for file in (PAPER, *config_files):
+        update_config(config, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    return settings.resolve(config)
+
+
+def mixture_operations(config: dict) -> Iterator[float]:
+    """Float64 operations of fitting each cell's mixtures, of as many iterations as requests to a scheduler assume."""
+    mixtures = [options for options in grid.running(config, "priors").values() if options["kind"] == "gmm"]
+    for cell in grid.cells(config):
+        for options in mixtures:
+            yield gmm.operations(options, training_images(config, cell["dataset"]), cell["latent"])
+
+
 def project(rows: Sequence[dict], cases: Sequence[Case], config_file: Path) -> list[Row]:
-    """The operations of the config's grid, and the hours of its parts, one after the other, from the measured ``rows``.
+    """``project_config`` of a file that is a whole config."""
+    return project_config(rows, cases, settings.resolve(yaml.safe_load(config_file.read_text(encoding="utf-8"))))
+
+
+def project_config(rows: Sequence[dict], cases: Sequence[Case], config: dict) -> list[Row]:
+    """The operations of a resolved config's grid, and the hours of its parts, one after the other, from the measured
+    ``rows``.
 
     Left out are encoding and decoding (under a hundredth of training's operations), and mixtures, whose number of
     iterations depends on the codes.
     """
-    config = settings.resolve(yaml.safe_load(config_file.read_text(encoding="utf-8")))
     cells = grid.cells(config)
     parts, nearest = defaultdict(float), defaultdict(set)
     for cell in cells:

@@ -279,7 +279,9 @@ def training_operations(wildcards):
 
 def training_minutes(wildcards):
     images, epochs = training_images(wildcards), config["training"]["epochs"]
-    return resources.training_minutes(training_flops(wildcards), images, epochs)
+    found = resources.measured()
+    same = found and found["precision"] == config["models"][wildcards.model]["precision"]
+    return resources.training_minutes(training_flops(wildcards), images, epochs, found["training"] if same else ())
 
 
 def objective_options(wildcards):
@@ -375,7 +377,7 @@ def prior_operations(wildcards, images=None):
 
 
 def prior_minutes(wildcards):
-    return resources.prior_minutes(prior_operations(wildcards))
+    return resources.prior_minutes(prior_operations(wildcards), resources.measured().get("float64"))
 
 
 def prior_megabytes(wildcards):

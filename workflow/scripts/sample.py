@@ -65,9 +65,9 @@ if __name__ == "__main__":
             write_npy(path, images)
         # Between the first of the shown test images, two by two.
         pairs = 0 if diverged else min(PAIRS, len(shown["test_recon"]) // 2)
-        ends = recon_codes["test_recon"][shown["test_recon"][: 2 * pairs]].reshape(pairs, 2, -1)
+        ends = recon_codes["test_recon"][shown["test_recon"][: 2 * pairs]].reshape(pairs, 2, network.options.latent)
         steps = steps_between(ends[:, 0], ends[:, 1], STEPS)
-        decoded = decode(network, steps.reshape(pairs * STEPS, -1), batch_size, device)
+        decoded = decode(network, steps.reshape(-1, network.options.latent), batch_size, device)
         gallery["steps"] = decoded.reshape(pairs, STEPS, *decoded.shape[1:])
         gallery["step_ends"] = gallery["test_recon_originals"][: 2 * pairs].reshape(pairs, 2, *decoded.shape[1:])
         write_npz(snakemake.output.gallery, gallery)

@@ -1,13 +1,15 @@
 """Estimates of the minutes and megabytes that jobs request from a scheduler.
 
-The estimates are generous for a typical cluster GPU. Too few minutes cost another wait in the queue: the job is retried
-with more, and training resumes from its checkpoint. Too many keep a job waiting for a longer gap. Snakemake's own
-process imports this module, so it may import only the standard library.
+The estimates are generous for a typical cluster GPU, or take half the rates that `make gpu-check` measured. Too few
+minutes cost another wait in the queue: the job is retried with more, and training resumes from its checkpoint. Too many
+keep a job waiting for a longer gap. Snakemake's own process imports this module, so it may import only the standard
+library.
 """
 
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Floating point operations per second in training: at most a third of what an A100 reaches in bf16 on wide networks.
@@ -16,6 +18,10 @@ TRAINING_RATE = 10e12
 FLOAT64_RATE = 0.5e12
 # The most images a second in training, however small the network is.
 IMAGE_RATE = 5_000
+# What `make gpu-check` measured, below the folder in which Snakemake was started.
+MEASURED = Path("results", "gpu-check", "rates.json")
+# Requests assume this share of a measured rate: GPUs are shared, and other cells are not those that were measured.
+SHARE = 0.5
 # Minutes to start Snakemake, PyTorch and CUDA from a slow shared disk.
 START = 10
 # The number of training images assumed before they are counted.
@@ -46,14 +52,46 @@ def training_images(dataset: Mapping, known: int | None, info: Path) -> int:
     return found if limit is None else min(found, limit)
 
 
-def training_minutes(flops: float, images: int, epochs: int) -> int:
-    """Minutes to train a cell that takes ``flops`` floating point operations for an image."""
-    return START + math.ceil(epochs * images * (flops / TRAINING_RATE + 1 / IMAGE_RATE) / 60)
+@functools.cache
+def measured(file: Path = MEASURED) -> dict:
+    """What `make gpu-check` wrote: the GPU's name ("gpu"), "date", "precision", "training" as pairs of an image's
+    floating point operations and images a second, and "float64", the rate of fitting mixtures, None if it is unknown.
+
+    Empty if the file is missing or can't be used: requests then assume rates.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        pairs = [(float(row["flops"]), float(row["images_per_second"])) for row in found["training"]]
+        float64 = found.get("float64")
+        numbers = [number for pair in pairs for number in pair] + ([] if float64 is None else [float(float64)])
+        if not pairs or not all(0 < number < math.inf for number in numbers):
+            return {}
+        names = {key: str(found[key]) for key in ("gpu", "date", "precision")}
+        return names | {"training": pairs, "float64": float64 and float(float64)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return {}
 
 
-def prior_minutes(operations: float) -> int:
-    """Minutes to fit a prior in this many float64 operations."""
-    return START + math.ceil(operations / FLOAT64_RATE / 60)
+def image_seconds(flops: float, rates: Sequence[tuple[float, float]]) -> float:
+    """Seconds to train on an image that takes ``flops``: at the speed of the measured case that is nearest in flops,
+    but never faster than the fastest of them. Without ``rates``, at the assumed speed.
+    """
+    if not rates:
+        return flops / TRAINING_RATE + 1 / IMAGE_RATE
+    case, speed = min(rates, key=lambda rate: abs(math.log(rate[0] / max(flops, 1))))
+    return max(flops / (case * speed), 1 / max(speed for _, speed in rates)) / SHARE
+
+
+def training_minutes(flops: float, images: int, epochs: int, rates: Sequence[tuple[float, float]] = ()) -> int:
+    """Minutes to train a cell that takes ``flops`` floating point operations for an image, at the measured ``rates``
+    of its precision, if there are any.
+    """
+    return START + math.ceil(epochs * images * image_seconds(flops, rates) / 60)
+
+
+def prior_minutes(operations: float, rate: float | None = None) -> int:
+    """Minutes to fit a prior in this many float64 operations, at the measured ``rate`` if there is one."""
+    return START + math.ceil(operations / (FLOAT64_RATE if rate is None else SHARE * rate) / 60)
 
 
 def image_megabytes(images: int, size: int) -> float:
