@@ -13,10 +13,13 @@ from autoencoders.jobs.files import read_json, read_npz
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import read_parquet
 
+# Of each prior.
+SAMPLES = 33
+
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         gallery, record = read_npz(snakemake.input.gallery), read_json(snakemake.input.cell)
-        samples = {prior: gallery[prior] for prior in snakemake.params.priors}
+        samples = {prior: gallery[prior][:SAMPLES] for prior in snakemake.params.priors}
         scores = [read_parquet(path) for path in snakemake.input.get("scores", [])]
         table = pd.concat(scores) if scores else pd.DataFrame(columns=["comparison", "measure", "value"])
         note = short_training_note([steps_of(record)])
