@@ -50,7 +50,8 @@ def own(tmp_path):
     def write(body: str, more: str = "", **options) -> dict:
         path = tmp_path / f"own{len(list(tmp_path.glob('own*.py')))}.py"
         path.write_text(
-            f"{more}\n\ndef measure(features, reference, options, *, prepared, random):\n    {body}\n", encoding="utf-8"
+            f"{more}\n\ndef measure(features, reference, options, *, prepared, random, shared):\n    {body}\n",
+            encoding="utf-8",
         )
         return {"kind": str(path), **options}
 

@@ -375,12 +375,14 @@ def test_penalties_of_model_defaults_apply_to_models_without_their_own(own):
 
 def test_the_frechet_distance_is_always_among_the_measures(own):
     config = own("measures", FUNCTIONS["measures"])
-    assert list(grid.running(settings.resolve(config), "measures")) == ["frechet", "mine"]
+    assert set(grid.running(settings.resolve(config), "measures")) == {*kinds.names("measures"), "mine"}
     assert list(grid.running(settings.resolve({**config, "run_measures": ["frechet"]}), "measures")) == ["frechet"]
     mine = config["measures"]["mine"]
     assert fault_of({**config, "run_measures": ["mine"]}).startswith("run_measures: tables, figures and claims report")
     assert fault_of({**config, "measures": {"mine": mine}}).startswith("measures: tables, figures and claims report")
     assert "this name means the Fréchet distance" in fault_of({**config, "measures": {"frechet": mine}})
+    named_kid = {**config, "measures": config["measures"] | {"kid": mine}}
+    assert fault_of(named_kid).startswith("measures.kid: tables explain this name as the kind kid. Write kind: kid,")
     for name in ("FID", "Frechet"):
         assert "be called the Fréchet distance" in fault_of({**config, "measures": config["measures"] | {name: mine}})
 

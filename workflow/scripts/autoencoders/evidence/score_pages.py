@@ -13,8 +13,18 @@ from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, signi
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
 NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
-FOLDED = ("_sd", "_published", "_difference", "_confidence")
+FOLDED = ("_sd", "_error", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **COMPARISONS}
+# What the numbers of each measure are, and the factor that they are printed with. A config can't give these names to
+# other kinds.
+MEASURES = {
+    "kid": (
+        "1,000 times the kernel distance (Bińkowski et al. 2018; KID in Inception features); lower is better. Equal "
+        "distributions give 0 within the error, so it may be negative. ± is its standard error, from ten disjoint "
+        "subsets; between equal distributions it is about three times too wide",
+        1000,
+    ),
+}
 
 
 def table2_sections(
@@ -52,7 +62,9 @@ def bold_text(rows: pd.DataFrame, what: str) -> str:
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
     """All scores with ``merge_published``: a row per cell, a column per comparison, and sections for every measure."""
     for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
-        table = by_cell(of_measure(scores, measure))
+        _, factor = MEASURES.get(measure, ("", 1))
+        rows = of_measure(scores, measure)
+        table = by_cell(rows.assign(value=factor * rows["value"], error=factor * rows["error"]))
         yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)
 
 
@@ -99,7 +111,8 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     """What the numbers mean."""
     what = "FID (pytorch-fid's Inception); lower is better"
     if measure != "frechet":
-        what = f"The measure {measure} in {extractor} features"
+        text, _ = MEASURES.get(measure, (f"The measure {measure}", 1))
+        what = f"In {extractor} features: {text[0].lower()}{text[1:]}"
     elif extractor != "inception":
         what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"
     against = ""
@@ -214,13 +227,14 @@ def column_texts(rows: pd.DataFrame, name: str) -> list[str]:
     if name == "prior":
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
-        spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
+        beside = [f"{name}{ending}" for ending in ("_sd", "_error") if f"{name}{ending}" in rows]
+        spread = rows[beside[0]] if beside else [float("nan")] * len(rows)
         return [value_text(*value) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
 def value_text(value: float, status: str, spread: float) -> str:
-    """82.49, or 82.49 ± 1.23 if there are several seeds."""
+    """82.49, or 82.49 ± 1.23 with its spread over seeds or the measure's error."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
     text = significant(value)

@@ -41,7 +41,7 @@ CALLS = {
     "penalty": (2, ()),
     "fit": (2, ("seed", "device", "checkpoint")),
     "sample": (3, ()),
-    "measure": (3, ("prepared", "random")),
+    "measure": (3, ("prepared", "random", "shared")),
     "prepare": (2, ()),
 }
 # Groups whose kinds may be users' own files.

@@ -120,6 +120,7 @@ def score_cell(
         if status != "ok":
             continue
         features = finite_features(network, images, batch_size, device, name)
+        shared = {}
         for comparison, (compared, split) in comparisons.items():
             if compared != name:
                 continue
@@ -130,6 +131,7 @@ def score_cell(
                     kinds.complete(measures[measure], kinds.options(module)),
                     prepared=references[split].prepared.get(measure, {}),
                     random=generator(seed, f"measure/{measure}/{comparison}"),
+                    shared=shared,
                 )
                 found[comparison, measure] = value_and_error(result, measure)
                 if not math.isfinite(found[comparison, measure][0]):
