@@ -26,7 +26,10 @@ USED = {
     "latent/priors/gmm.py": {"fit_prior": 2, "sample": 2, "redraw": 1},
     "scores/extractors/classifier.py": {"train_extractor": 1, "reference": 2, "score": 2, "redraw": 1},
     "scores/measures/frechet.py": {"reference": 2, "score": 2, "redraw": 1},
-    "scores/measures/kid.py": {"reference": 2, "score": 2},
+    **{
+        f"scores/measures/{name}.py": {"reference": 2, "score": 2}
+        for name in ("kid", "precision", "recall", "density", "coverage")
+    },
 }
 # What follows from these rules, but not from this module: codes are measured under fitted priors alone, and samples of
 # a DAE are drawn again.

@@ -16,6 +16,7 @@ from autoencoders.evidence.paper_values import READINGS, RECIPE, RECIPES, merge_
 from autoencoders.evidence.score_pages import all_scores_sections, table2_sections, table3_sections
 from autoencoders.evidence.score_tables import collect_scores, lowest, read_scores, table2, table3
 from autoencoders.evidence.table_files import to_markdown, write_table
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_json
 from autoencoders.jobs.parquet_tables import write_parquet
@@ -513,7 +514,13 @@ def test_other_measures_change_no_table_of_the_paper_and_have_separate_sections(
     assert of_inception.rows.iloc[0].tolist() == ["DAE", "128", "1", "128", "0", *["1080 ± 0"] * 7]
 
 
-def test_a_measure_that_comes_along_is_explained_and_printed_with_its_error():
+def test_every_measure_that_comes_along_is_explained():
+    for name in set(kinds.names("measures")) - {"frechet"}:
+        *_, section = all_scores_sections(merged(cell(values=1), cell(values=0.5).assign(measure=name)))
+        assert "is better" in section.text and f"The measure {name}" not in section.text, name
+
+
+def test_a_measure_that_comes_along_is_printed_with_its_error():
     rows = cell("cifar10", extractor="inception", values=0.01234).assign(measure="kid", error=0.00056)
     diverged = cell("cifar10", model="vae", extractor="inception").assign(measure="kid")
     frechet, kid = all_scores_sections(merged(cell("cifar10", extractor="inception", values=80), rows, diverged))

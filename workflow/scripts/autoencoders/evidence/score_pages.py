@@ -24,6 +24,30 @@ MEASURES = {
         "subsets; between equal distributions it is about three times too wide",
         1000,
     ),
+    "precision": (
+        "The share of images within the neighbourhood of any reference image (Kynkäänniemi et al. 2019), which reaches "
+        "to its k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
+        "distributions have no fixed value: compare with reconstructions",
+        1,
+    ),
+    "recall": (
+        "The share of reference images within the neighbourhood of any of the images (Kynkäänniemi et al. 2019), which "
+        "reaches to its k-th nearest other one (k of the config, 5 by default); higher is better. Equal distributions "
+        "have no fixed value: compare with reconstructions",
+        1,
+    ),
+    "density": (
+        "The mean number of neighbourhoods of reference images that an image lies in, divided by k (Naeem et al. 2020; "
+        "k of the config, 5 by default); higher is better. Equal distributions give 1; images near the densest "
+        "reference images exceed it",
+        1,
+    ),
+    "coverage": (
+        "The share of reference images with any of the images in their neighbourhood (Naeem et al. 2020). It reaches "
+        "to the k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
+        "distributions of equal numbers of images give 0.969 if k is 5",
+        1,
+    ),
 }
 
 

@@ -78,11 +78,9 @@ def sizes(parts: list[Tensor]) -> Tensor:
 
 def kernel_sum(first: Tensor, second: Tensor) -> Tensor:
     """Σ k(u, v) over all pairs of rows of two tensors, (N, D) and (M, D)."""
-    total = 0
-    for rows in first.split(ROWS):
-        kernel = (rows @ second.T).div_(first.shape[1]).add_(1)
-        total = total + (kernel * kernel).mul_(kernel).sum()
-    return total
+    one = first.new_ones(())
+    kernels = (one.addmm(rows, second.T, alpha=1 / first.shape[1]).flatten() for rows in first.split(ROWS))
+    return sum((kernel * kernel) @ kernel for kernel in kernels)
 
 
 def own_sums(parts: list[Tensor]) -> Tensor:
