@@ -28,7 +28,7 @@ USED = {
     "scores/measures/frechet.py": {"reference": 2, "score": 2, "redraw": 1},
     **{
         f"scores/measures/{name}.py": {"reference": 2, "score": 2}
-        for name in ("kid", "precision", "recall", "density", "coverage")
+        for name in ("kid", "precision", "recall", "density", "coverage", "vendi")
     },
 }
 # What follows from these rules, but not from this module: codes are measured under fitted priors alone, and samples of

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from autoencoders.config.grid import TEST_IMAGES
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
@@ -46,6 +47,12 @@ MEASURES = {
         "The share of reference images with any of the images in their neighbourhood (Naeem et al. 2020). It reaches "
         "to the k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
         "distributions of equal numbers of images give 0.969 if k is 5",
+        1,
+    ),
+    "vendi": (
+        "The Vendi score (Friedman and Dieng 2023), the effective number of different images: 1 if all have the same "
+        "features, and their number if all features are orthogonal; higher is better, up to that of test images. It "
+        "compares with nothing",
         1,
     ),
 }
@@ -112,6 +119,7 @@ def score_sections(
         shown = (
             (scores["dataset"] == dataset)
             & (scores["extractor"] == extractor)
+            & (scores["measure"] == measure)
             & scores["comparison"].isin(rows.columns)
         )
         compared = scores[shown]
@@ -145,8 +153,9 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
         against = f" {label} compares with the training images, every other column with the test images."
     spread = rows.filter(regex="_sd$").notna().any(axis=None)
     means = " Means over seeds ± their sample standard deviation." if spread else ""
+    baseline = " Test images: the value of the test images themselves." if TEST_IMAGES in rows else ""
     midpoints = f" {comparison_label('interpolation')}: images decoded halfway between the codes of two test images."
-    return f"{what}.{means}{against}{midpoints if 'interpolation' in rows else ''}"
+    return f"{what}.{means}{against}{baseline}{midpoints if 'interpolation' in rows else ''}"
 
 
 def what_was_compared(scores: pd.DataFrame) -> str:

@@ -25,6 +25,9 @@ COLUMNS = [
     *("extractor", "extractor_accuracy", "extractor_chance"),
     *("comparison", "measure", "value", "error", "images", "reference_images", "status"),
 ]
+# The comparison that holds what some measures give for the test images themselves; `config.grid` names it too, and is
+# no input of scores.
+TEST_IMAGES = "test_images"
 
 
 class Reference(NamedTuple):
@@ -111,8 +114,9 @@ def score_cell(
 
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
     with which of ``references``. ``measures`` are those of the config: kind and options by name; their random numbers
-    come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError
-    if features of an image set are not finite.
+    come from the cell's ``seed``. A measure that prepared a ``baseline`` has one row more, the comparison TEST_IMAGES.
+    A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError if features of an image set are not
+    finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
     found = {}
@@ -144,6 +148,11 @@ def score_cell(
         for comparison, (name, split) in comparisons.items()
         for measure in measures
     ]
+    for measure in measures:
+        baseline = references["test"].prepared.get(measure, {}).get("baseline")
+        if baseline is not None:
+            value, count = (float(baseline) if status == "ok" else np.nan), len(references["test"].features)
+            rows.append((TEST_IMAGES, measure, value, np.nan, count, count, status))
     table = pd.DataFrame(rows, columns=COLUMNS[COLUMNS.index("comparison") :])
     numbers = {"value": "float64", "error": "float64", "images": "int64", "reference_images": "int64"}
     return table.astype(numbers)

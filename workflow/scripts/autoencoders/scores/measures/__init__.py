@@ -10,7 +10,8 @@ A kind defines
   which may be compared with several references: keys name everything else that a value depends on. Collect unused
   arguments in ``**_``.
 - ``prepare(reference, options)`` (optional): arrays by name that every cell needs from the same reference; they are
-  computed once for each dataset and extractor, and stored.
+  computed once for each dataset and extractor, and stored. One of the name ``baseline``, a number, is the measure of
+  the reference images themselves; that of the test images is shown beside the others.
 - ``OPTIONS`` (optional): its config keys beside ``kind``, as `jobs.kinds` explains.
 - ``MINUTES`` (optional): how long it takes for one cell, for requests to a scheduler.
 
