@@ -55,6 +55,16 @@ MEASURES = {
         "compares with nothing",
         1,
     ),
+    "copy_rate": (
+        "The share of images nearer to a training image, among all of them, than 1 % of test images are; lower is "
+        "better. Blur raises it without copies: judge samples between Test R, which has nothing to copy, and Train R",
+        1,
+    ),
+    "authenticity": (
+        "The share of images further from the nearest training image, among all of them, than that one is from its own "
+        "nearest other one (Alaa et al. 2022); higher is better, up to that of test images: without copies it is not 1",
+        1,
+    ),
 }
 
 
@@ -148,7 +158,8 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     elif extractor != "inception":
         what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"
     against = ""
-    if "train_recon_vs_train" in rows:
+    of_training = measure in ("copy_rate", "authenticity", "vendi")
+    if "train_recon_vs_train" in rows and not of_training:
         label = comparison_label("train_recon_vs_train")
         against = f" {label} compares with the training images, every other column with the test images."
     spread = rows.filter(regex="_sd$").notna().any(axis=None)

@@ -43,6 +43,7 @@ CALLS = {
     "sample": (3, ()),
     "measure": (3, ("prepared", "random", "shared")),
     "prepare": (2, ()),
+    "prepare_training": (3, ()),
 }
 # Groups whose kinds may be users' own files.
 FROM_ELSEWHERE = ("penalties", "priors", "measures")

@@ -102,6 +102,15 @@ def squared_radii(features: Tensor, k: int) -> Tensor:
     return radii
 
 
+def nearest_once(features: Tensor, others: Tensor, shared: dict) -> tuple[Tensor, Tensor]:
+    """`nearest` for one neighbour, as two tensors (N,); computed once for ``others``, and kept in ``shared``."""
+    key = "nearest", id(others)
+    if key not in shared:
+        distances, index = nearest(features, others, 1)
+        shared[key] = distances[:, 0], index[:, 0]
+    return shared[key]
+
+
 def nearest(features: Tensor, others: Tensor, count: int, same: bool = False) -> tuple[Tensor, Tensor]:
     """The squared distances of features (N, D) from their ``count`` nearest rows of ``others`` (M, D), nearest first,
     float64 (N, count), and these rows' indices, int64 (N, count), both on the CPU.

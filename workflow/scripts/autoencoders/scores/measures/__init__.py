@@ -12,6 +12,10 @@ A kind defines
 - ``prepare(reference, options)`` (optional): arrays by name that every cell needs from the same reference; they are
   computed once for each dataset and extractor, and stored. One of the name ``baseline``, a number, is the measure of
   the reference images themselves; that of the test images is shown beside the others.
+- ``prepare_training(training, test, options)`` (instead of ``prepare``, optional): such arrays from the features of all
+  training images and of the test images. ``reference`` is then all training images' features, whatever a comparison
+  compares with, and ``baseline`` the measure of the test images. The features are computed once for each dataset and
+  extractor.
 - ``OPTIONS`` (optional): its config keys beside ``kind``, as `jobs.kinds` explains.
 - ``MINUTES`` (optional): how long it takes for one cell, for requests to a scheduler.
 
