@@ -12,10 +12,10 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from scipy import linalg
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.scores.float64 import float64_device
 from autoencoders.scores.measures.frechet import (
     Statistics,
     covariance_root,
-    float64_device,
     frechet_distance,
     measure,
     prepare,

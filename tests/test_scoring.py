@@ -50,7 +50,8 @@ def own(tmp_path):
     def write(body: str, more: str = "", **options) -> dict:
         path = tmp_path / f"own{len(list(tmp_path.glob('own*.py')))}.py"
         path.write_text(
-            f"{more}\n\ndef measure(features, reference, options, *, prepared, random):\n    {body}\n", encoding="utf-8"
+            f"{more}\n\ndef measure(features, reference, options, *, prepared, random, shared):\n    {body}\n",
+            encoding="utf-8",
         )
         return {"kind": str(path), **options}
 
@@ -115,6 +116,19 @@ def test_a_measure_from_a_file_gets_all_features_its_options_and_what_it_has_pre
     expected = [prepared[power] + power * total - 30 for total in (122, 61) for power in (1, 3)]
     assert scores[scores["measure"] != "none"]["value"].tolist() == pytest.approx(expected, rel=1e-6)
     assert (scores[scores["measure"] == "none"]["value"] == 0).all()
+
+
+def test_a_baseline_is_a_row_of_the_test_images(own, make_reference):
+    mine = own("return 7", "def prepare(reference, options): return {'baseline': reference.max()}")
+    measures = {**FRECHET, "mine": mine}
+    references = {"test": make_reference(measures=measures), "train": make_reference(flat(1, 90), measures)}
+    comparisons = {"mvg": ("mvg", "test"), "train_recon_vs_train": ("mvg", "train")}
+    for status, value, sets in (("ok", 30, {"mvg": flat(1, 2)}), ("diverged", np.nan, {"mvg": flat()})):
+        scores = score(sets, references, measures, status=status, comparisons=comparisons)
+        assert len(scores) == 2 * 2 + 1
+        expected = {"comparison": "test_images", "measure": "mine", "value": value, "error": np.nan}
+        expected |= {"images": 3, "reference_images": 3, "status": status}
+        pd.testing.assert_series_equal(scores.iloc[-1], pd.Series(expected), check_names=False, check_dtype=False)
 
 
 @pytest.mark.parametrize("value", ["'text'", "['a', 'b']", "[1, [2]]", "{'a': 1}", "None"])

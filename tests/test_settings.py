@@ -382,6 +382,8 @@ def test_the_frechet_distance_is_always_among_the_measures(own):
     assert fault_of({**config, "run_measures": ["mine"]}).startswith("run_measures: tables, figures and claims report")
     assert fault_of({**config, "measures": {"mine": mine}}).startswith("measures: tables, figures and claims report")
     assert "this name means the Fréchet distance" in fault_of({**config, "measures": {"frechet": mine}})
+    named_kid = {**config, "measures": config["measures"] | {"kid": mine}}
+    assert fault_of(named_kid).startswith("measures.kid: tables explain this name as the kind kid. Write kind: kid,")
     for name in ("FID", "Frechet"):
         assert "be called the Fréchet distance" in fault_of({**config, "measures": config["measures"] | {name: mine}})
 

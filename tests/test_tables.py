@@ -16,6 +16,7 @@ from autoencoders.evidence.paper_values import READINGS, RECIPE, RECIPES, merge_
 from autoencoders.evidence.score_pages import all_scores_sections, table2_sections, table3_sections
 from autoencoders.evidence.score_tables import collect_scores, lowest, read_scores, table2, table3
 from autoencoders.evidence.table_files import to_markdown, write_table
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import write_json
 from autoencoders.jobs.parquet_tables import write_parquet
@@ -426,6 +427,9 @@ def test_a_cells_record_says_whether_its_scores_are_in_the_papers_setting(resolv
     old = record(resolved)
     del old["objective"]["penalties"]
     assert judged(scored(), old, resolved) == "paper"
+    # A measure against all training images does not change what the Fréchet distances compare.
+    rates = scored(references=50_000).assign(measure="copy_rate")
+    assert judged(pd.concat([rates, scored()]), record(resolved), resolved) == "paper"
     # Half of CelebA's test images are another choice of the 10,000.
     fewer = record(resolved, "vae", "celeba")
     fewer["dataset"] = fewer["dataset"] | {"limit": {"train": None, "test": 10_000}}
@@ -529,7 +533,7 @@ def test_scores_of_version_0_9_say_how_they_are_made_again(resolved, tmp_path):
 def test_other_measures_change_no_table_of_the_paper_and_have_separate_sections():
     inception = {"filters": 128, "latent": 128, "extractor": "inception"}
     cells = [cell("cifar10", values=80, **inception), cell(values=3), cell(model="vae", values=None)]
-    others = [each.assign(measure="kid", value=each["value"] + 1000, error=0.5) for each in cells]
+    others = [each.assign(measure="mine", value=each["value"] + 1000, error=0.5) for each in cells]
     alone, both = merged(*cells), merged(*cells, *others)
     for make in (lambda scores: table2(scores, PUBLISHED, LATENT), lambda scores: table3(scores, PUBLISHED)):
         pd.testing.assert_frame_equal(make(both), make(alone))
@@ -537,13 +541,39 @@ def test_other_measures_change_no_table_of_the_paper_and_have_separate_sections(
     for section, before in zip(frechet, all_scores_sections(alone), strict=True):
         assert section.text == before.text
         pd.testing.assert_frame_equal(section.rows, before.rows)
-    assert of_inception.heading == "CIFAR-10, inception, kid" and of_classifier.heading == "digits, classifier, kid"
+    assert of_inception.heading == "CIFAR-10, inception, mine" and of_classifier.heading == "digits, classifier, mine"
     for section in (of_inception, of_classifier):
-        assert "measure kid" in section.text and "Every score compares 10 images with 12,000." in section.text
+        assert "measure mine" in section.text and "Every score compares 10 images with 12,000." in section.text
         for word in ("FID", "FD", "Fréchet", "paper", "lower is better"):
             assert word not in section.text and not any(word in header for header in section.rows)
         assert not section.rows.map(lambda text: "**" in text).any(axis=None)
-    assert of_inception.rows.iloc[0].tolist() == ["DAE", "128", "1", "128", "0", *["1080.00"] * 7]
+    assert of_inception.rows.iloc[0].tolist() == ["DAE", "128", "1", "128", "0", *["1080.00 ± 0.50"] * 7]
+
+
+def test_every_measure_that_comes_along_is_explained():
+    for name in set(kinds.names("measures")) - {"frechet"}:
+        *_, section = all_scores_sections(merged(cell(values=1), cell(values=0.5).assign(measure=name)))
+        assert "is better" in section.text and f"The measure {name}" not in section.text, name
+
+
+def test_each_section_says_what_its_own_measure_compared():
+    rates = cell(values=0.01).assign(measure="copy_rate", reference_images=50_000)
+    own = rates.iloc[:1].assign(comparison="test_images", value=0.02)
+    frechet, section = all_scores_sections(merged(cell(values=1), rates, own))
+    assert "Every score compares 10 images with 12,000." in frechet.text and "Test images" not in frechet.rows
+    assert "Every score compares 10 images with 50,000." in section.text
+    assert section.rows["Test images"].tolist() == ["0.0200"]
+    assert "Test images: the value of the test images themselves." in section.text
+
+
+def test_a_measure_that_comes_along_is_printed_with_its_error():
+    rows = cell("cifar10", extractor="inception", values=0.01234).assign(measure="kid", error=0.00056)
+    diverged = cell("cifar10", model="vae", extractor="inception").assign(measure="kid")
+    frechet, kid = all_scores_sections(merged(cell("cifar10", extractor="inception", values=80), rows, diverged))
+    assert kid.heading == "CIFAR-10, inception, kid" and "lower is better" in kid.text and "1,000 times" in kid.text
+    assert kid.rows.iloc[0].tolist()[5:12] == ["12.34 ± 0.56"] * 7
+    assert kid.rows.iloc[1].tolist()[5:12] == ["diverged"] * 7
+    assert "±" not in frechet.text and not frechet.rows.map(lambda text: "±" in text).any(axis=None)
 
 
 def grid(dataset, models, filters, depths, latents, seeds=(0,)):

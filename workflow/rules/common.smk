@@ -62,10 +62,18 @@ MEASURES = grid.running(config, "measures")
 PREPARING = {
     name: entry for name, entry in MEASURES.items() if hasattr(kinds.load("measures", entry["kind"]), "prepare")
 }
+# Measures that need the features of all training images.
+OF_TRAINING = {
+    name: entry
+    for name, entry in MEASURES.items()
+    if hasattr(kinds.load("measures", entry["kind"]), "prepare_training")
+}
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
 # The splits that image sets are compared with, always including test.
 REFERENCES = sorted({split for _, split in COMPARISONS.values()})
+# The reference of all training images, of whose split a subset is compared.
+TRAINING = "training"
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 # The experiment of each figure of scores.
 FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
@@ -85,7 +93,7 @@ wildcard_constraints:
     dataset=CONSTRAINTS["dataset"],
     prior="|".join(map(re.escape, config["priors"])),
     extractor="|".join(map(re.escape, config["extractors"])),
-    split="train|test",
+    split=f"train|test|{TRAINING}",
     figure="|".join(map(re.escape, FIGURES)) or "(?!)",
 
 
@@ -428,7 +436,37 @@ def scoring_kinds(wildcards):
 
 def preparing_kinds(wildcards):
     """The extractor, and the measures that prepare something from a reference."""
-    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in PREPARING.values())]
+    prepared = preparing_measures(wildcards).values()
+    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in prepared)]
+
+
+def preparing_measures(wildcards):
+    return OF_TRAINING if wildcards.split == TRAINING else PREPARING
+
+
+def preparing_options(wildcards):
+    return entry_options("measures", preparing_measures(wildcards))
+
+
+def reference_split(wildcards):
+    """The images of a reference."""
+    return f"<results>/datasets/{wildcards.dataset}/{'train' if wildcards.split == TRAINING else wildcards.split}.npz"
+
+
+def reference_count(wildcards):
+    """How many of these images: None for all."""
+    return None if wildcards.split == TRAINING else config["scoring"]["images"]
+
+
+def test_reference(wildcards):
+    """The test images' features, for what measures prepare from all training images."""
+    is_training = wildcards.split == TRAINING
+    return f"<results>/reference/{wildcards.dataset}/{wildcards.extractor}-test.npz" if is_training else []
+
+
+def reference_minutes(wildcards):
+    """Of all training images, Inception's features take some minutes a thousand on one CPU core."""
+    return scoring_minutes(wildcards) + (training_images(wildcards) // 500 if wildcards.split == TRAINING else 0)
 
 
 def redrawing_kinds(wildcards):

@@ -80,7 +80,8 @@ rule train_extractor:
 rule reference:
     """Compute an extractor's features of a dataset's images, and what measures prepare from them."""
     input:
-        images="<results>/datasets/{dataset}/{split}.npz",
+        images=reference_split,
+        test=test_reference,
         extractor=extractor_weights,
         modules=modules("reference", preparing_kinds),
     output:
@@ -96,11 +97,11 @@ rule reference:
     resources:
         gpu=1,
         mem_mb=megabytes(8000, images=2),
-        runtime=minutes(scoring_minutes),
+        runtime=minutes(reference_minutes),
     params:
-        images=lookup(within=config, dpath="scoring/images"),
+        images=reference_count,
         seed=lookup(within=config, dpath="scoring/seed"),
-        measures=entry_options("measures", PREPARING),
+        measures=preparing_options,
         format=FORMAT,
         own_files=own_files(preparing_kinds),
     message:
@@ -114,7 +115,11 @@ rule score:
     input:
         cell="<results>/cells/<cell>/cell.json",
         images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
-        references=expand("<results>/reference/{dataset}/{extractor}-{split}.npz", split=REFERENCES, allow_missing=True),
+        references=expand(
+            "<results>/reference/{dataset}/{extractor}-{split}.npz",
+            split=[*REFERENCES, *[TRAINING] * bool(OF_TRAINING)],
+            allow_missing=True,
+        ),
         extractor=extractor_weights,
         record=extractor_record,
         modules=modules("score", scoring_kinds),

@@ -1,14 +1,14 @@
-"""Features of one split's images, and what measures prepare from them (rule reference)."""
+"""Features of one split's images, or of all training images, and what measures prepare from them (rule reference)."""
 
 import logging
 
 from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
-from autoencoders.jobs.files import write_npz
+from autoencoders.jobs.files import file_sha256, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.networks.numerics import repeatable
-from autoencoders.scores.cell_scores import reference_arrays
+from autoencoders.scores.cell_scores import read_reference, reference_arrays
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
@@ -18,8 +18,10 @@ if __name__ == "__main__":
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         images = load_images(snakemake.input.images)
-        indices = evaluation_subset(len(images), params.images, params.seed)
+        indices = evaluation_subset(len(images), params.images or len(images), params.seed)
         logging.info("the reference is %d of %d %s images", len(indices), len(images), snakemake.wildcards.split)
+        stored = snakemake.input.test
+        test = read_reference(stored, file_sha256(weights), device).features if stored else None
         network = kinds.load("extractors", snakemake.wildcards.extractor).load(weights, device)
-        arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device)
+        arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device, test)
         write_npz(snakemake.output[0], {**arrays, "indices": indices})

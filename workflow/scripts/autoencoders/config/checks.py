@@ -205,7 +205,7 @@ def check_kinds(config: dict) -> Iterator[str]:
     for name, prior in config["priors"].items():
         # A prior's column has further columns beside it: its spread, and the paper's values.
         taken = name.lower() in {*map(str.lower, TABLE_COLUMNS), *HEADERS, *PAPERS_PRIORS} and name not in PAPERS_PRIORS
-        if name.endswith(("_sd", "_published", "_difference", "_confidence")) or taken:
+        if name.endswith(("_sd", "_error", "_published", "_difference", "_confidence")) or taken:
             yield f"priors.{name}: tables already have a column of this name. Write another name."
         if name in GALLERY:
             yield f"priors.{name}: a cell's gallery already has an array of this name. Write another name."
@@ -222,6 +222,9 @@ def check_kinds(config: dict) -> Iterator[str]:
             yield f"models.{name}: tables would confuse it with the model {other}. Write another name."
     if config["measures"].get(FRECHET, {}).get("kind", FRECHET) != FRECHET:
         yield f"measures.{FRECHET}: this name means the Fréchet distance. Write kind: {FRECHET}, or another name."
+    for name, measure in config["measures"].items():
+        if name in kinds.names("measures") and name not in (FRECHET, measure["kind"]):
+            yield f"measures.{name}: tables explain this name as the kind {name}. Write kind: {name}, or another name."
     alike = [
         name
         for name, measure in config["measures"].items()

@@ -10,8 +10,10 @@ CELL_KEYS = ("dataset", "model", "filters", "depth", "latent", "seed")
 PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", "normalisation": "figure4"}
 # The experiment whose codes are drawn (Figures A.1 and A.2) instead of its scores.
 SCATTER = "scatter"
+# The comparison that holds what some measures give for the test images themselves.
+TEST_IMAGES = "test_images"
 # The comparisons without a prior.
-NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation")
+NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation", TEST_IMAGES)
 
 
 def cells(config: dict, known_only: bool = False) -> list[dict]:

@@ -117,7 +117,8 @@ def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.D
     # What was trained, and from the config what is decided later.
     trained = {**record["network"], **record["objective"], "frozen_latent": record["frozen_latent"]}
     options = {key: trained.get(key, option) for key, option in config["models"].get(model, {}).items()}
-    reference = int(scores.loc[scores["comparison"] == "test_recon", "reference_images"].iloc[0])
+    distances = scores[scores["measure"] == "frechet"]
+    reference = int(distances.loc[distances["comparison"] == "test_recon", "reference_images"].iloc[0])
     same = (
         papers_images(name, record["dataset"], record["training_images"])
         and record["training"] == TRAINING
@@ -125,7 +126,7 @@ def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.D
         and papers_priors(running(config, "priors"))
         and reference == SCORED_IMAGES
         # 0 if the cell diverged.
-        and int(scores["images"].max()) in (0, SCORED_IMAGES)
+        and int(distances["images"].max()) in (0, SCORED_IMAGES)
     )
     scores = scores.copy()
     place = scores.columns.get_loc("extractor")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from autoencoders.config.grid import TEST_IMAGES
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
@@ -13,8 +14,58 @@ from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decim
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
 NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
-FOLDED = ("_sd", "_published", "_difference", "_confidence")
+FOLDED = ("_sd", "_error", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **COMPARISONS}
+# What the numbers of each measure are, and the factor that they are printed with. A config can't give these names to
+# other kinds.
+MEASURES = {
+    "kid": (
+        "1,000 times the kernel distance (Bińkowski et al. 2018; KID in Inception features); lower is better. Equal "
+        "distributions give 0 within the error, so it may be negative. ± is its standard error, from ten disjoint "
+        "subsets; between equal distributions it is about three times too wide",
+        1000,
+    ),
+    "precision": (
+        "The share of images within the neighbourhood of any reference image (Kynkäänniemi et al. 2019), which reaches "
+        "to its k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
+        "distributions have no fixed value: compare with reconstructions",
+        1,
+    ),
+    "recall": (
+        "The share of reference images within the neighbourhood of any of the images (Kynkäänniemi et al. 2019), which "
+        "reaches to its k-th nearest other one (k of the config, 5 by default); higher is better. Equal distributions "
+        "have no fixed value: compare with reconstructions",
+        1,
+    ),
+    "density": (
+        "The mean number of neighbourhoods of reference images that an image lies in, divided by k (Naeem et al. 2020; "
+        "k of the config, 5 by default); higher is better. Equal distributions give 1; images near the densest "
+        "reference images exceed it",
+        1,
+    ),
+    "coverage": (
+        "The share of reference images with any of the images in their neighbourhood (Naeem et al. 2020). It reaches "
+        "to the k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
+        "distributions of equal numbers of images give 0.969 if k is 5",
+        1,
+    ),
+    "vendi": (
+        "The Vendi score (Friedman and Dieng 2023), the effective number of different images: 1 if all have the same "
+        "features, and their number if all features are orthogonal; higher is better, up to that of test images. It "
+        "compares with nothing",
+        1,
+    ),
+    "copy_rate": (
+        "The share of images nearer to a training image, among all of them, than 1 % of test images are; lower is "
+        "better. Blur raises it without copies: judge samples between Test R, which has nothing to copy, and Train R",
+        1,
+    ),
+    "authenticity": (
+        "The share of images further from the nearest training image, among all of them, than that one is from its own "
+        "nearest other one (Alaa et al. 2022); higher is better, up to that of test images: without copies it is not 1",
+        1,
+    ),
+}
 
 
 def table2_sections(
@@ -52,7 +103,9 @@ def bold_text(rows: pd.DataFrame, what: str) -> str:
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
     """All scores with ``merge_published``: a row per cell, a column per comparison, and sections for every measure."""
     for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
-        table = by_cell(of_measure(scores, measure))
+        _, factor = MEASURES.get(measure, ("", 1))
+        rows = of_measure(scores, measure)
+        table = by_cell(rows.assign(value=factor * rows["value"], error=factor * rows["error"]))
         yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)
 
 
@@ -76,6 +129,7 @@ def score_sections(
         shown = (
             (scores["dataset"] == dataset)
             & (scores["extractor"] == extractor)
+            & (scores["measure"] == measure)
             & scores["comparison"].isin(rows.columns)
         )
         compared = scores[shown]
@@ -99,17 +153,20 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     """What the numbers mean."""
     what = "FID (pytorch-fid's Inception); lower is better"
     if measure != "frechet":
-        what = f"The measure {measure} in {extractor} features"
+        text, _ = MEASURES.get(measure, (f"The measure {measure}", 1))
+        what = f"In {extractor} features: {text[0].lower()}{text[1:]}"
     elif extractor != "inception":
         what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"
     against = ""
-    if "train_recon_vs_train" in rows:
+    of_training = measure in ("copy_rate", "authenticity", "vendi")
+    if "train_recon_vs_train" in rows and not of_training:
         label = comparison_label("train_recon_vs_train")
         against = f" {label} compares with the training images, every other column with the test images."
     spread = rows.filter(regex="_sd$").notna().any(axis=None)
     means = " Means over seeds ± their sample standard deviation." if spread else ""
+    baseline = " Test images: the value of the test images themselves." if TEST_IMAGES in rows else ""
     midpoints = f" {comparison_label('interpolation')}: images decoded halfway between the codes of two test images."
-    return f"{what}.{means}{against}{midpoints if 'interpolation' in rows else ''}"
+    return f"{what}.{means}{against}{baseline}{midpoints if 'interpolation' in rows else ''}"
 
 
 def what_was_compared(scores: pd.DataFrame) -> str:
@@ -219,13 +276,14 @@ def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
     if name == "prior":
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
-        spread = rows[f"{name}_sd"] if f"{name}_sd" in rows else [float("nan")] * len(rows)
+        beside = [f"{name}{ending}" for ending in ("_sd", "_error") if f"{name}{ending}" in rows]
+        spread = rows[beside[0]] if beside else [float("nan")] * len(rows)
         return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
 def value_text(value: float, status: str, spread: float, places: int) -> str:
-    """82.49, or 82.49 ± 1.23 if there are several seeds, with so many decimals."""
+    """82.49, or 82.49 ± 1.23 with its spread over seeds or the measure's error, with so many decimals."""
     if pd.isna(value):
         return DIVERGED if status == DIVERGED else NO_VALUE
     text = rounded(value, places)

@@ -251,6 +251,12 @@ def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cell(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores of one measure for people: a row per cell and a column per comparison."""
+    """Scores of one measure for people: a row per cell, a column per comparison and, if the measure has errors,
+    <comparison>_error.
+    """
     index = ["dataset", "setting", "extractor", "model", "filters", "depth", "latent", "seed"]
-    return by_comparison(scores, index).drop(columns="seeds")
+    table = by_comparison(scores, index).drop(columns="seeds")
+    if scores["error"].isna().all():
+        return table
+    errors = scores.set_index([*index, "comparison"])["error"].unstack("comparison").add_suffix("_error")
+    return table.merge(errors.reset_index(), on=index)

@@ -41,8 +41,9 @@ CALLS = {
     "penalty": (2, ()),
     "fit": (2, ("seed", "device", "checkpoint")),
     "sample": (3, ()),
-    "measure": (3, ("prepared", "random")),
+    "measure": (3, ("prepared", "random", "shared")),
     "prepare": (2, ()),
+    "prepare_training": (3, ()),
 }
 # Groups whose kinds may be users' own files.
 FROM_ELSEWHERE = ("penalties", "priors", "measures")

@@ -25,6 +25,11 @@ COLUMNS = [
     *("extractor", "extractor_accuracy", "extractor_chance"),
     *("comparison", "measure", "value", "error", "images", "reference_images", "status"),
 ]
+# The comparison that holds what some measures give for the test images themselves; `config.grid` names it too, and is
+# no input of scores.
+TEST_IMAGES = "test_images"
+# The reference of all training images, beside those of the splits, of which a subset is compared.
+TRAINING = "training"
 
 
 class Reference(NamedTuple):
@@ -43,20 +48,24 @@ def reference_arrays(
     measures: Mapping[str, Mapping],
     batch_size: int,
     device: torch.device,
+    test: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays that the rule reference stores for a split's images, uint8 (M, 3, S, S): their features, what each of
     ``measures`` prepares from them, and the checksum of the extractor's ``weights`` file.
 
-    ``measures`` are those of the config: kind and options by name.
+    ``measures`` are those of the config: kind and options by name. With the features of the ``test`` images, the images
+    are all training images, and measures prepare what they need from both (``prepare_training``).
     """
+    prepares, more = ("prepare", ()) if test is None else ("prepare_training", (test,))
     features = finite_features(network, images, batch_size, device, "the reference")
     arrays = {"features": features.numpy(force=True), "extractor_sha256": np.str_(file_sha256(weights))}
     for name, entry in measures.items():
         module = kinds.load("measures", entry["kind"])
-        if hasattr(module, "prepare"):
-            prepared = module.prepare(features, kinds.complete(entry, kinds.options(module)))
+        if hasattr(module, prepares):
+            options = kinds.complete(entry, kinds.options(module))
+            prepared = getattr(module, prepares)(features, *more, options)
             if not isinstance(prepared, dict):
-                raise UserError(f"prepare of the measure {name} must return a dict of arrays, not {prepared!r}.")
+                raise UserError(f"{prepares} of the measure {name} must return a dict of arrays, not {prepared!r}.")
             arrays |= {f"{name}/{array}": on_host(value, f"{name}/{array}") for array, value in prepared.items()}
     return arrays
 
@@ -110,26 +119,34 @@ def score_cell(
     "ok"; many measures have no error), images and reference_images (the numbers compared), status.
 
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
-    with which of ``references``. ``measures`` are those of the config: kind and options by name; their random numbers
-    come from the cell's ``seed``. A cell that is not "ok" has sets of N = 0 and needs no network. Raises UserError
-    if features of an image set are not finite.
+    with which of ``references``; measures of all training images take that of TRAINING instead. ``measures`` are those
+    of the config: kind and options by name; their random numbers come from the cell's ``seed``. A measure that prepared
+    a ``baseline`` has one row more, the comparison TEST_IMAGES. A cell that is not "ok" has sets of N = 0 and needs no
+    network. Raises UserError if features of an image set are not finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
+
+    def reference_of(measure: str, split: str) -> Reference:
+        return references[TRAINING if hasattr(modules[measure], "prepare_training") else split]
+
     found = {}
     for name, images in image_sets.items():
         if status != "ok":
             continue
         features = finite_features(network, images, batch_size, device, name)
+        shared = {}
         for comparison, (compared, split) in comparisons.items():
             if compared != name:
                 continue
             for measure, module in modules.items():
+                reference = reference_of(measure, split)
                 result = module.measure(
                     features,
-                    references[split].features,
+                    reference.features,
                     kinds.complete(measures[measure], kinds.options(module)),
-                    prepared=references[split].prepared.get(measure, {}),
+                    prepared=reference.prepared.get(measure, {}),
                     random=generator(seed, f"measure/{measure}/{comparison}"),
+                    shared=shared,
                 )
                 found[comparison, measure] = value_and_error(result, measure)
                 if not math.isfinite(found[comparison, measure][0]):
@@ -137,11 +154,18 @@ def score_cell(
     rows = [
         (
             *(comparison, measure, *found.get((comparison, measure), (np.nan, np.nan))),
-            *(len(image_sets[name]), len(references[split].features), status),
+            *(len(image_sets[name]), len(reference_of(measure, split).features), status),
         )
         for comparison, (name, split) in comparisons.items()
         for measure in measures
     ]
+    for measure in measures:
+        reference = reference_of(measure, "test")
+        baseline = reference.prepared.get(measure, {}).get("baseline")
+        if baseline is not None:
+            value = float(baseline) if status == "ok" else np.nan
+            counts = len(references["test"].features), len(reference.features)
+            rows.append((TEST_IMAGES, measure, value, np.nan, *counts, status))
     table = pd.DataFrame(rows, columns=COLUMNS[COLUMNS.index("comparison") :])
     numbers = {"value": "float64", "error": "float64", "images": "int64", "reference_images": "int64"}
     return table.astype(numbers)

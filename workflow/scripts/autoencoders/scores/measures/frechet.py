@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from autoencoders.jobs.errors import UserError
+from autoencoders.scores.float64 import float64_device, in_float64
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -48,13 +48,6 @@ def measure(features: Tensor, reference: Tensor, options: Mapping, *, prepared: 
     return frechet_distance(Statistics(mean, covariance), root, statistics(features))
 
 
-def float64_device(device: torch.device) -> torch.device:
-    """The device for float64 arithmetic: ``device`` itself, but the CPU for Apple's MPS, which has no float64."""
-    import torch
-
-    return torch.device("cpu") if device.type == "mps" else device
-
-
 def statistics(features: Tensor) -> Statistics:
     """Mean and unbiased covariance (divided by N - 1, like ``np.cov``) of features (N, D), computed in float64.
 
@@ -66,7 +59,7 @@ def statistics(features: Tensor) -> Statistics:
             f"a Fréchet distance needs at least two images on each side, not {count}: "
             "raise scoring.images, or the dataset's limit"
         )
-    features = features.to(float64_device(features.device)).double()
+    features = in_float64(features)
     mean = features.mean(dim=0)
     centred = features - mean
     return Statistics(mean, centred.T @ centred / (count - 1))
