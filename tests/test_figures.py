@@ -297,6 +297,10 @@ def test_a_line_shows_the_lowest_reconstruction_at_each_latent_size_where_sample
         (line,) = labelled(figure.axes[0], "floor")
         handle = figure.legends[0].legend_handles[legend_texts(figure).index("the lowest")]
         assert line.get_marker() == handle.get_marker() == marker
+    # A cell that diverged did run.
+    diverged = table.assign(status=np.where(gone, "diverged", "ok"), value=table["value"].where(~gone))
+    (line,) = labelled(draw("figure1", diverged[ours]).axes[0], "floor")
+    assert line.get_marker() == "None"
     nothing = table.assign(value=np.nan, status="diverged")
     assert "the lowest" not in legend_texts(draw("figure1", nothing))
     without = draw("figure1", table[~recon])

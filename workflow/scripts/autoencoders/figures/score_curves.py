@@ -205,12 +205,15 @@ def margin_octaves(latents: Collection[int]) -> float:
 
 def floor_of(scores: pd.DataFrame) -> pd.Series:
     """By latent size, the lowest mean over seeds of the distance of reconstructed test images, of all cells of one
-    dataset. Its name says whether all sizes have the same networks ("comparable"), so that a line may connect them.
+    dataset. Its name says whether all sizes ran with the same networks ("comparable"), so that a line may connect them.
     """
     keys = [key for key in CELL_KEYS if key != "seed"]
-    values = scores[(scores["comparison"] == FLOOR) & (scores["status"] == "ok")]
-    means = values.groupby(keys)["value"].mean()
-    networks = {frozenset(rows.droplevel(["dataset", "latent"]).index) for _, rows in means.groupby("latent")}
+    rows = scores[scores["comparison"] == FLOOR]
+    means = rows[rows["status"] == "ok"].groupby(keys)["value"].mean()
+    networks = {
+        frozenset(cells[["model", "filters", "depth"]].itertuples(index=False, name=None))
+        for _, cells in rows.groupby("latent")
+    }
     return means.groupby("latent").min().rename("comparable" if len(networks) == 1 else "different")
 
 
