@@ -394,6 +394,9 @@ def test_a_cells_record_says_whether_its_scores_are_in_the_papers_setting(resolv
     old = record(resolved)
     del old["objective"]["penalties"]
     assert judged(scored(), old, resolved) == "paper"
+    # A measure against all training images does not change what the Fréchet distances compare.
+    rates = scored(references=50_000).assign(measure="copy_rate")
+    assert judged(pd.concat([rates, scored()]), record(resolved), resolved) == "paper"
     # Half of CelebA's test images are another choice of the 10,000.
     fewer = record(resolved, "vae", "celeba")
     fewer["dataset"] = fewer["dataset"] | {"limit": {"train": None, "test": 10_000}}
@@ -518,6 +521,16 @@ def test_every_measure_that_comes_along_is_explained():
     for name in set(kinds.names("measures")) - {"frechet"}:
         *_, section = all_scores_sections(merged(cell(values=1), cell(values=0.5).assign(measure=name)))
         assert "is better" in section.text and f"The measure {name}" not in section.text, name
+
+
+def test_each_section_says_what_its_own_measure_compared():
+    rates = cell(values=0.01).assign(measure="copy_rate", reference_images=50_000)
+    own = rates.iloc[:1].assign(comparison="test_images", value=0.02)
+    frechet, section = all_scores_sections(merged(cell(values=1), rates, own))
+    assert "Every score compares 10 images with 12,000." in frechet.text and "Test images" not in frechet.rows
+    assert "Every score compares 10 images with 50,000." in section.text
+    assert section.rows["Test images"].tolist() == ["0.0200"]
+    assert "Test images: the value of the test images themselves." in section.text
 
 
 def test_a_measure_that_comes_along_is_printed_with_its_error():
