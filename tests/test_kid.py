@@ -88,14 +88,19 @@ def test_equal_distributions_give_zero_within_the_error_and_others_do_not():
     assert value > 10 * error
 
 
-def test_a_reference_serves_several_sets_and_a_set_several_references():
+def test_a_set_is_compared_with_several_references_and_with_itself_once(monkeypatch):
+    sums = []
+    own_sums = kid.own_sums
+    monkeypatch.setattr(kid, "own_sums", lambda parts: sums.append(parts) or own_sums(parts))
     rng = np.random.default_rng(4)
     x, *references = (torch.from_numpy(rng.normal(size=(40, 8))).float() for _ in range(3))
     shared = {}
     for reference in references:
         prepared = kid.prepare(reference, {})
-        both = kid.measure(x, reference, {}, prepared=prepared, shared=shared)
-        assert both == kid.measure(x, reference, {}, prepared=prepared, shared={})
+        count = len(sums)
+        found = kid.measure(x, reference, {}, prepared=prepared, shared=shared)
+        assert len(sums) - count == (reference is references[0])
+        assert found == kid.measure(x, reference, {}, prepared=prepared, shared={})
 
 
 def test_degenerate_features():

@@ -64,6 +64,11 @@ def test_the_chain_makes_every_file(chain):
     assert "Nothing to be done" in snakemake(chain, "-n", configs=ONE_CELL_CONFIGS).stdout
 
 
+def frechet_distances(path: Path) -> pd.DataFrame:
+    """The rows of the Fréchet distance in a table of scores."""
+    return pd.read_parquet(path).query("measure == 'frechet'")
+
+
 def test_scores_are_frechet_distances_of_the_images_that_comparisons_name(chain):
     """Recomputed from the image files by pytorch-fid's formula."""
     import torch
@@ -86,7 +91,7 @@ def test_scores_are_frechet_distances_of_the_images_that_comparisons_name(chain)
         features = extract(network, images, 250, device).double().numpy()
         return features.mean(axis=0), np.cov(features, rowvar=False)
 
-    scores = pd.read_parquet(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
+    scores = frechet_distances(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
     assert set(scores.index) == {"train_recon", "train_recon_vs_train", "test_recon", "interpolation", "mvg", "gmm"}
     references = {split: moments(images) for split, images in splits.items()}
     for comparison in scores.index:
@@ -103,8 +108,10 @@ def test_scores_are_frechet_distances_of_the_images_that_comparisons_name(chain)
 
 
 def test_tables_and_records_show_what_was_computed(chain):
-    cell = pd.read_parquet(chain / VAE / "scores/classifier.parquet")
-    scores = pd.read_parquet(chain / RESULTS / "tables/scores.parquet")
+    cell = frechet_distances(chain / VAE / "scores/classifier.parquet")
+    every = pd.read_parquet(chain / RESULTS / "tables/scores.parquet")
+    assert every["value"].notna().all() and (every.loc[every["measure"] == "kid", "error"] > 0).all()
+    scores = frechet_distances(chain / RESULTS / "tables/scores.parquet")
     assert scores["value"].tolist() == pytest.approx(cell["value"].tolist()) and (scores["value"] > 0).all()
     assert set(scores["status"]) == {"ok"} and set(scores["extractor"]) == {"classifier"}
     # Published values are of Inception's features and the paper's datasets.
@@ -157,7 +164,7 @@ def test_samples_drawn_again_are_scored_as_the_first_ones(chain):
     assert table[[*cell, "extractor"]].drop_duplicates().to_dict("records") == [cell | {"extractor": "classifier"}]
     redrawn = table.set_index(["comparison", "draw"])["value"]
     assert list(redrawn.index) == [(prior, draw) for prior in ("mvg", "gmm") for draw in range(5)]
-    scored = pd.read_parquet(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
+    scored = frechet_distances(chain / VAE / "scores/classifier.parquet").set_index("comparison")["value"]
     assert len({*redrawn, *scored[["mvg", "gmm"]]}) == 12
 
     device, weights = torch.device("cpu"), chain / RESULTS / "extractors/classifier-digits.safetensors"

@@ -465,7 +465,7 @@ def test_reference(wildcards):
 
 
 def reference_minutes(wildcards):
-    """Of all training images, Inception's features take some minutes a thousand on one CPU core."""
+    """Inception's features of a thousand training images take about a minute on one CPU core; two are asked for."""
     return scoring_minutes(wildcards) + (training_images(wildcards) // 500 if wildcards.split == TRAINING else 0)
 
 

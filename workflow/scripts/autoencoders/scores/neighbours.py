@@ -159,9 +159,9 @@ class Block(NamedTuple):
         distances = self.squared[row, column].cpu().double()
         row, column = row.cpu(), column.cpu()
         limit = limits.expand(self.squared.shape)[row, column]
-        open_ = (distances - limit).abs() <= 2 * self.bound
+        undecided = (distances - limit).abs() <= 2 * self.bound
         row, column = row + self.rows.start, column + self.columns.start
-        distances[open_] = exact_distances(self.features, row[open_], self.others, column[open_])
+        distances[undecided] = exact_distances(self.features, row[undecided], self.others, column[undecided])
         inside = distances < limit
         return row[inside], column[inside]
 
