@@ -240,7 +240,7 @@ def test_each_gpu_belongs_to_one_job_at_a_time_and_both_are_used(run):
 
 
 def test_short_jobs_share_one_submission_that_names_their_cell(run):
-    rules = "encode_fit_prior_latent_statistics_pictures_sample_..."
+    rules = "draw_samples_encode_fit_prior_latent_statistics_pictures_..."
     tables = "collect_latent_statistics_contact_sheet_figure_latent_figure_learning_curves_..."
     expected = ["rule_prepare_dataset_wildcards_digits", "rule_extractors-digits_reference_train_extractor"]
     expected += [f"rule_digits-{model}-f8-d1-z4-s0_{rules}" for model in MODELS]
