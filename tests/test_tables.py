@@ -14,7 +14,7 @@ from autoencoders.config.grid import network_options, objective_options
 from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.paper_values import READINGS, RECIPE, RECIPES, merge_published, read_published, with_setting
 from autoencoders.evidence.score_pages import all_scores_sections, table2_sections, table3_sections
-from autoencoders.evidence.score_tables import collect_scores, lowest, read_scores, table2, table3
+from autoencoders.evidence.score_tables import best, collect_scores, read_scores, table2, table3
 from autoencoders.evidence.table_files import to_markdown, write_table
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
@@ -162,7 +162,7 @@ def test_tables_say_what_was_compared():
 def bold_models(*cells):
     """The models whose MVG score is bold in Table 2."""
     table = table2(merged(*cells), PUBLISHED, LATENT)
-    return set(table.loc[lowest(table)["mvg"], "model"])
+    return set(table.loc[best(table)["mvg"], "model"])
 
 
 def of_seeds(model, *values):
@@ -226,7 +226,7 @@ def test_table2_order_and_a_users_own_prior():
 
 def test_table2_with_published_values_and_cited_rows(beside):
     table = table2(beside, PUBLISHED, LATENT)
-    assert not lowest(table)[table["source"] == "cited"].any(axis=None)  # RAE's Test R is lower than ours
+    assert not best(table)[table["source"] == "cited"].any(axis=None)  # RAE's Test R is lower than ours
     assert table.loc[table["source"] == "cited", [*SHOWN, "seeds"]].isna().all(axis=None)
     dae, vae, *_, rae, _ = rows = shown(table2_sections(table, beside, PUBLISHED, NO_NOISE), "CIFAR-10, inception")[1:]
     # GMM-DAE has CelebA results only.

@@ -94,6 +94,7 @@ wildcard_constraints:
     prior="|".join(map(re.escape, config["priors"])),
     extractor="|".join(map(re.escape, config["extractors"])),
     split=f"train|test|{TRAINING}",
+    measure="|".join(re.escape(name) for name in MEASURES if name != "frechet") or "(?!)",
     figure="|".join(map(re.escape, FIGURES)) or "(?!)",
 
 
@@ -649,7 +650,8 @@ COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for nam
 
 
 def score_figure_title(wildcards):
-    return figure_title(f"{wildcards.figure}-{wildcards.extractor}")
+    title = figure_title(f"{wildcards.figure}-{wildcards.extractor}")
+    return f"{title}, {wildcards.measure}" if "measure" in wildcards.keys() else title
 
 
 def scatter_title(wildcards):
@@ -689,12 +691,12 @@ def report_subcategory(wildcards):
     return f"{display_names.dataset_label(wildcards.dataset)}, {display_names.model_label(wildcards.model)}"
 
 
-def table_files(name, label, category="tables"):
-    """A table's output files by format; the report shows the HTML page."""
+def table_files(name, label, category="tables", caption=None):
+    """A table's output files by format; the report shows the HTML page, with a ``caption`` of another name if given."""
     files = {suffix: f"<results>/tables/{name}.{suffix}" for suffix in ("parquet", "csv", "md", "tex")}
     page = report(
         f"<results>/tables/{name}.html",
-        caption=f"../report/{name}.rst",
+        caption=f"../report/{caption or name}.rst",
         category=CATEGORIES[category],
         labels={"table": label},
     )

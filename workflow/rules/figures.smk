@@ -79,6 +79,24 @@ rule figure:
         "../scripts/figure.py"
 
 
+use rule figure as figure_by_measure with:
+    output:
+        pdf="<results>/figures/{figure}-{extractor}-{measure}.pdf",
+        png="<results>/figures/{figure}-{extractor}-{measure}.png",
+        html=report(
+            "<results>/figures/{figure}-{extractor}-{measure}.html",
+            caption="../report/figure.rst",
+            category=CATEGORIES["figures"],
+            labels=figure_label(score_figure_title),
+        ),
+    log:
+        "<logs>/figure/{figure}-{extractor}-{measure}.log",
+    benchmark:
+        "<benchmarks>/figure/{figure}-{extractor}-{measure}.tsv"
+    message:
+        "drawing {wildcards.figure} by {wildcards.measure} in {wildcards.extractor} features"
+
+
 rule scatter:
     """Draw the codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
     input:

@@ -168,6 +168,17 @@ rule table2:
         "../scripts/table2.py"
 
 
+use rule table2 as table2_by_measure with:
+    output:
+        **table_files("table2-{measure}", "Table 2 by {measure}", caption="table2"),
+    log:
+        "<logs>/table2-{measure}.log",
+    benchmark:
+        "<benchmarks>/table2-{measure}.tsv"
+    message:
+        "writing Table 2 by {wildcards.measure}"
+
+
 rule table3:
     """Write Table 3: models at their best latent size."""
     input:

@@ -1,7 +1,8 @@
-"""A figure of scores against the latent size, of the cells of one experiment (rule figure): as in the paper, or as all
-experiments that have no figure there.
+"""A figure of scores against the latent size, of the cells of one experiment (rules figure and figure_by_measure): as
+in the paper, or as all experiments that have no figure there.
 """
 
+from autoencoders.evidence.measure_texts import FRECHET
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
 from autoencoders.figures.figure_page import write_figure_page
@@ -16,7 +17,10 @@ if __name__ == "__main__":
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]
         table, name = (scores, extractor, read_published(snakemake.input.published)), snakemake.wildcards.figure
-        figure = PAPER_FIGURES[name](*table) if name in PAPER_FIGURES else own_figure(*table, snakemake.params.models)
-        save(figure, snakemake.output.pdf, snakemake.output.png)
-        params, output = snakemake.params, snakemake.output
+        params, output, measure = snakemake.params, snakemake.output, snakemake.wildcards.get("measure", FRECHET)
+        if name in PAPER_FIGURES:
+            figure = PAPER_FIGURES[name](*table, measure)
+        else:
+            figure = own_figure(*table, params.models, measure)
+        save(figure, output.pdf, output.png)
         write_figure_page(output.html, output.png, params.title, snakemake.input.caption, snakemake.wildcards)

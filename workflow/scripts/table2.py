@@ -1,5 +1,8 @@
-"""Table 2 of the paper: models compared at one latent size per dataset (rule table2)."""
+"""Table 2 of the paper: models compared at one latent size per dataset (rules table2 and
+table2_by_measure).
+"""
 
+from autoencoders.evidence.measure_texts import FRECHET
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
@@ -12,10 +15,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
-        table = table2(scores, published, snakemake.params.comparison_latent)
-        write_table(
-            table,
-            "Table 2: models at one latent size",
-            snakemake.output,
-            table2_sections(table, scores, published, noise),
-        )
+        measure = snakemake.wildcards.get("measure", FRECHET)
+        table = table2(scores, published, snakemake.params.comparison_latent, measure)
+        title = "Table 2: models at one latent size" + f", {measure}" * (measure != FRECHET)
+        write_table(table, title, snakemake.output, table2_sections(table, scores, published, noise, measure))

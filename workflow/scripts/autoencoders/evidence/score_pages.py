@@ -6,8 +6,9 @@ import pandas as pd
 
 from autoencoders.config.grid import TEST_IMAGES
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
+from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import PRECISION, comparable
-from autoencoders.evidence.score_tables import by_cell, lowest, lowest_of_table3, of_measure
+from autoencoders.evidence.score_tables import best, best_of_table3, by_cell, of_measure
 from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded, significant
 
@@ -16,65 +17,20 @@ EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dat
 NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
 FOLDED = ("_sd", "_error", "_published", "_difference", "_confidence")
 HEADERS = {"latent": "Latent units", **COMPARISONS}
-# What the numbers of each measure are, and the factor that they are printed with. A config can't give these names to
-# other kinds.
-MEASURES = {
-    "kid": (
-        "1,000 times the kernel distance (Bińkowski et al. 2018; KID in Inception features); lower is better. Equal "
-        "distributions give 0 within the error, so it may be negative. ± is its standard error, from ten disjoint "
-        "subsets; between equal distributions it is about three times too wide",
-        1000,
-    ),
-    "precision": (
-        "The share of images within the neighbourhood of any reference image (Kynkäänniemi et al. 2019), which reaches "
-        "to its k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
-        "distributions have no fixed value: compare with reconstructions",
-        1,
-    ),
-    "recall": (
-        "The share of reference images within the neighbourhood of any of the images (Kynkäänniemi et al. 2019), which "
-        "reaches to its k-th nearest other one (k of the config, 5 by default); higher is better. Equal distributions "
-        "have no fixed value: compare with reconstructions",
-        1,
-    ),
-    "density": (
-        "The mean number of neighbourhoods of reference images that an image lies in, divided by k (Naeem et al. 2020; "
-        "k of the config, 5 by default); higher is better. Equal distributions give 1; images near the densest "
-        "reference images exceed it",
-        1,
-    ),
-    "coverage": (
-        "The share of reference images with any of the images in their neighbourhood (Naeem et al. 2020). It reaches "
-        "to the k-th nearest other reference image (k of the config, 5 by default); higher is better. Equal "
-        "distributions of equal numbers of images give 0.969 if k is 5",
-        1,
-    ),
-    "vendi": (
-        "The Vendi score (Friedman and Dieng 2023), the effective number of different images: 1 if all have the same "
-        "features, and their number if all features are orthogonal; higher is better, up to that of test images. It "
-        "compares with nothing",
-        1,
-    ),
-    "copy_rate": (
-        "The share of images nearer to a training image, among all of them, than 1 % of test images are; lower is "
-        "better. Blur raises it without copies: judge samples between Test R, which has nothing to copy, and Train R",
-        1,
-    ),
-    "authenticity": (
-        "The share of images further from the nearest training image, among all of them, than that one is from its own "
-        "nearest other one (Alaa et al. 2022); higher is better, up to that of test images: without copies it is not 1",
-        1,
-    ),
-}
 
 
 def table2_sections(
-    table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame
+    table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame, measure: str = FRECHET
 ) -> Iterator[Section]:
-    """``table`` of ``evidence.score_tables.table2``, computed from ``scores``."""
+    """``table`` of ``evidence.score_tables.table2``, computed from ``scores``.
+
+    The ``noise`` of drawing again is known of the Fréchet distance alone.
+    """
     legend = "Depth 1, at the dataset's comparison latent size."
-    what = {"best": "value for each width", "published": published, "noise": noise}
-    return score_sections(table, scores, lowest(table), legend, **what)
+    what = {"published": published, "noise": noise if measure == FRECHET else None}
+    if better := measure_text(measure).better:
+        what["bold_is"] = f"{'lowest' if better == 'lower' else 'highest'} value for each width"
+    return score_sections(in_units(table, measure), scores, best(table, measure=measure), legend, measure, **what)
 
 
 def table3_sections(
@@ -86,27 +42,31 @@ def table3_sections(
         "ran, by the seeds that ran with the most sizes. Only that score has its ± over seeds. A lowest score was "
         "chosen from many, which flatters it."
     )
-    what = {"best": "model for each width and prior", "published": published, "noise": noise}
-    return score_sections(table, scores, lowest_of_table3(table), legend, **what)
+    what = {"bold_is": "lowest model for each width and prior", "published": published, "noise": noise}
+    return score_sections(table, scores, best_of_table3(table), legend, **what)
 
 
 def bold_text(rows: pd.DataFrame, what: str) -> str:
-    """Which numbers of a section are bold (`score_tables.lowest`)."""
+    """Which numbers of a section are bold (`score_tables.best`): ``what`` begins with "lowest" or "highest"."""
     if rows["seeds"].max() > 1:
         return (
-            f"Bold: our lowest {what}, if its 95 % interval over seeds (mean ± t · s / √n) overlaps no other's there. "
-            "One seed has no interval; of one run each, the lowest is bold."
+            f"Bold: our {what}, if its 95 % interval over seeds (mean ± t · s / √n) overlaps no other's there. "
+            f"One seed has no interval; of one run each, the {what.split()[0]} is bold."
         )
-    return f"One run: bold is our lowest {what}, and another seed may change it."
+    return f"One run: bold is our {what}, and another seed may change it."
+
+
+def in_units(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """A table of scores of one measure in the units that they are shown in."""
+    factor = measure_text(measure).factor
+    return table if factor == 1 else table.assign(**factor * table.select_dtypes("float"))
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
     """All scores with ``merge_published``: a row per cell, a column per comparison, and sections for every measure."""
-    for measure in sorted(scores["measure"].unique(), key=lambda name: (name != "frechet", name)):
-        _, factor = MEASURES.get(measure, ("", 1))
-        rows = of_measure(scores, measure)
-        table = by_cell(rows.assign(value=factor * rows["value"], error=factor * rows["error"]))
-        yield from score_sections(table, scores, bold=lowest(table, columns=[]), measure=measure)
+    for measure in sorted(scores["measure"].unique(), key=lambda name: (name != FRECHET, name)):
+        table = in_units(by_cell(of_measure(scores, measure)), measure)
+        yield from score_sections(table, scores, bold=best(table, columns=[]), measure=measure)
 
 
 def score_sections(
@@ -114,12 +74,12 @@ def score_sections(
     scores: pd.DataFrame,
     bold: pd.DataFrame,
     legend: str = "",
-    measure: str = "frechet",
-    best: str = "",
+    measure: str = FRECHET,
+    bold_is: str = "",
     published: pd.DataFrame | None = None,
     noise: pd.DataFrame | None = None,
 ) -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape; ``legend`` explains the rows; ``best`` says what is bold. With
+    """``bold`` is a mask of ``table``'s shape; ``legend`` explains the rows; ``bold_is`` says what is bold. With
     ``published`` (``read_published``) the paper's doubtful values are explained; with ``noise`` (``redraw_noise``),
     that of drawing samples again is given.
     """
@@ -139,21 +99,21 @@ def score_sections(
             short_training_note(compared["steps"]),
             "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
-            bold_text(rows, best) if best else "",
+            bold_text(rows, bold_is) if bold_is else "",
             explanation_of_published(rows, compared),
         ]
         text = " ".join(filter(None, texts))
         if published is not None:
             text = "\n".join([text, *notes(rows, published)])
-        heading = f"{dataset_label(dataset)}, {extractor}" + f", {measure}" * (measure != "frechet")
+        heading = f"{dataset_label(dataset)}, {extractor}" + f", {measure}" * (measure != FRECHET)
         yield Section(heading, text, row_texts(rows, bold.loc[rows.index], extractor))
 
 
 def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     """What the numbers mean."""
     what = "FID (pytorch-fid's Inception); lower is better"
-    if measure != "frechet":
-        text, _ = MEASURES.get(measure, (f"The measure {measure}", 1))
+    if measure != FRECHET:
+        text = measure_text(measure).explanation
         what = f"In {extractor} features: {text[0].lower()}{text[1:]}"
     elif extractor != "inception":
         what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"

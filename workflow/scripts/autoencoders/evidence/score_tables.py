@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS
+from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS, TEST_IMAGES
 from autoencoders.evidence.display_names import comparison_order, model_order
+from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import CITED, comparable, with_setting
 from autoencoders.evidence.seed_statistics import half_width
 from autoencoders.jobs.errors import UserError
@@ -48,24 +49,28 @@ def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def of_measure(scores: pd.DataFrame, measure: str = "frechet") -> pd.DataFrame:
+def of_measure(scores: pd.DataFrame, measure: str = FRECHET) -> pd.DataFrame:
     return scores[scores["measure"] == measure]
 
 
-def table2(scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Mapping[str, int]) -> pd.DataFrame:
+def table2(
+    scores: pd.DataFrame, published: pd.DataFrame, comparison_latent: Mapping[str, int], measure: str = FRECHET
+) -> pd.DataFrame:
     """Table 2 of the paper: every model at depth 1 and its dataset's comparison latent size, as means over seeds.
+
+    Of a ``measure`` other than the Fréchet distance, the paper has no values.
 
     One row for each dataset, extractor, filters and model. Columns: latent, source ("ours" or "cited"), one for each
     comparison, seeds (how many did not diverge), status ("ok", "partly diverged" or "diverged") and, with several
     seeds, <comparison>_sd. If any row is ``comparable`` with the paper, also <comparison>_published,
     <comparison>_difference (ours minus published) and <comparison>_confidence, and the rows that the paper cites.
     """
-    scores = of_measure(scores)
+    scores = of_measure(scores, measure)
     at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
     chosen = at_comparison & (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
     table = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
     table.insert(table.columns.get_loc("latent") + 1, "source", "ours")
-    cited = cited_rows(table, published)
+    cited = cited_rows(table, published) if measure == FRECHET else pd.DataFrame()
     # Int64: a cited row has no number of seeds. Concatenating an empty table would change the columns' types.
     table = pd.concat([table.astype({"seeds": "Int64"}), cited], ignore_index=True) if len(cited) else table
     return sort_table(table, [*GROUP, "source", "model"])
@@ -90,7 +95,7 @@ def by_comparison(scores: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     parts = [means, seeds, status]
     if seeds.max() > 1:
         parts.append(cells["value"].std().unstack("comparison")[names].add_suffix("_sd"))
-    if comparable(scores).any():
+    if comparable(scores).any() and (scores["measure"] == FRECHET).all():
         published = cells["published"].first().unstack("comparison")[names]
         confidence = cells["published_confidence"].first().unstack("comparison")[names]
         parts += [published.add_suffix("_published"), (means - published).add_suffix("_difference")]
@@ -172,10 +177,10 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
             if latent is None:
                 rows.append(row | {"seeds": 0, "status": "diverged"})
                 continue
-            best = group[group["latent"] == latent].iloc[0]
-            value = {"latent": best["latent"], "frechet_distance": best[prior], **best[comparisons]}
-            spread = {"frechet_distance_sd": best[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
-            rows.append(row | value | {"seeds": best["seeds"], "status": "ok"} | spread)
+            chosen = group[group["latent"] == latent].iloc[0]
+            value = {"latent": chosen["latent"], "frechet_distance": chosen[prior], **chosen[comparisons]}
+            spread = {"frechet_distance_sd": chosen[f"{prior}_sd"]} if f"{prior}_sd" in cells else {}
+            rows.append(row | value | {"seeds": chosen["seeds"], "status": "ok"} | spread)
     # All rows of a model are together.
     keys = ["dataset", "setting", "extractor", "model", "filters", "prior"]
     columns = [*keys, "latent", "frechet_distance", *comparisons, "seeds", "status"]
@@ -204,9 +209,9 @@ def best_latent(scores: pd.DataFrame) -> int | None:
 def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """``table`` of ``table3`` with the lowest value in the paper's Table 3 for the same row."""
     keys = ["dataset", "filters", "model", "prior"]
-    best = published[published["source"] == "Table 3"].rename(columns={"comparison": "prior"})
-    best = best.sort_values(["fid", "latent"]).drop_duplicates(keys)[[*keys, "latent", "fid", "confidence"]]
-    merged = table.merge(best, on=keys, how="left", suffixes=("", "_published"))
+    found = published[published["source"] == "Table 3"].rename(columns={"comparison": "prior"})
+    found = found.sort_values(["fid", "latent"]).drop_duplicates(keys)[[*keys, "latent", "fid", "confidence"]]
+    merged = table.merge(found, on=keys, how="left", suffixes=("", "_published"))
     merged.loc[~comparable(merged), ["latent_published", "fid", "confidence"]] = None
     return table.assign(
         frechet_distance_published=merged["fid"],
@@ -216,38 +221,42 @@ def add_published_best(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     )
 
 
-def lowest(table: pd.DataFrame, columns: list[str] | None = None, within: list[str] = GROUP) -> pd.DataFrame:
-    """A mask of the table's shape: the lowest mean of each of ``columns`` among rows with the same ``within``.
+def best(
+    table: pd.DataFrame, columns: list[str] | None = None, within: list[str] = GROUP, measure: str = FRECHET
+) -> pd.DataFrame:
+    """A mask of the table's shape: the best mean of each of ``columns`` among rows with the same ``within``, the lowest
+    or the highest by the ``measure``; none of a measure of which this is unknown.
 
     If any of these rows has several seeds, it is marked only if its 95 % interval over seeds (mean ± t · s / √n)
     overlaps no other row's: a single seed has no interval, and overlaps all. The defaults suit Table 2: every
     comparison, for each dataset, extractor and width. Cited rows are never marked, since they have no value of ours.
     """
-    columns = comparison_columns(table) if columns is None else columns
+    better = measure_text(measure).better
+    columns = [name for name in comparison_columns(table) if name != TEST_IMAGES] if columns is None else columns
     mask = pd.DataFrame(False, index=table.index, columns=table.columns)
-    for column in columns:
+    for column in columns if better else []:
         for _, rows in table.dropna(subset=column).groupby(within):
-            mask.loc[rows.index, column] = lowest_rows(rows, column)
+            mask.loc[rows.index, column] = best_rows(rows, column, sign=-1 if better == "higher" else 1)
     return mask
 
 
-def lowest_rows(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Which of the rows of one group are marked."""
-    values, seeds = rows[column].astype(float), rows["seeds"]
-    best = values == values.min()
+def best_rows(rows: pd.DataFrame, column: str, sign: int) -> pd.Series:
+    """Which of the rows of one group are marked: those of the lowest value times ``sign``."""
+    values, seeds = sign * rows[column].astype(float), rows["seeds"]
+    first = values == values.min()
     if len(rows) == 1 or seeds.max() == 1:
-        return best
+        return first
     widths = pd.Series(
         [half_width(deviation, count) for deviation, count in zip(rows[f"{column}_sd"], seeds, strict=True)],
         rows.index,
     )
-    lowest_end, other_ends = (values + widths)[best].max(), (values - widths)[~best].min()
-    return best & (best.sum() == 1) & (lowest_end < other_ends)
+    first_end, other_ends = (values + widths)[first].max(), (values - widths)[~first].min()
+    return first & (first.sum() == 1) & (first_end < other_ends)
 
 
-def lowest_of_table3(table: pd.DataFrame) -> pd.DataFrame:
-    """The mask of ``lowest`` for Table 3: the best model for each width and prior."""
-    return lowest(table, ["frechet_distance"], [*GROUP, "prior"])
+def best_of_table3(table: pd.DataFrame) -> pd.DataFrame:
+    """The mask of ``best`` for Table 3: the best model for each width and prior."""
+    return best(table, ["frechet_distance"], [*GROUP, "prior"])
 
 
 def by_cell(scores: pd.DataFrame) -> pd.DataFrame:

@@ -21,8 +21,9 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from autoencoders.config.grid import CELL_KEYS
+from autoencoders.config.grid import CELL_KEYS, TEST_IMAGES
 from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
+from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import CITED, DATASETS, PRECISION, comparable
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
@@ -59,6 +60,7 @@ PUBLISHED_MARK = {
 FLOOR = "test_recon"
 FLOOR_LINE = {"color": "0.5", "linewidth": 1.2, "linestyle": (0, (1, 0.8))}
 FLOOR_MARK = {"color": "0.5", "linestyle": "none", "marker": "_", "markersize": 14, "markeredgewidth": 1.2}
+BASELINE_LINE = {"color": "0.5", "linewidth": 0.8, "linestyle": "-"}
 
 
 @styled
@@ -69,24 +71,28 @@ def draw_scores(
     panels: Sequence[Sequence[str]],
     colours: Encoding,
     lines: Encoding,
+    measure: str = FRECHET,
     cited: bool = False,
     log: bool = False,
 ) -> Figure:
-    """The Fréchet distance against the latent size: for each dataset, one panel for each of ``panels``, which are lists
-    of comparisons.
+    """A measure against the latent size: for each dataset, one panel for each of ``panels``, which are lists of
+    comparisons.
 
     ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. A line is the mean over the
     seeds with status "ok", its band their range. Two points or fewer are not connected: they have no shape. A latent
     size at which all seeds diverged is a gap in the line, with a mark on the axis in the line's colour to distinguish
-    it from one that was not run. A grey line shows the lowest distance of reconstructed test images at each latent
-    size, of all cells. If rows are ``comparable`` with the paper, values of ``published``
-    (``read_published``) are drawn, too: stars for the paper's own values of the same lines and, if ``cited``, crosses
-    for those of other papers. ``log``: the distance's axis is logarithmic. A note above says so if a cell was trained
-    for too few steps.
+    it from one that was not run. A grey line shows the best value of reconstructed test images at each latent size, of
+    all cells; another one that of the test images themselves, where the measure has it. If rows are ``comparable`` with
+    the paper, values of ``published`` (``read_published``) are drawn beside Fréchet distances: stars for the paper's
+    own values of the same lines and, if ``cited``, crosses for those of other papers. ``log``: the axis of Fréchet
+    distances is logarithmic. A note above says so if a cell was trained for too few steps.
     """
     comparisons = [comparison for panel in panels for comparison in panel]
-    scores = of_measure(scores)
+    scores = of_measure(scores, measure)
     scores = scores[scores["extractor"] == extractor]
+    text = measure_text(measure)
+    scores = scores.assign(value=text.factor * scores["value"])
+    published, log = (published, log) if measure == FRECHET else (published.iloc[:0], False)
     rows = scores[scores["comparison"].isin(comparisons)]
     if rows.empty:
         return message_figure(f"no cell has a score in {extractor} features for {' or '.join(comparisons)}")
@@ -95,12 +101,14 @@ def draw_scores(
     crosses = crosses if cited else crosses.iloc[:0]
     channels = channel(colours, rows), channel(lines, rows)
     connected = len(loose(rows, channels)) < len(rows)
-    floors = {dataset: floor_of(cells) for dataset, cells in scores.groupby("dataset")}
+    floors = {dataset: floor_of(cells, text.better) for dataset, cells in scores.groupby("dataset")}
+    baselines = baselines_of(scores)
     entries = [
         *colour_entries(channels[0]),
         *line_entries(channels[1], rows, connected),
         *constant_entries(rows, channels),
-        *floor_entries(floors.values(), panels),
+        *floor_entries(floors.values(), panels, text.better),
+        *baseline_entries(baselines),
         *seed_entries(rows, connected),
         *diverged_entries(rows),
         *published_entries(rows, points, crosses),
@@ -122,6 +130,8 @@ def draw_scores(
                 axes.plot(
                     floors[dataset].index, floors[dataset], label="floor", zorder=1.5, **floor_look(floors[dataset])
                 )
+            if dataset in baselines:
+                axes.axhline(baselines[dataset], label="test images", zorder=1.4, **BASELINE_LINE)
             latents |= {latent for table in of_panel for latent in table["latent"]}
             title = [dataset_label(dataset), *map(comparison_label, panel if len(panels) > 1 else ())]
             letter = f"({next(letters)}) " if len(datasets) * len(panels) > 1 else ""
@@ -129,7 +139,7 @@ def draw_scores(
             format_score_axis(axes, log)
         format_latent_axis(grid[0], sorted(latents), width, apart * most / 2)
     figure.supxlabel("latent units", x=PANELS_MIDDLE)
-    figure.supylabel(distance_label(extractor))
+    figure.supylabel(distance_label(extractor, measure))
     sns.despine(figure)
     add_legend(figure, entries)
     add_note(figure, short_training_note(rows["steps"]))
@@ -203,10 +213,13 @@ def margin_octaves(latents: Collection[int]) -> float:
     return max(0.04 * float(np.log2(max(latents) / min(latents))), 0.2)
 
 
-def floor_of(scores: pd.DataFrame) -> pd.Series:
-    """By latent size, the lowest mean over seeds of the distance of reconstructed test images, of all cells of one
-    dataset. Its name says whether all sizes ran with the same networks ("comparable"), so that a line may connect them.
+def floor_of(scores: pd.DataFrame, better: str = "lower") -> pd.Series:
+    """By latent size, the best mean over seeds of the measure of reconstructed test images, of all cells of one
+    dataset: the lowest, or the highest if ``better`` says so; nothing if it says nothing. Its name says whether all
+    sizes ran with the same networks ("comparable"), so that a line may connect them.
     """
+    if not better:
+        return pd.Series(dtype="float64")
     keys = [key for key in CELL_KEYS if key != "seed"]
     rows = scores[scores["comparison"] == FLOOR]
     means = rows[rows["status"] == "ok"].groupby(keys)["value"].mean()
@@ -214,7 +227,15 @@ def floor_of(scores: pd.DataFrame) -> pd.Series:
         frozenset(cells[["model", "filters", "depth"]].itertuples(index=False, name=None))
         for _, cells in rows.groupby("latent")
     }
-    return means.groupby("latent").min().rename("comparable" if len(networks) == 1 else "different")
+    at_size = means.groupby("latent")
+    best = at_size.max() if better == "higher" else at_size.min()
+    return best.rename("comparable" if len(networks) == 1 else "different")
+
+
+def baselines_of(scores: pd.DataFrame) -> dict[str, float]:
+    """The measure of the test images themselves, by dataset, where there is one."""
+    found = scores[scores["comparison"] == TEST_IMAGES].dropna(subset="value")
+    return found.groupby("dataset")["value"].first().to_dict()
 
 
 def floor_look(floor: pd.Series) -> dict:
@@ -318,13 +339,23 @@ def draw_diverged(axes: Axes, latent: int, of_latent: Sequence) -> None:
         axes.plot([latent], [0.035 * place], linestyle="none", **DIVERGED_MARK, color=colour, label="diverged", **at)
 
 
-def floor_entries(floors: Iterable[pd.Series], panels: Sequence[Sequence[str]]) -> list[tuple]:
+def floor_entries(floors: Iterable[pd.Series], panels: Sequence[Sequence[str]], better: str = "lower") -> list[tuple]:
     """Legend entries: the line, or the marks, of reconstructed test images, where a panel has it."""
     looks = [floor_look(floor) for floor in floors if len(floor)]
     if not looks or all(FLOOR in panel for panel in panels):
         return []
     look = FLOOR_LINE if FLOOR_LINE in looks else FLOOR_MARK
-    return [heading(comparison_label(FLOOR)), (Line2D([], [], **look), "the lowest")]
+    return [
+        heading(comparison_label(FLOOR)),
+        (Line2D([], [], **look), "the highest" if better == "higher" else "the lowest"),
+    ]
+
+
+def baseline_entries(baselines: Mapping[str, float]) -> list[tuple]:
+    """Legend entries: the line of the test images themselves, if there is one."""
+    if not baselines:
+        return []
+    return [heading(comparison_label(TEST_IMAGES)), (Line2D([], [], **BASELINE_LINE), "themselves")]
 
 
 def seed_entries(rows: pd.DataFrame, connected: bool = True) -> list[tuple]:
