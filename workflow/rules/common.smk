@@ -68,6 +68,12 @@ OF_TRAINING = {
     for name, entry in MEASURES.items()
     if hasattr(kinds.load("measures", entry["kind"]), "prepare_training")
 }
+# Measures of class logits.
+OF_CLASSES = [
+    name
+    for name, entry in MEASURES.items()
+    if kinds.needs(kinds.load("measures", entry["kind"]), "OF_CLASSES", False)
+]
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
 # The splits that image sets are compared with, always including test.
@@ -430,9 +436,21 @@ def extractor_minutes(wildcards):
     return kinds.needs(extractor_module(wildcards), "MINUTES", 30)
 
 
+def scoring_measures(wildcards, measures=MEASURES):
+    """Those of ``measures`` that an extractor's features have: measures of classes need an extractor with classes."""
+    if hasattr(extractor_module(wildcards), "classes"):
+        return measures
+    return {name: entry for name, entry in measures.items() if name not in OF_CLASSES}
+
+
+def scoring_options(wildcards):
+    return entry_options("measures", scoring_measures(wildcards))
+
+
 def scoring_kinds(wildcards):
     """The extractor, and the measures that run."""
-    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in MEASURES.values())]
+    measures = scoring_measures(wildcards).values()
+    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in measures)]
 
 
 def preparing_kinds(wildcards):
@@ -442,7 +460,7 @@ def preparing_kinds(wildcards):
 
 
 def preparing_measures(wildcards):
-    return OF_TRAINING if wildcards.split == TRAINING else PREPARING
+    return OF_TRAINING if wildcards.split == TRAINING else scoring_measures(wildcards, PREPARING)
 
 
 def preparing_options(wildcards):

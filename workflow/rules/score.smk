@@ -140,7 +140,7 @@ rule score:
     params:
         cell=cell_identity,
         comparisons=COMPARISONS,
-        measures=entry_options("measures", MEASURES),
+        measures=scoring_options,
         own_files=own_files(scoring_kinds),
     message:
         "scoring {wildcards.dataset}/{wildcards.model} with {wildcards.extractor}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"

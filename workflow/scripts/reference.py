@@ -22,6 +22,8 @@ if __name__ == "__main__":
         logging.info("the reference is %d of %d %s images", len(indices), len(images), snakemake.wildcards.split)
         stored = snakemake.input.test
         test = read_reference(stored, file_sha256(weights), device).features if stored else None
-        network = kinds.load("extractors", snakemake.wildcards.extractor).load(weights, device)
-        arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device, test)
+        extractor = kinds.load("extractors", snakemake.wildcards.extractor)
+        network = extractor.load(weights, device)
+        classes = extractor.classes(weights, device) if hasattr(extractor, "classes") else None
+        arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device, test, classes)
         write_npz(snakemake.output[0], {**arrays, "indices": indices})

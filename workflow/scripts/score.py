@@ -22,7 +22,10 @@ if __name__ == "__main__":
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         seed_globals(params.cell["seed"], "scores of own kinds")
-        network = extractor.load(weights, device) if status == "ok" else None
+        network = classes = None
+        if status == "ok":
+            network = extractor.load(weights, device)
+            classes = extractor.classes(weights, device) if hasattr(extractor, "classes") else None
         weights_sha256 = file_sha256(weights)
         # {extractor}-{split}.npz
         references = {
@@ -42,6 +45,7 @@ if __name__ == "__main__":
             batch_size,
             device,
             params.cell["seed"],
+            classes,
         )
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
         worth = (record.get(key) for key in ("test_accuracy", "commonest_class"))

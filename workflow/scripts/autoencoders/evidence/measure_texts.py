@@ -62,6 +62,13 @@ MEASURES = {
         "features, and their number if all features are orthogonal; higher is better, up to that of test images. It "
         "compares with nothing",
     ),
+    "inception_score": MeasureText(
+        "inception score",
+        "higher",
+        "The inception score (Salimans et al. 2016): from 1 to the number of the network's classes, which it reaches "
+        "if each image is surely of one class and all classes are equally frequent; higher is better, up to that of "
+        "test images. It compares with nothing. ± is its standard error, from ten disjoint subsets",
+    ),
     "copy_rate": MeasureText(
         "copy rate",
         "lower",

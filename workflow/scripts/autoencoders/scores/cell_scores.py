@@ -5,6 +5,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -49,12 +50,14 @@ def reference_arrays(
     batch_size: int,
     device: torch.device,
     test: Tensor | None = None,
+    classes: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays that the rule reference stores for a split's images, uint8 (M, 3, S, S): their features, what each of
     ``measures`` prepares from them, and the checksum of the extractor's ``weights`` file.
 
     ``measures`` are those of the config: kind and options by name. With the features of the ``test`` images, the images
-    are all training images, and measures prepare what they need from both (``prepare_training``).
+    are all training images, and measures prepare what they need from both (``prepare_training``). ``classes`` turns
+    features into logits, for measures of classes.
     """
     prepares, more = ("prepare", ()) if test is None else ("prepare_training", (test,))
     features = finite_features(network, images, batch_size, device, "the reference")
@@ -63,11 +66,17 @@ def reference_arrays(
         module = kinds.load("measures", entry["kind"])
         if hasattr(module, prepares):
             options = kinds.complete(entry, kinds.options(module))
-            prepared = getattr(module, prepares)(features, *more, options)
+            measured = of_measure(module, features, classes)
+            prepared = getattr(module, prepares)(measured, *more, options)
             if not isinstance(prepared, dict):
                 raise UserError(f"{prepares} of the measure {name} must return a dict of arrays, not {prepared!r}.")
             arrays |= {f"{name}/{array}": on_host(value, f"{name}/{array}") for array, value in prepared.items()}
     return arrays
+
+
+def of_measure(module: ModuleType, features: Tensor, classes: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """What a measure's kind is computed from: features, or logits of their classes."""
+    return classes(features) if kinds.needs(module, "OF_CLASSES", False) else features
 
 
 def on_host(value: object, name: str) -> np.ndarray:
@@ -114,6 +123,7 @@ def score_cell(
     batch_size: int,
     device: torch.device,
     seed: int,
+    classes: Callable[[Tensor], Tensor] | None = None,
 ) -> pd.DataFrame:
     """One row for each comparison and measure, in order: comparison, measure, value and error (NaN unless status is
     "ok"; many measures have no error), images and reference_images (the numbers compared), status.
@@ -122,7 +132,8 @@ def score_cell(
     with which of ``references``; measures of all training images take that of TRAINING instead. ``measures`` are those
     of the config: kind and options by name; their random numbers come from the cell's ``seed``. A measure that prepared
     a ``baseline`` has one row more, the comparison TEST_IMAGES. A cell that is not "ok" has sets of N = 0 and needs no
-    network. Raises UserError if features of an image set are not finite.
+    network. ``classes`` turns features into logits, for measures of classes. Raises UserError if features of an image
+    set are not finite.
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
 
@@ -141,8 +152,8 @@ def score_cell(
             for measure, module in modules.items():
                 reference = reference_of(measure, split)
                 result = module.measure(
-                    features,
-                    reference.features,
+                    of_measure(module, features, classes),
+                    of_measure(module, reference.features, classes),
                     kinds.complete(measures[measure], kinds.options(module)),
                     prepared=reference.prepared.get(measure, {}),
                     random=generator(seed, f"measure/{measure}/{comparison}"),

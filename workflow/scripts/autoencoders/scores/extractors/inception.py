@@ -50,6 +50,15 @@ def load(path: str | Path, device: torch.device, block: int = 3) -> Callable[[Te
     return features
 
 
+def classes(path: str | Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Logits (N, 1008) of features (N, 2048), without biases, as the inception score is computed."""
+    weights = read_weights(path)
+    if "fc.weight" not in weights:
+        raise not_inception(path, "it has no layer of classes (fc.weight)")
+    matrix = weights["fc.weight"].float().to(device)
+    return lambda features: features @ matrix.T
+
+
 def inception_network(path: str | Path, block: int) -> torch.nn.Module:
     """pytorch-fid's network up to a block, with the weights of a file.
 

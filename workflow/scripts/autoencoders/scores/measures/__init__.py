@@ -16,6 +16,8 @@ A kind defines
   training images and of the test images. ``reference`` is then all training images' features, whatever a comparison
   compares with, and ``baseline`` the measure of the test images. The features are computed once for each dataset and
   extractor.
+- ``OF_CLASSES = True`` (optional): the measure is one of class logits. ``features`` and ``reference`` are then these,
+  (N, classes) and (M, classes), and features of extractors without classes are not measured.
 - ``OPTIONS`` (optional): its config keys beside ``kind``, as `jobs.kinds` explains.
 - ``MINUTES`` (optional): how long it takes for one cell, for requests to a scheduler.
 
