@@ -94,7 +94,7 @@ def test_one_search_serves_both(monkeypatch):
 @pytest.mark.slow
 def test_added_to_a_finished_run_they_decode_and_compare_alone(finished_project, tmp_path):
     folder = Path(shutil.copytree(finished_project, tmp_path / "project"))
-    added = "measures: { copy_rate: { kind: copy_rate }, authenticity: { kind: authenticity } }\n"
+    added = "run_measures: [frechet, copy_rate, authenticity]\n"
     (folder / "added.yaml").write_text(added, encoding="utf-8")
     configs = ("config/demo.yaml", "tiny.yaml", "added.yaml")
     jobs = planned(snakemake(folder, configs=configs).stdout)

@@ -80,9 +80,9 @@ def test_measures_of_classes_see_logits_and_others_features():
         for measure in measures
     }
     reference = Reference(torch.from_numpy(arrays["features"]), prepared)
-    scores = score_cell(
-        "ok", {"mvg": images}, {"mvg": ("mvg", "test")}, {"test": reference}, measures, network, 10, CPU, 0, classes
-    ).set_index(["comparison", "measure"])
+    comparisons, references = {"mvg": ("mvg", "test")}, {"test": reference}
+    found = score_cell("ok", {"mvg": images}, comparisons, references, measures, network, 10, CPU, 0, classes)
+    scores = found.table.set_index(["comparison", "measure"])
     assert scores.loc[("mvg", "frechet"), "value"] == pytest.approx(0, abs=1e-6)
     assert tuple(scores.loc[("mvg", "inception_score"), ["value", "error"]]) == pytest.approx(expected)
     assert scores.loc[(TEST_IMAGES, "inception_score"), "value"] == pytest.approx(expected[0])

@@ -62,7 +62,7 @@ def score(sets, reference, measures, extractor=brightness, status="ok", comparis
     """Each image set in a comparison of its own with the test split, unless ``comparisons`` are given."""
     references = reference if isinstance(reference, dict) else {"test": reference}
     comparisons = comparisons or {name: (name, "test") for name in sets}
-    return score_cell(status, sets, comparisons, references, measures, extractor, 3, CPU, seed)
+    return score_cell(status, sets, comparisons, references, measures, extractor, 3, CPU, seed).table
 
 
 def test_a_reference_belongs_to_its_extractor(reference, tmp_path):

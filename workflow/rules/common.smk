@@ -70,9 +70,7 @@ OF_TRAINING = {
 }
 # Measures of class logits.
 OF_CLASSES = [
-    name
-    for name, entry in MEASURES.items()
-    if kinds.needs(kinds.load("measures", entry["kind"]), "OF_CLASSES", False)
+    name for name, entry in MEASURES.items() if kinds.needs(kinds.load("measures", entry["kind"]), "OF_CLASSES", False)
 ]
 IMAGE_SETS = grid.image_sets(config)
 COMPARISONS = grid.comparisons(config)
@@ -526,8 +524,24 @@ SCORES = [
 
 def cell_scores(wildcards):
     """The scores of a cell by each extractor of its dataset."""
-    extractors = config["datasets"][wildcards.dataset]["extractors"]
-    return expand("<results>/cells/<cell>/scores/{extractor}.parquet", extractor=extractors, allow_missing=True)
+    return expand(
+        "<results>/cells/<cell>/scores/{extractor}.parquet", extractor=cell_extractors(wildcards), allow_missing=True
+    )
+
+
+# The places of every scored image's nearest training image, where measures of copies run: an output of the rule score.
+NEIGHBOURS = {"neighbours": "<results>/cells/<cell>/neighbours/{extractor}.npz"} if OF_TRAINING else {}
+
+
+def cell_extractors(wildcards):
+    return config["datasets"][wildcards.dataset]["extractors"]
+
+
+def cell_neighbours(wildcards):
+    """These files of a cell, for each extractor of its dataset."""
+    return expand(
+        "<results>/cells/<cell>/neighbours/{extractor}.npz", extractor=cell_extractors(wildcards), allow_missing=True
+    )
 
 
 # The noise of drawing, measured once for each dataset and extractor. Not a part of `all_scores`.
@@ -627,8 +641,38 @@ def scatter_models(wildcards):
     return None if wildcards.dataset in display_names.DATASETS else MODELS
 
 
+COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
+
+
+def compared_cells(extractor):
+    """The cells of depth 1 at their dataset's comparison latent size that an extractor scores."""
+    return [
+        cell
+        for cell in CELLS
+        if cell["depth"] == "1"
+        and cell["latent"] == COMPARISON_LATENT[cell["dataset"]]
+        and extractor in config["datasets"][cell["dataset"]]["extractors"]
+    ]
+
+
+def compared_scores(wildcards):
+    cells = compared_cells(wildcards.extractor)
+    if not cells:
+        raise WorkflowError(f"no cell of depth 1 that runs is scored with {wildcards.extractor}")
+    return for_cells(f"<results>/cells/<cell>/scores/{wildcards.extractor}.parquet", cells)
+
+
+def precision_recall_title(wildcards):
+    return figure_title(f"precision_recall-{wildcards.extractor}")
+
+
 FIGURE_FILES = [
     *score_figures(),
+    *(
+        f"precision_recall-{extractor}"
+        for extractor in config["extractors"]
+        if {"precision", "recall"} <= {*MEASURES} and compared_cells(extractor)
+    ),
     *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),
     "latent_statistics",
     *(f"learning_curves-{dataset}" for dataset in USED_DATASETS),
@@ -641,6 +685,7 @@ FIGURE_TITLES = {
     "figure3": "Figure 3: frozen latent layer",
     "figure4": "Figure 4: normalisation of codes",
     "noise": "Noise (section 4)",
+    "precision_recall": "Precision and recall",
     "scatter-cifar10": "Figure A.1: codes",
     "scatter-celeba": "Figure A.2: codes",
     "latent_statistics": "Gaussianity of codes",
@@ -658,9 +703,6 @@ def figure_title(name):
         return FIGURE_TITLES[name]
     figure, _, extractor = name.rpartition("-")
     return f"{FIGURE_TITLES.get(figure, figure)}, {extractor}"
-
-
-COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for name in USED_DATASETS}
 
 
 # Labels of the report's pictures. Each picture has one: Snakemake 9.27 may turn several into a switch, and shows an

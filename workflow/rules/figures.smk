@@ -13,6 +13,7 @@ rule all_figures:
         for_cells("<results>/cells/<cell>/reconstructions.png"),
         for_cells("<results>/cells/<cell>/interpolations.png"),
         for_cells("<results>/cells/<cell>/samples.png"),
+        for_cells("<results>/cells/<cell>/neighbours.png") if OF_TRAINING else [],
     message:
         "the figures are complete"
 
@@ -95,6 +96,39 @@ use rule figure as figure_by_measure with:
         "<benchmarks>/figure/{figure}-{extractor}-{measure}.tsv"
     message:
         "drawing {wildcards.figure} by {wildcards.measure} in {wildcards.extractor} features"
+
+
+rule precision_recall:
+    """Draw precision against recall, by model and prior."""
+    input:
+        scores=compared_scores,
+        caption=caption("precision_recall"),
+        modules=modules("precision_recall"),
+    output:
+        pdf="<results>/figures/precision_recall-{extractor}.pdf",
+        png="<results>/figures/precision_recall-{extractor}.png",
+        html=report(
+            "<results>/figures/precision_recall-{extractor}.html",
+            caption="../report/precision_recall.rst",
+            category=CATEGORIES["figures"],
+            labels=figure_label(precision_recall_title),
+        ),
+    log:
+        "<logs>/precision_recall/{extractor}.log",
+    benchmark:
+        "<benchmarks>/precision_recall/{extractor}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    params:
+        title=precision_recall_title,
+        models=MODELS,
+    message:
+        "drawing precision and recall in {wildcards.extractor} features"
+    script:
+        "../scripts/precision_recall.py"
 
 
 rule scatter:
@@ -316,3 +350,38 @@ use rule draw_samples as draw_unscored_samples with:
         "<logs>/draw_unscored_samples/<cell>.log",
     benchmark:
         "<benchmarks>/draw_unscored_samples/<cell>.tsv"
+
+
+rule draw_neighbours:
+    """Draw those of a cell's samples that are the nearest to a training image, beside it."""
+    input:
+        gallery="<results>/cells/<cell>/gallery.npz",
+        cell="<results>/cells/<cell>/cell.json",
+        train="<results>/datasets/{dataset}/train.npz",
+        neighbours=cell_neighbours,
+        modules=modules("draw_neighbours"),
+    output:
+        report(
+            "<results>/cells/<cell>/neighbours.png",
+            caption="../report/neighbours.rst",
+            category=CATEGORIES["samples"],
+            subcategory=report_subcategory,
+            labels=picture_label("nearest training images"),
+        ),
+    log:
+        "<logs>/draw_neighbours/<cell>.log",
+    benchmark:
+        "<benchmarks>/draw_neighbours/<cell>.tsv"
+    priority: 4
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000, images=1),
+        runtime=minutes(5),
+    params:
+        priors=sorted(PRIORS, key=display_names.comparison_order),
+        extractors=cell_extractors,
+    message:
+        "drawing the nearest training images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
+    script:
+        "../scripts/draw_neighbours.py"

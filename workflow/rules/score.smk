@@ -124,7 +124,8 @@ rule score:
         record=extractor_record,
         modules=modules("score", scoring_kinds),
     output:
-        "<results>/cells/<cell>/scores/{extractor}.parquet",
+        **NEIGHBOURS,
+        scores="<results>/cells/<cell>/scores/{extractor}.parquet",
     log:
         "<logs>/score/<cell>/{extractor}.log",
     benchmark:

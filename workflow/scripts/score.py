@@ -1,4 +1,5 @@
-"""Score one cell: measures between its image sets and the dataset's references (rule score).
+"""Score one cell: measures between its image sets and the dataset's references (rule score). If all training images are
+a reference, also each image's nearest one of them.
 
 A cell that diverged has rows too, with that status and without values.
 """
@@ -8,7 +9,7 @@ from pathlib import Path
 from autoencoders.config.seeds import seed_globals
 from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
-from autoencoders.jobs.files import file_sha256, read_json, read_npy
+from autoencoders.jobs.files import file_sha256, read_json, read_npy, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import write_parquet
 from autoencoders.networks.numerics import repeatable
@@ -50,4 +51,10 @@ if __name__ == "__main__":
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
         worth = (record.get(key) for key in ("test_accuracy", "commonest_class"))
         recorded = kinds.needs(extractor, "recorded_name", lambda _: name)(weights_sha256)
-        write_parquet(snakemake.output[0], identified(scores, params.cell, recorded, *worth))
+        write_parquet(snakemake.output.scores, identified(scores.table, params.cell, recorded, *worth))
+        if path := snakemake.output.get("neighbours"):
+            # As small as they can be: one of these files a cell. No dataset has more images than an int32 counts.
+            arrays = {}
+            for name, (squared, index) in scores.nearest.items():
+                arrays |= {f"{name}/distance": squared.sqrt().float().numpy(), f"{name}/index": index.int().numpy()}
+            write_npz(path, arrays)

@@ -92,7 +92,9 @@ def check_names(config: dict) -> Iterator[str]:
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for experiment, grids in config["experiments"].items():
-        if experiment in PAPER_FIGURES.values() or experiment.startswith((f"{SCATTER}-", "learning_curves")):
+        if experiment in PAPER_FIGURES.values() or experiment.startswith(
+            (f"{SCATTER}-", "learning_curves", "precision_recall")
+        ):
             yield f"experiments.{experiment}: this is the name of another experiment's figure. Write another name."
         for index, grid in enumerate(grids):
             path = f"experiments.{experiment}[{index}]"

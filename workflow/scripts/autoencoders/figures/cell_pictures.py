@@ -136,6 +136,36 @@ def sample_page(
     return page(title, strips, note)
 
 
+def neighbour_page(
+    title: str,
+    samples: Mapping[str, np.ndarray],
+    neighbours: Mapping[str, Mapping[str, np.ndarray]],
+    training: np.ndarray,
+    note: str = "",
+) -> Figure:
+    """For each prior and extractor, the PER_ROW samples that are nearest to a training image, each above it, from the
+    nearest one on.
+
+    ``samples`` maps a prior's name to images uint8 (n, 3, S, S), n = 0 if the cell diverged; ``neighbours`` an
+    extractor's name to the arrays ``<prior>/distance`` and ``<prior>/index`` (N,), N ≥ n, of their nearest among the
+    ``training`` images, uint8 (M, 3, S, S).
+    """
+    strips = []
+    for prior in sorted(samples, key=comparison_order):
+        shown = samples[prior]
+        if not len(shown):
+            strips.append(Strip(f"Samples from {comparison_label(prior)}: diverged, no samples"))
+            continue
+        for extractor, arrays in neighbours.items():
+            order = arrays[f"{prior}/distance"][: len(shown)].argsort(kind="stable")[:PER_ROW]
+            text = (
+                f"Samples from {comparison_label(prior)}: the {len(order)} of {len(shown)} that are nearest to a "
+                f"training image in {extractor} features, each above that image"
+            )
+            strips.append(Strip(text, alternating(shown[order], training[arrays[f"{prior}/index"][order]])))
+    return page(title, strips, note)
+
+
 def described(scores: pd.DataFrame, prior: str) -> str:
     """The Fréchet distances of a prior's samples, as ": FID 80.12, FD (classifier features) 12.30"; "" without any."""
     rows = scores[(scores["comparison"] == prior) & (scores["measure"] == "frechet") & scores["value"].notna()]

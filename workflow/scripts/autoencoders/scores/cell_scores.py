@@ -18,6 +18,7 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import AGAIN, file_sha256, read_npz
 from autoencoders.scores.features import finite_features
+from autoencoders.scores.neighbours import nearest_once
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,16 @@ class Reference(NamedTuple):
 
     features: Tensor
     prepared: Mapping[str, Mapping[str, Tensor]]
+
+
+class CellScores(NamedTuple):
+    """The table of `score_cell`, and for each image set, by name, the squared distances of its images from the nearest
+    training image, float64 (N,), and that one's place among them, int64 (N,); nothing without features of all training
+    images.
+    """
+
+    table: pd.DataFrame
+    nearest: dict[str, tuple[Tensor, Tensor]]
 
 
 def reference_arrays(
@@ -124,9 +135,9 @@ def score_cell(
     device: torch.device,
     seed: int,
     classes: Callable[[Tensor], Tensor] | None = None,
-) -> pd.DataFrame:
-    """One row for each comparison and measure, in order: comparison, measure, value and error (NaN unless status is
-    "ok"; many measures have no error), images and reference_images (the numbers compared), status.
+) -> CellScores:
+    """The table has one row for each comparison and measure, in order: comparison, measure, value and error (NaN unless
+    status is "ok"; many measures have no error), images and reference_images (the numbers compared), status.
 
     ``comparisons`` maps names to (image set, split): which of ``image_sets``, uint8 images (N, 3, S, S), is compared
     with which of ``references``; measures of all training images take that of TRAINING instead. ``measures`` are those
@@ -140,7 +151,7 @@ def score_cell(
     def reference_of(measure: str, split: str) -> Reference:
         return references[TRAINING if hasattr(modules[measure], "prepare_training") else split]
 
-    found = {}
+    found, closest = {}, {}
     for name, images in image_sets.items():
         if status != "ok":
             continue
@@ -162,6 +173,8 @@ def score_cell(
                 found[comparison, measure] = value_and_error(result, measure)
                 if not math.isfinite(found[comparison, measure][0]):
                     logger.warning("%s of %s is %s", measure, comparison, found[comparison, measure][0])
+        if TRAINING in references:
+            closest[name] = nearest_once(features, references[TRAINING].features, shared)
     rows = [
         (
             *(comparison, measure, *found.get((comparison, measure), (np.nan, np.nan))),
@@ -179,7 +192,7 @@ def score_cell(
             rows.append((TEST_IMAGES, measure, value, np.nan, *counts, status))
     table = pd.DataFrame(rows, columns=COLUMNS[COLUMNS.index("comparison") :])
     numbers = {"value": "float64", "error": "float64", "images": "int64", "reference_images": "int64"}
-    return table.astype(numbers)
+    return CellScores(table.astype(numbers), closest)
 
 
 def value_and_error(result: object, measure: str) -> tuple[float, float]:

@@ -58,7 +58,7 @@ def sample_score(
     scores = score_cell(
         "ok", images, comparisons, references, {"frechet": measure}, extractor, batch_size, device, seed=0
     )
-    return float(scores["value"].item())
+    return float(scores.table["value"].item())
 
 
 def redraw(score: Callable[[np.random.Generator], float], prior: str, seed: int) -> Iterator[tuple[str, int, float]]:
