@@ -54,6 +54,8 @@ onstart:
         if writes_below(workflow.dag, config["pathvars"]["resources"]):
             files.require_writable(config["pathvars"]["resources"])
         CONTENTS.save()
+        for notice in notices_of_features(workflow.dag):
+            logger.info(notice, extra={"quietness": Quietness.PROGRESS})
         if not workflow.touch:
             run_status.start(
                 Path(config["pathvars"]["results"]),

@@ -194,7 +194,7 @@ def test_both_passes_and_pytorch_fids_own_give_the_same_features(inception_weigh
 
 @pytest.mark.slow
 def test_the_whole_benchmark_of_tiny_sizes_has_a_value_in_every_row(tmp_path, monkeypatch):
-    tiny = plan.Sizes([CASE], [(CASE, (1,))], 0.2, (3, 2, 2), (200, 32), [(500, 4, 3)])
+    tiny = plan.Sizes([CASE], [(CASE, (1,))], 0.2, (3, 2, 2), (200, 32), 300, [(500, 4, 3)])
     monkeypatch.setattr(plan, "ON_A_CPU", tiny)
     monkeypatch.setattr(machine, "this_machine", lambda: HERE)
     monkeypatch.chdir(tmp_path)
@@ -207,7 +207,7 @@ def test_the_whole_benchmark_of_tiny_sizes_has_a_value_in_every_row(tmp_path, mo
     assert missing["note"].str.startswith("not measured: ").all()
     assert (table["value"].dropna() > 0).all()
     assert (table.loc[table["ours"], "ratio"] == 1).all()
-    assert len(table[table["ours"]]) == 6
+    assert len(table[table["ours"]]) == 6 + 5
     # Our distance is pytorch-fid's, and our mixture is scikit-learn's: the norms in their notes are equal.
     assert float(table.loc["pytorch-fid", "note"].split()[-1]) < 1e-6
     assert table.loc[table["section"] == "mixture", "note"].nunique() == 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import yaml
-from benchmark import jobs, mixtures, scores, sharing, training
+from benchmark import jobs, measures, mixtures, scores, sharing, training
 from benchmark.comparison import Comparison
 from benchmark.loops import Case
 from benchmark.machine import Machine
@@ -19,7 +19,8 @@ class Sizes:
     """What a benchmark trains, for about ``seconds`` a contender, and what it scores and fits.
 
     ``shared`` are cases with the numbers of processes that train them at once; ``images`` is the number of images for
-    Inception, our batch size and pytorch-fid's; ``features`` is (N, D); ``codes`` are (N, z, EM iterations).
+    Inception, our batch size and pytorch-fid's; ``features`` is (N, D), ``copies`` the number of training images that
+    copies are looked for among; ``codes`` are (N, z, EM iterations).
     """
 
     cases: Sequence[Case]
@@ -27,6 +28,7 @@ class Sizes:
     seconds: float
     images: tuple[int, int, int]
     features: tuple[int, int]
+    copies: int
     codes: Sequence[tuple[int, int, int]]
 
 
@@ -42,6 +44,7 @@ ON_A_GPU = Sizes(
     seconds=4,
     images=(5_000, 250, 50),
     features=(10_000, 2048),
+    copies=50_000,
     codes=[(50_000, 128, 20), (50_000, 512, 5)],
 )
 # The same comparisons in minutes on two cores.
@@ -52,6 +55,7 @@ ON_A_CPU = Sizes(
     seconds=12,
     images=(64, 16, 16),
     features=(10_000, 2048),
+    copies=50_000,
     codes=[(20_000, 64, 20)],
 )
 
@@ -92,6 +96,17 @@ def plan(sizes: Sizes, machine: Machine) -> list[Comparison]:
         )
     case = f"{sizes.features[0]:,} x {sizes.features[1]} features, from their moments"
     add("Fréchet distance", case, "", scores.measure_distances, machine, *sizes.features)
+    case = f"{sizes.features[0]:,} x {sizes.features[1]} features"
+    for names in measures.TOGETHER:
+        these = f"{', '.join(names)}: {case}"
+        add("measures", these, "this pipeline", measures.measure_ours, machine, names, *sizes.features)
+        for name in set(names) & {"kid", "precision"}:
+            arguments = (machine, name, *sizes.features)
+            add("measures", these, "torch-fidelity", measures.measure_torch_fidelity, *arguments)
+        if "precision" in names:
+            add("measures", these, "prdc", measures.measure_prdc, *sizes.features)
+    case = f"{', '.join(measures.COPIES)}: {case}, {sizes.copies:,} training images"
+    add("measures", case, "this pipeline", measures.measure_copies, machine, *sizes.features, sizes.copies)
     for count, latent, iterations in sizes.codes:
         case = f"{count:,} x {latent}, k-means and {iterations} iterations"
         add("mixture", case, "this pipeline", mixtures.measure_pipeline, machine, count, latent, iterations)

@@ -481,9 +481,25 @@ def test_reference(wildcards):
     return f"<results>/reference/{wildcards.dataset}/{wildcards.extractor}-test.npz" if is_training else []
 
 
+def feature_seconds(wildcards):
+    """Seconds of one CPU core for an extractor's features of all training images."""
+    return kinds.needs(extractor_module(wildcards), "CPU_SECONDS", 0) * training_images(wildcards) / 1000
+
+
 def reference_minutes(wildcards):
-    """Inception's features of a thousand training images take about a minute on one CPU core; two are asked for."""
-    return scoring_minutes(wildcards) + (training_images(wildcards) // 500 if wildcards.split == TRAINING else 0)
+    """Twice as many as features of all training images take on one CPU core."""
+    longer = feature_seconds(wildcards) / 30 if wildcards.split == TRAINING else 0
+    return scoring_minutes(wildcards) + math.ceil(longer)
+
+
+def notices_of_features(dag):
+    """What to tell before a run without a GPU: how long features of all training images will take."""
+    for job in dag.jobs:
+        wildcards = job.wildcards
+        if job.rule.name == "reference" and wildcards.split == TRAINING and dag.needrun(job) and not job.resources.gpu:
+            named = wildcards.extractor, wildcards.dataset, training_images(wildcards)
+            if notice := resources.notice_of_features(*named, feature_seconds(wildcards)):
+                yield notice
 
 
 def redrawing_kinds(wildcards):

@@ -100,6 +100,21 @@ def prior_minutes(operations: float, rate: float | None = None) -> int:
     return START + math.ceil(operations / (FLOAT64_RATE if rate is None else SHARE * rate) / 60)
 
 
+def notice_of_features(extractor: str, dataset: str, images: int, seconds: float) -> str:
+    """What to tell before the features of all training images are computed without a GPU; "" below ten minutes.
+
+    ``seconds`` are those of one CPU core for all of them.
+    """
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        return ""
+    time = f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
+    return (
+        f"{extractor} features of all {images:,} training images of {dataset} will take about {time} of one CPU core, "
+        "once. Measures of copies need them; run_measures can leave these out"
+    )
+
+
 def image_megabytes(images: int, size: int) -> float:
     """The size in MB of uint8 RGB images of ``size`` x ``size`` pixels."""
     return images * 3 * size**2 / 1e6

@@ -12,6 +12,8 @@ An extractor has the name of its file. It defines
   ``MINUTES``, the time that its training requests from a scheduler.
 - ``classes(path, device)`` (optional), if the network has classes: reads the file and returns a function from features
   (N, D) to logits (N, classes), for measures of classes.
+- ``CPU_SECONDS`` (optional): the seconds of one CPU core for the features of a thousand images, to tell how long those
+  of all training images take, and for requests to a scheduler; 0 by default.
 - ``recorded_name(weights_sha256)`` (optional): its name in tables, by default that of its file.
 
 Import PyTorch inside functions: Snakemake's own process reads the file too.
