@@ -10,8 +10,8 @@ An extractor has the name of its file. It defines
   replace by a local one; or ``train(images, labels, options, seed, device)``, which returns tensors by name, to be
   stored as safetensors, and a record of their accuracy. With ``train``, also ``NEEDS_LABELS`` if it requires them, and
   ``MINUTES``, the time that its training requests from a scheduler.
-- ``classes(path, device)`` (optional): the function from features (N, D) to the logits (N, classes) of a classifier whose
-  features they are.
+- ``classes(path, device)`` (optional): of a classifier, the function from its features (N, D) to its logits
+  (N, classes).
 - ``recorded_name(weights_sha256)`` (optional): its name in tables, by default that of its file.
 
 Import PyTorch inside functions: Snakemake's own process reads the file too.
