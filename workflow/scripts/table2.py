@@ -1,9 +1,10 @@
 """Table 2 of the paper: models compared at one latent size per dataset (rule table2)."""
 
+from autoencoders.evidence.external_rows import add_external, of_cells, of_external
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
-from autoencoders.evidence.score_tables import table2
+from autoencoders.evidence.score_tables import of_measure, table2
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import read_parquet
@@ -12,10 +13,12 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
-        table = table2(scores, published, snakemake.params.comparison_latent)
+        cells = of_cells(scores)
+        table = table2(cells, published, snakemake.params.comparison_latent)
+        table = add_external(table, of_measure(of_external(scores)))
         write_table(
             table,
             "Table 2: models at one latent size",
             snakemake.output,
-            table2_sections(table, scores, published, noise),
+            table2_sections(table, cells, published, noise),
         )

@@ -59,7 +59,9 @@ def image_set(images: np.ndarray, count: int, seed: int) -> np.ndarray:
         logger.info("%d of %d images are scored, drawn with scoring.seed %d", count, len(images), seed)
     elif len(images) < count:
         logger.warning(
-            "only %d images, but a cell's sets have %d: a Fréchet distance of fewer images is higher", len(images), count
+            "only %d images, but a cell's sets have %d: a Fréchet distance of fewer images is higher",
+            len(images),
+            count,
         )
     return images[evaluation_subset(len(images), count, seed)]
 
