@@ -84,7 +84,7 @@ def external_text(rows: pd.DataFrame, compared: pd.DataFrame) -> str:
     if few:
         text += (
             f" {', '.join(few)}: fewer images than the {usual:,} of a sample, and scores of different numbers do not "
-            "compare. A Fréchet distance of fewer images is higher."
+            "compare: of fewer images, a Fréchet distance is higher."
         )
     return text
 

@@ -296,7 +296,9 @@ def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
     if pd.api.types.is_float_dtype(rows[name]):
         beside = [f"{name}{ending}" for ending in ("_sd", "_error") if f"{name}{ending}" in rows]
         spread = rows[beside[0]] if beside else [float("nan")] * len(rows)
-        return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
+        # No network has images made elsewhere, whether it diverged or not.
+        status = ["ok"] * len(rows) if name == EXTERNAL else rows["status"]
+        return [value_text(*value, places) for value in zip(rows[name], status, spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 
