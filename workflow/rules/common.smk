@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
@@ -514,8 +513,6 @@ SCORES = [
 ]
 
 
-
-
 def external_scores(datasets, extractors):
     """The scores of the images made elsewhere for these datasets, by those of the extractors that a dataset uses."""
     return [
@@ -535,7 +532,7 @@ def of_its_dataset(function):
     @functools.wraps(function)
     def found(wildcards, **more):
         dataset = config["external"][wildcards.external]["dataset"]
-        return function(Wildcards(fromdict={**dict(wildcards.items()), "dataset": dataset}), **more)
+        return function(type(wildcards)(fromdict={**dict(wildcards.items()), "dataset": dataset}), **more)
 
     return found
 
