@@ -29,6 +29,7 @@ include: "workflow/rules/encode.smk"
 include: "workflow/rules/prior.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/external.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 

@@ -21,6 +21,7 @@ SECTIONS = {
     "measures": "measure",
     "extractors": "extractors",
     "scoring": "scoring",
+    "Images made elsewhere": "external",
 }
 REQUIRED = "required"
 
@@ -88,6 +89,8 @@ def test_the_pages_examples_of_kinds_are_accepted(project, tmp_path, monkeypatch
     """tests/test_own_kinds.py runs them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kinds").mkdir()
+    (tmp_path / "path" / "to" / "images").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "samples-0.parquet").touch()
     text = (project / "config" / "README.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", text, re.M | re.S))
     for path, block in files.items():

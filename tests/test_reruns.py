@@ -34,8 +34,8 @@ NOT_AFTER = {
     "networks/penalties/kl.py": {"redraw"},
 }
 KINDS = tuple(f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values())
-# The demo downloads nothing.
-UNUSED = {"download_dataset", "download_extractor"}
+# The demo downloads nothing, and has no images made elsewhere (tests/test_external.py).
+UNUSED = {"download_dataset", "download_extractor", "prepare_external", "score_external"}
 UNUSED_MODULES = {"data/downloads.py"} | {module for module in TABLE if module.startswith(KINDS) and module not in USED}
 # Their edits rerun every rule at least once. test_tracking.py compares the rows of all modules with the imports.
 EDITED = ("config/grid.py", "config/seeds.py", "networks/objective.py", "networks/network.py", "latent/gaussianity.py")

@@ -83,12 +83,14 @@ def test_the_table_of_reruns_names_every_module_and_the_rules_that_use_it(projec
     # Kinds and what they import are inputs of the rules that use them.
     rules_of_kinds = {"sources": {"download_dataset", "prepare_dataset"}, "penalties": {"train"}}
     rules_of_kinds |= {"priors": {"fit_prior", "sample", "redraw"}}
-    rules_of_kinds |= {"extractors": {"reference", "score", "redraw"}, "measures": {"reference", "score"}}
+    rules_of_kinds |= {"extractors": {"reference", "score", "redraw", "score_external"}}
+    rules_of_kinds |= {"measures": {"reference", "score", "score_external"}}
     for group, rules in rules_of_kinds.items():
         for kind in kinds.names(group):
             file, module = kinds.find(group, kind), kinds.load(group, kind)
             makers = {"download_extractor"} if hasattr(module, "URL") else set()
             makers |= {"redraw"} if kind == "frechet" else set()
+            makers |= {"prepare_external"} if kind in ("folder", "parquet") else set()
             makers |= {"train_extractor"} if group == "extractors" and hasattr(module, "train") else set()
             for used in names([file, *imported_modules(file)]):
                 users.setdefault(used, set()).update(rules | makers)

@@ -30,6 +30,7 @@ experiments:
   scatter: [{ dataset: digits, model: vae, filters: 2 }]
 extractors: { classifier: { epochs: 1 } }
 scoring: { images: 100 }
+external: { grey: { dataset: digits, folder: grey } }
 """
 ONE_CELL_CONFIGS = (*DEMO, "one_cell.yaml")
 VAE = RESULTS / "cells/digits/vae/f2-d1-z4-s0"
@@ -42,6 +43,9 @@ def chain(project, tmp_path_factory) -> Path:
     """A project in which every rule has run, without deletion of image sets."""
     folder = copy_project(project, tmp_path_factory.mktemp("chain"))
     (folder / "one_cell.yaml").write_text(ONE_CELL, encoding="utf-8")
+    (folder / "grey").mkdir()
+    for level in range(0, 250, 5):
+        Image.new("L", (32, 32), level).save(folder / "grey" / f"{level}.png")
     snakemake(folder, "--notemp", configs=ONE_CELL_CONFIGS)
     return folder
 
@@ -112,6 +116,11 @@ def test_tables_and_records_show_what_was_computed(chain):
     every = pd.read_parquet(chain / RESULTS / "tables/scores.parquet")
     assert every["value"].notna().all() and (every.loc[every["measure"] == "kid", "error"] > 0).all()
     scores = frechet_distances(chain / RESULTS / "tables/scores.parquet")
+    (made_elsewhere,) = scores[scores["setting"] == "external"].to_dict("records")
+    assert (made_elsewhere["model"], made_elsewhere["images"]) == ("grey", 50) and pd.isna(made_elsewhere["steps"])
+    for name in ("table2", "scores"):
+        assert "grey (external, 50 images)" in (chain / RESULTS / f"tables/{name}.md").read_text(encoding="utf-8")
+    scores = scores[scores["setting"] == "own"]
     assert scores["value"].tolist() == pytest.approx(cell["value"].tolist()) and (scores["value"] > 0).all()
     assert set(scores["status"]) == {"ok"} and set(scores["extractor"]) == {"classifier"}
     # Published values are of Inception's features and the paper's datasets.

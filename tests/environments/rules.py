@@ -25,6 +25,8 @@ KINDS = {
     "reference": ["extractors", "measures"],
     "score": ["extractors", "measures"],
     "redraw": ["priors", "extractors", "measures"],
+    "prepare_external": ["sources"],
+    "score_external": ["extractors", "measures"],
 }
 
 

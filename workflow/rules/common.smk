@@ -22,7 +22,7 @@ if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders.config import grid
+from autoencoders.config import external, grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
@@ -79,6 +79,8 @@ REFERENCES = sorted({split for _, split in COMPARISONS.values()})
 # The reference of all training images, of whose split a subset is compared.
 TRAINING = "training"
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
+# The images made elsewhere that are scored.
+EXTERNAL = external.running_external(config)
 # The experiment of each figure of scores.
 FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
 # The user's own files.
@@ -88,7 +90,12 @@ CONTENTS = fingerprints.Contents(Path(config["pathvars"]["results"], "fingerprin
 try:
     if workflow.is_main_process:
         used = {name: config["datasets"][name] for name in USED_DATASETS}
-        settings.refuse(first_look.find_misfits(used, config["pathvars"], CONTENTS))
+        settings.refuse(
+            [
+                *first_look.find_misfits(used, config["pathvars"], CONTENTS),
+                *first_look.find_external_misfits(EXTERNAL, config["datasets"], CONTENTS),
+            ]
+        )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -100,6 +107,7 @@ wildcard_constraints:
     split=f"train|test|{TRAINING}",
     measure="|".join(re.escape(name) for name in MEASURES if name != "frechet") or "(?!)",
     figure="|".join(map(re.escape, FIGURES)) or "(?!)",
+    external="|".join(map(re.escape, config["external"])) or "(?!)",
 
 
 def modules(script, kinds_of=None):
@@ -538,6 +546,49 @@ SCORES = [
 ]
 
 
+def external_scores(datasets, extractors):
+    """The scores of the images made elsewhere for these datasets, by those of the extractors that a dataset uses."""
+    return [
+        f"<results>/external/{name}/scores/{extractor}.parquet"
+        for name, entry in EXTERNAL.items()
+        for extractor in config["datasets"][entry["dataset"]]["extractors"]
+        if entry["dataset"] in datasets and extractor in extractors
+    ]
+
+
+EXTERNAL_SCORES = external_scores(USED_DATASETS, config["extractors"])
+
+
+def of_its_dataset(function):
+    """A function of the wildcard dataset, for a rule that has the wildcard external instead."""
+
+    @functools.wraps(function)
+    def found(wildcards, **more):
+        dataset = config["external"][wildcards.external]["dataset"]
+        return function(type(wildcards)(fromdict={**dict(wildcards.items()), "dataset": dataset}), **more)
+
+    return found
+
+
+def external_source(wildcards):
+    return external.as_dataset(config["external"][wildcards.external])
+
+
+def external_kind(wildcards):
+    return [("sources", external_source(wildcards)["source"])]
+
+
+def external_references(wildcards):
+    """The test images' features and, if a measure needs them, those of all training images."""
+    splits = ["test", *[TRAINING] * bool(OF_TRAINING)]
+    return [f"<results>/reference/{wildcards.dataset}/{wildcards.extractor}-{split}.npz" for split in splits]
+
+
+def external_fingerprint(wildcards):
+    """Changes with the files."""
+    return first_look.fingerprint(external_source(wildcards), CONTENTS)
+
+
 def cell_scores(wildcards):
     """The scores of a cell by each extractor of its dataset."""
     return expand(
@@ -599,6 +650,11 @@ def figure_cells(wildcards):
 
 def figure_scores(wildcards):
     return for_cells(f"<results>/cells/<cell>/scores/{wildcards.extractor}.parquet", figure_cells(wildcards))
+
+
+def figure_external(wildcards):
+    """The scores of images made elsewhere, of the datasets that a figure shows."""
+    return external_scores({cell["dataset"] for cell in figure_cells(wildcards)}, [wildcards.extractor])
 
 
 def figure_records(wildcards):

@@ -50,6 +50,7 @@ rule figure:
     input:
         scores=figure_scores,
         cells=figure_records,
+        external=figure_external,
         published=PUBLISHED,
         caption=caption("figure"),
         modules=modules("figure"),

@@ -12,9 +12,10 @@ TRAINED = [name for name, module in EXTRACTORS.items() if hasattr(module, "train
 
 
 rule all_scores:
-    """Every cell's scores."""
+    """Every cell's scores, and those of images made elsewhere."""
     input:
         SCORES,
+        EXTERNAL_SCORES,
     message:
         "every cell is scored"
 

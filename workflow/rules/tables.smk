@@ -78,6 +78,7 @@ rule collect_scores:
     input:
         scores=SCORES,
         cells=for_cells("<results>/cells/<cell>/cell.json"),
+        external=EXTERNAL_SCORES,
         published=PUBLISHED,
         modules=modules("collect_scores"),
     output:

@@ -2,6 +2,7 @@
 
 from autoencoders.evidence.answer import answer
 from autoencoders.evidence.claim_values import our_values
+from autoencoders.evidence.external_rows import of_cells
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.table_files import write_table
@@ -12,7 +13,7 @@ from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        scores, latent = read_parquet(snakemake.input.scores), read_parquet(snakemake.input.latent)
+        scores, latent = of_cells(read_parquet(snakemake.input.scores)), read_parquet(snakemake.input.latent)
         published = read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         table = claims_table(our_values(scores, latent), published, snakemake.params.comparison_latent, noise)

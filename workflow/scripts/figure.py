@@ -2,6 +2,7 @@
 in the paper, or as all experiments that have no figure there.
 """
 
+from autoencoders.evidence.external_rows import with_external
 from autoencoders.evidence.measure_texts import FRECHET
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.score_tables import collect_scores, read_scores
@@ -16,6 +17,7 @@ if __name__ == "__main__":
         scores = collect_scores(read_scores(path, snakemake.config) for path in snakemake.input.scores)
         # Not the wildcard: scores with other weights than Inception's official ones have a name that says so.
         extractor = scores["extractor"].iloc[0]
+        scores = with_external(scores, snakemake.input.external)
         table, name = (scores, extractor, read_published(snakemake.input.published)), snakemake.wildcards.figure
         params, output, measure = snakemake.params, snakemake.output, snakemake.wildcards.get("measure", FRECHET)
         if name in PAPER_FIGURES:

@@ -2,11 +2,12 @@
 table2_by_measure).
 """
 
+from autoencoders.evidence.external_rows import add_external, of_cells, of_external
 from autoencoders.evidence.measure_texts import FRECHET
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
-from autoencoders.evidence.score_tables import table2
+from autoencoders.evidence.score_tables import of_measure, table2
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import read_parquet
@@ -16,6 +17,8 @@ if __name__ == "__main__":
         scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         measure = snakemake.wildcards.get("measure", FRECHET)
-        table = table2(scores, published, snakemake.params.comparison_latent, measure)
+        cells = of_cells(scores)
+        table = table2(cells, published, snakemake.params.comparison_latent, measure)
+        table = add_external(table, of_measure(of_external(scores), measure))
         title = "Table 2: models at one latent size" + f", {measure}" * (measure != FRECHET)
-        write_table(table, title, snakemake.output, table2_sections(table, scores, published, noise, measure))
+        write_table(table, title, snakemake.output, table2_sections(table, cells, published, noise, measure))

@@ -1,5 +1,6 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
+from autoencoders.evidence.external_rows import of_cells
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table3_sections
@@ -10,7 +11,7 @@ from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
+        scores, published = of_cells(read_parquet(snakemake.input.scores)), read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         table, title = table3(scores, published), "Table 3: models at their best latent size"
         write_table(table, title, snakemake.output, table3_sections(table, scores, published, noise))

@@ -6,9 +6,10 @@ Snakemake's own process imports this module, so it may import only packages that
 import difflib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from autoencoders.config.external import as_dataset
 from autoencoders.config.grid import (
     CELL_KEYS,
     NOT_PRIORS,
@@ -27,7 +28,7 @@ PAPERS_PRIORS = ("standard_normal", "mvg", "gmm")
 FRECHET = "frechet"
 # Each prior's name becomes a table column beside these.
 TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "prior", "seeds", "status"}
-TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure"}
+TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure", "external_images"}
 # Further column headers, in lower case, since names are compared regardless of case.
 HEADERS = {"midpoints", "fd", "fid"}
 # Each prior's name also becomes an array in a cell's gallery beside these.
@@ -56,6 +57,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
     for name in sorted(used):
         yield from check_dataset(name, config["datasets"][name])
         yield from check_comparison(name, config["datasets"][name]["comparison_latent"], config)
+    yield from check_external(config, used)
     if SCATTER in config["run"]:
         yield from check_scatter(experiment_cells(config, SCATTER, known_only=True))
     if config["training"]["batch_size"] == 1:
@@ -244,3 +246,34 @@ def check_kinds(config: dict) -> Iterator[str]:
                     f"models.{model}.penalties.{name}: {kinds.KL} is the built-in term of variational models. "
                     "Set it by variational, beta and kl_reduction, and write another name and kind here."
                 )
+
+
+def check_external(config: dict, used: Collection[str]) -> Iterator[str]:
+    """Images made elsewhere: their names and keys and, for those of the datasets that are ``used``, their places,
+    without opening a file.
+    """
+    taken = {name.lower(): f"the model {name}" for name in config["models"]}
+    taken |= {name.lower(): "a column" for name in {*TABLE_COLUMNS, *HEADERS}}
+    for name, entry in config["external"].items():
+        other = taken.setdefault(name.lower(), name)
+        if other != name:
+            yield f"external.{name}: tables would confuse it with {other}. Write another name."
+        if entry["dataset"] not in config["datasets"]:
+            known = ", ".join(config["datasets"])
+            yield f"external.{name}.dataset: there is no dataset {entry['dataset']!r}. Known: {known}."
+        if ("folder" in entry) == ("parquet" in entry):
+            has = "both folder and parquet" if "folder" in entry else "neither folder nor parquet"
+            yield f"external.{name} has {has}. Write one of them: where the images are."
+            continue
+        if entry["dataset"] not in used:
+            continue
+        key = "folder" if "folder" in entry else "parquet.paths"
+        source = as_dataset(entry)
+        kind = kinds.load("sources", source["source"])
+        if hasattr(kind, "is_remote") and kind.is_remote(source[source["source"]]):
+            yield f"external.{name}.{key}: only local files can be scored. Download them, and write their path."
+            continue
+        try:
+            yield from (f"external.{name}.{key}: {fault}" for _, fault in kind.check(source[source["source"]]))
+        except RuntimeError:  # pathlib's, for the home folder of an unknown user.
+            yield f"external.{name}.{key}: the path begins with the home folder of an unknown user. Write ./~ for ~."

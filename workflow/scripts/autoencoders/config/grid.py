@@ -12,8 +12,10 @@ PAPER_FIGURES = {"width": "figure1", "depth": "figure2_5", "frozen": "figure3", 
 SCATTER = "scatter"
 # The comparison that holds what some measures give for the test images themselves.
 TEST_IMAGES = "test_images"
+# The comparison, setting and source of images made elsewhere.
+EXTERNAL = "external"
 # The comparisons without a prior.
-NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation", TEST_IMAGES)
+NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation", TEST_IMAGES, EXTERNAL)
 
 
 def cells(config: dict, known_only: bool = False) -> list[dict]:

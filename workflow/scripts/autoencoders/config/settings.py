@@ -69,7 +69,7 @@ def with_numbers(config: dict, command_line: Mapping) -> dict:
                 if isinstance(text, str) and text == value_at(config, [*outer, key]):
                     value = read(text)
                     # null removes an entry (`without_nulls`).
-                    removed = value is None and outer[-1:] in (["priors"], ["measures"], ["penalties"])
+                    removed = value is None and outer[-1:] in (["priors"], ["measures"], ["penalties"], ["external"])
                     if removed or (value is not text and is_wanted(value, cause)):
                         value_at(config, outer)[key] = value
                         converted = True
@@ -111,10 +111,12 @@ def is_wanted(value: object, error: jsonschema.ValidationError) -> bool:
 
 
 def without_nulls(config: dict) -> dict:
-    """The config without priors, measures and penalties set to null, which removes those of another config file."""
+    """The config without priors, measures, penalties and images made elsewhere that are null, which removes those of
+    another config file.
+    """
     models = config.get("models")
     models = models.values() if isinstance(models, dict) else []
-    owners = [(config, "priors"), (config, "measures")]
+    owners = [(config, "priors"), (config, "measures"), (config, "external")]
     owners += [(model, "penalties") for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
     for owner, key in owners:
         if isinstance(owner.get(key), dict):

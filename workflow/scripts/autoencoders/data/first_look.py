@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoencoders.config.external import as_dataset
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 
@@ -72,6 +73,23 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
             fingerprint(dataset, contents)
         except UserError as error:
             yield f"datasets.{name}: {error}"
+
+
+def find_external_misfits(external: Mapping[str, Mapping], datasets: Mapping, contents: Contents) -> Iterator[str]:
+    """A line for each of the entries ``external`` (those of a resolved config that run) whose first image does not fit
+    its dataset, or whose images can't be found or read.
+    """
+    readable = all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow")))
+    for name, entry in sorted(external.items()):
+        source = as_dataset(entry)
+        try:
+            if readable:
+                from autoencoders.data.external_images import read_external
+
+                read_external(source, datasets[entry["dataset"]]["size"], limit=1)
+            fingerprint(source, contents)
+        except UserError as error:
+            yield f"external.{name}: {error}"
 
 
 def obstacle(folder: Path) -> str | None:

@@ -4,8 +4,17 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from autoencoders.config.grid import TEST_IMAGES
+from autoencoders.config.grid import EXTERNAL, TEST_IMAGES
 from autoencoders.evidence.display_names import COMPARISONS, comparison_label, dataset_label, model_label
+from autoencoders.evidence.external_rows import (
+    IMAGES,
+    add_external,
+    external_label,
+    external_text,
+    of_cells,
+    of_external,
+    without_empty,
+)
 from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import PRECISION, comparable
 from autoencoders.evidence.score_tables import best, best_of_table3, by_cell, of_measure
@@ -14,9 +23,9 @@ from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decim
 
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
-NOT_SHOWN = ["dataset", "setting", "extractor", "source"]
+NOT_SHOWN = ["dataset", "setting", "extractor", "source", IMAGES]
 FOLDED = ("_sd", "_error", "_published", "_difference", "_confidence")
-HEADERS = {"latent": "Latent units", **COMPARISONS}
+HEADERS = {"latent": "Latent units", **COMPARISONS, EXTERNAL: "External"}
 
 
 def table2_sections(
@@ -63,10 +72,13 @@ def in_units(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def all_scores_sections(scores: pd.DataFrame) -> Iterator[Section]:
-    """All scores with ``merge_published``: a row per cell, a column per comparison, and sections for every measure."""
+    """All scores with ``merge_published`` and ``with_external``: a row per cell and for each of the images made
+    elsewhere, a column per comparison, and sections for every measure.
+    """
     for measure in sorted(scores["measure"].unique(), key=lambda name: (name != FRECHET, name)):
-        table = in_units(by_cell(of_measure(scores, measure)), measure)
-        yield from score_sections(table, scores, bold=best(table, columns=[]), measure=measure)
+        rows = of_measure(scores, measure)
+        table = in_units(add_external(by_cell(of_cells(rows)), of_external(rows)), measure)
+        yield from score_sections(table, of_cells(scores), bold=best(table, columns=[]), measure=measure)
 
 
 def score_sections(
@@ -79,13 +91,14 @@ def score_sections(
     published: pd.DataFrame | None = None,
     noise: pd.DataFrame | None = None,
 ) -> Iterator[Section]:
-    """``bold`` is a mask of ``table``'s shape; ``legend`` explains the rows; ``bold_is`` says what is bold. With
-    ``published`` (``read_published``) the paper's doubtful values are explained; with ``noise`` (``redraw_noise``),
-    that of drawing samples again is given.
+    """``scores`` are those of cells; ``bold`` is a mask of ``table``'s shape; ``legend`` explains the rows; ``bold_is``
+    says what is bold. With ``published`` (``read_published``) the paper's doubtful values are explained; with ``noise``
+    (``redraw_noise``), that of drawing samples again is given.
     """
     if table.empty:
         yield Section("No rows", EMPTY, pd.DataFrame())
     for (dataset, extractor), rows in table.groupby(["dataset", "extractor"]):
+        rows = without_empty(rows)
         shown = (
             (scores["dataset"] == dataset)
             & (scores["extractor"] == extractor)
@@ -99,7 +112,8 @@ def score_sections(
             short_training_note(compared["steps"]),
             "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
-            bold_text(rows, bold_is) if bold_is else "",
+            external_text(rows, compared),
+            bold_text(rows, bold_is) if bold_is and rows["seeds"].notna().any() else "",
             explanation_of_published(rows, compared),
         ]
         text = " ".join(filter(None, texts))
@@ -232,13 +246,19 @@ def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
     """A column as text, with so many decimals if it holds scores."""
     if name == "model":
         cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
-        return [model_label(model) + " (cited)" * mark for model, mark in zip(rows[name], cited, strict=True)]
+        images = rows[IMAGES] if IMAGES in rows else [pd.NA] * len(rows)
+        return [
+            model_label(model) + " (cited)" * mark if pd.isna(count) else external_label(model, count)
+            for model, mark, count in zip(rows[name], cited, images, strict=True)
+        ]
     if name == "prior":
         return [comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
         beside = [f"{name}{ending}" for ending in ("_sd", "_error") if f"{name}{ending}" in rows]
         spread = rows[beside[0]] if beside else [float("nan")] * len(rows)
-        return [value_text(*value, places) for value in zip(rows[name], rows["status"], spread, strict=True)]
+        # No network has images made elsewhere, whether it diverged or not.
+        status = ["ok"] * len(rows) if name == EXTERNAL else rows["status"]
+        return [value_text(*value, places) for value in zip(rows[name], status, spread, strict=True)]
     return rows[name].astype("string").fillna(NO_VALUE).tolist()
 
 

@@ -5,7 +5,7 @@ depth, latent, seed, setting ("paper" or "own"), steps and precision (see ``pape
 extractor_accuracy, extractor_chance, comparison, measure, value and error (NaN unless status is "ok"; many measures
 have no error), images, reference_images and status ("ok" or "diverged"). ``merge_published`` adds published,
 difference, published_source and published_confidence. Tables 2 and 3, figures and claims use the measure "frechet"
-only.
+only. Images made elsewhere have rows too (`evidence.external_rows`), of which the functions here know nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS, TEST_IMAGES
+from autoencoders.config.grid import CELL_KEYS, EXTERNAL, NOT_PRIORS, TEST_IMAGES
 from autoencoders.evidence.display_names import comparison_order, model_order
+from autoencoders.evidence.external_rows import IMAGES
 from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import CITED, comparable, with_setting
 from autoencoders.evidence.seed_statistics import half_width
@@ -109,7 +110,7 @@ def describe_status(ok: pd.Series) -> str:
 
 def comparison_columns(table: pd.DataFrame) -> list[str]:
     """The comparisons of a table of ``by_comparison``: the columns before seeds that do not identify a row."""
-    identity = {*CELL, "setting", "extractor", "source"}
+    identity = {*CELL, "setting", "extractor", "source", EXTERNAL, IMAGES}
     columns = list(table.columns[: table.columns.get_loc("seeds")])
     return [name for name in columns if name not in identity]
 

@@ -21,12 +21,14 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from autoencoders.config.grid import CELL_KEYS, TEST_IMAGES
+from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS, TEST_IMAGES
 from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
+from autoencoders.evidence.external_rows import of_cells, of_external
 from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.evidence.paper_values import CITED, DATASETS, PRECISION, comparable
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
+from autoencoders.figures.external_lines import draw_external, external_entries, external_looks
 from autoencoders.figures.line_looks import (
     GREY,
     Channel,
@@ -78,7 +80,8 @@ def draw_scores(
     """A measure against the latent size: for each dataset, one panel for each of ``panels``, which are lists of
     comparisons.
 
-    ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. A line is the mean over the
+    ``scores`` is a table from ``evidence.score_tables.collect_scores`` for one experiment. Its rows of images made
+    elsewhere (``evidence.external_rows``) are horizontal lines in the panels of samples. A line is the mean over the
     seeds with status "ok", its band their range. Two points or fewer are not connected: they have no shape. A latent
     size at which all seeds diverged is a gap in the line, with a mark on the axis in the line's colour to distinguish
     it from one that was not run. A grey line shows the best value of reconstructed test images at each latent size, of
@@ -93,6 +96,7 @@ def draw_scores(
     text = measure_text(measure)
     scores = scores.assign(value=text.factor * scores["value"])
     published, log = (published, log) if measure == FRECHET else (published.iloc[:0], False)
+    scores, external = of_cells(scores), of_external(scores)
     rows = scores[scores["comparison"].isin(comparisons)]
     if rows.empty:
         return message_figure(f"no cell has a score in {extractor} features for {' or '.join(comparisons)}")
@@ -109,6 +113,7 @@ def draw_scores(
         *constant_entries(rows, channels),
         *floor_entries(floors.values(), panels, text.better),
         *baseline_entries(baselines),
+        *external_entries(external, rows),
         *seed_entries(rows, connected),
         *diverged_entries(rows),
         *published_entries(rows, points, crosses),
@@ -132,6 +137,8 @@ def draw_scores(
                 )
             if dataset in baselines:
                 axes.axhline(baselines[dataset], label="test images", zorder=1.4, **BASELINE_LINE)
+            if not set(panel) <= set(NOT_PRIORS):
+                draw_external(axes, external[external["dataset"] == dataset], external_looks(external))
             latents |= {latent for table in of_panel for latent in table["latent"]}
             title = [dataset_label(dataset), *map(comparison_label, panel if len(panels) > 1 else ())]
             letter = f"({next(letters)}) " if len(datasets) * len(panels) > 1 else ""
