@@ -129,6 +129,18 @@ def test_precision_against_recall_with_seeds_a_diverged_cell_and_nothing():
     assert not precision_recall_figure(table, "inception", figures.MODELS).axes
 
 
+def test_images_made_elsewhere_are_crosses():
+    table = precision_and_recall()
+    row = {"setting": "external", "model": "my-gan", "comparison": "external", "depth": "", "latent": pd.NA}
+    external = table[table["comparison"] == "gmm"].drop_duplicates(["measure"]).assign(**row)
+    types = dict.fromkeys(["filters", "latent", "seed", "steps"], "Int64")
+    both = pd.concat([table.astype(types), external.astype(types)])
+    axes = precision_recall_figure(both, "classifier", figures.MODELS).axes[0]
+    (line,) = figures.labelled(axes, "my-gan")
+    assert line.get_xydata()[0].tolist() == external.set_index("measure")["value"][["recall", "precision"]].tolist()
+    assert line.get_marker() == "x" and len(figures.lines(axes)) == 8
+
+
 def test_the_nearest_samples_stand_above_their_training_images(tmp_path):
     rng = np.random.default_rng(0)
     samples = {"gmm": rng.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8), "mvg": np.empty((0, 3, 32, 32), np.uint8)}

@@ -734,6 +734,11 @@ def compared_scores(wildcards):
     return for_cells(f"<results>/cells/<cell>/scores/{wildcards.extractor}.parquet", cells)
 
 
+def compared_external(wildcards):
+    datasets = {cell["dataset"] for cell in compared_cells(wildcards.extractor)}
+    return external_scores(datasets, [wildcards.extractor])
+
+
 def precision_recall_title(wildcards):
     return figure_title(f"precision_recall-{wildcards.extractor}")
 

@@ -103,6 +103,7 @@ rule precision_recall:
     """Draw precision against recall, by model and prior."""
     input:
         scores=compared_scores,
+        external=compared_external,
         caption=caption("precision_recall"),
         modules=modules("precision_recall"),
     output:

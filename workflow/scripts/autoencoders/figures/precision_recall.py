@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoencoders.config.grid import NOT_PRIORS
-from autoencoders.evidence.display_names import dataset_label
+from autoencoders.evidence.display_names import dataset_label, model_label
+from autoencoders.evidence.external_rows import of_cells, of_external
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.figures.line_looks import (
+    BLACK,
     OTHER_LINES,
     SOLID,
     Channel,
@@ -22,16 +24,20 @@ from autoencoders.figures.line_looks import (
     channel,
     colour_entries,
     face,
+    heading,
     known_or_other,
     legend_height,
     line_entries,
     marker_size,
+    symbol,
 )
 from autoencoders.figures.model_looks import model_looks
 from autoencoders.figures.page_style import WIDTH, add_note, wrapped
 from autoencoders.figures.score_curves import axes_width, message_figure, ordered_datasets, seed_entries, styled
 
 RECONSTRUCTIONS = "test_recon"
+# Images made elsewhere.
+CROSSES = "x+12"
 # The filled part of a marker is the prior's; reconstructions have their own.
 PRIORS = {
     ("gmm",): SOLID,
@@ -47,9 +53,12 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
 
     ``scores`` (``evidence.score_tables.collect_scores``) are of depth 1 and the dataset's comparison latent size; of
     several widths, the one with the most models is shown (`one_width`). Points are means over the seeds with status
-    "ok", with lines over their range. ``models`` are all models of the config (``model_looks``).
+    "ok", with lines over their range. Crosses are images made elsewhere (``evidence.external_rows``). ``models`` are
+    all models of the config (``model_looks``).
     """
-    scores = scores[(scores["extractor"] == extractor) & (scores["depth"] == "1")]
+    scores = scores[scores["extractor"] == extractor]
+    external, scores = of_external(scores), of_cells(scores)
+    scores = scores[scores["depth"] == "1"]
     shown = {RECONSTRUCTIONS, *scores["comparison"]} - ({*NOT_PRIORS} - {RECONSTRUCTIONS})
     rows = scores[scores["comparison"].isin(shown) & scores["measure"].isin(["precision", "recall"])]
     if rows.empty:
@@ -57,7 +66,11 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
     rows = pd.concat([one_width(cells) for _, cells in rows.groupby("dataset")])
     colours = channel(Encoding("Model", ("model",), model_looks(models)), rows)
     fills = channel(Encoding("Samples from", ("comparison",), known_or_other(PRIORS, OTHER_LINES)), rows)
+    crosses = dict(zip(external["model"].unique(), cycle(CROSSES), strict=False))
     entries = [*colour_entries(colours), *line_entries(fills, rows, connected=False), *seed_entries(rows, False)]
+    if crosses:
+        symbols = [(symbol(mark, color=BLACK, markersize=6), model_label(name)) for name, mark in crosses.items()]
+        entries += [heading("External"), *symbols]
     datasets = ordered_datasets(rows)
     columns = min(len(datasets), 2)
     lines = -(-len(datasets) // columns)
@@ -69,6 +82,11 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
     for axes, dataset in zip(places, datasets, strict=False):
         of_dataset = rows[rows["dataset"] == dataset]
         draw_points(axes, of_dataset, colours, fills)
+        for name, point in (
+            by_measure(external[external["dataset"] == dataset], ["model"]).set_index("model").iterrows()
+        ):
+            look = {"color": BLACK, "markersize": 6, "marker": crosses[name], "linestyle": "none"}
+            axes.plot([point["recall"]], [point["precision"]], label=name, **look)
         letter = f"({next(letters)}) " if len(datasets) > 1 else ""
         network = f"{of_dataset['filters'].iloc[0]} filters, z = {of_dataset['latent'].iloc[0]}"
         axes.set_title(wrapped(f"{letter}{dataset_label(dataset)}, {network}", axes_width(columns)), loc="left")
@@ -88,14 +106,19 @@ def one_width(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["filters"] == models[models == models.max()].index.max()]
 
 
+def by_measure(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """A row for each of ``keys``, with the columns precision and recall."""
+    precision, recall = (
+        of_measure(rows, name)[[*keys, "value"]].rename(columns={"value": name}) for name in ("precision", "recall")
+    )
+    return precision.merge(recall, on=keys)
+
+
 def draw_points(axes: Axes, rows: pd.DataFrame, colours: Channel, fills: Channel) -> None:
-    ok = rows[rows["status"] == "ok"]
-    precision, recall = (of_measure(ok, name) for name in ("precision", "recall"))
-    keys = ["model", "comparison", "seed"]
-    points = precision[[*keys, "value"]].merge(recall[[*keys, "value"]], on=keys, suffixes=("_precision", "_recall"))
+    points = by_measure(rows[rows["status"] == "ok"], ["model", "comparison", "seed"])
     for (model, comparison), of_point in points.groupby(["model", "comparison"]):
         colour, marker = colours.looks[(model,)]
-        x, y = of_point["value_recall"], of_point["value_precision"]
+        x, y = of_point["recall"], of_point["precision"]
         if len(of_point) > 1:
             axes.hlines(y.mean(), x.min(), x.max(), color=colour, linewidth=0.9)
             axes.vlines(x.mean(), y.min(), y.max(), color=colour, linewidth=0.9)
