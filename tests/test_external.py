@@ -26,7 +26,7 @@ from autoencoders.data import first_look
 from autoencoders.data.external_images import count_copies, image_set, read_external
 from autoencoders.evidence.external_rows import add_external, of_cells, of_external, with_external
 from autoencoders.evidence.score_pages import all_scores_sections, table2_sections
-from autoencoders.evidence.score_tables import lowest, of_measure, table2
+from autoencoders.evidence.score_tables import best, of_measure, table2
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import file_sha256, write_npz
 from autoencoders.jobs.fingerprints import Contents
@@ -312,8 +312,8 @@ def test_table2_has_them_below_ours_and_never_bold(stored):
     assert table["external_images"].tolist()[-3:] == [10, 9, 10]
     # The columns and marks of ours are what they are without.
     pd.testing.assert_frame_equal(table[: len(plain)][list(plain)], plain, check_dtype=False)
-    mask = lowest(table)
-    pd.testing.assert_frame_equal(mask[: len(plain)][list(plain)], lowest(plain))
+    mask = best(table)
+    pd.testing.assert_frame_equal(mask[: len(plain)][list(plain)], best(plain))
     assert not mask[len(plain) :].any(axis=None) and not mask["external"].any()
 
     sections = list(table2_sections(table, of_cells(scores), PUBLISHED, NO_NOISE))

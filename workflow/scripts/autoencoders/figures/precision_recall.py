@@ -92,6 +92,9 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
         axes.set_title(wrapped(f"{letter}{dataset_label(dataset)}, {network}", axes_width(columns)), loc="left")
         axes.set_xlabel(f"recall ({extractor} features)")
         axes.set_ylabel("precision")
+        # They are shares.
+        for limits, set_limits in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
+            set_limits(max(limits[0], -0.02), min(limits[1], 1.02))
         axes.grid(axis="both")
         axes.set_axisbelow(True)
     sns.despine(figure)
