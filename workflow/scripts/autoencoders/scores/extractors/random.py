@@ -64,14 +64,15 @@ def train(
 
     from autoencoders.config.seeds import stream_seed
 
-    network = random_network()
-    generator = torch.Generator().manual_seed(stream_seed(seed, "random/weights"))
-    with torch.no_grad():
+    # The global random state does not change.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(stream_seed(seed, "random/weights"))
+        network = random_network()
         for layer in network.stages:
             if isinstance(layer, torch.nn.Conv2d):
-                layer.weight.normal_(generator=generator)
+                layer.weight.normal_()
                 layer.weight.mul_(math.sqrt(2) / layer.weight.flatten(start_dim=1).norm(dim=1).view(-1, 1, 1, 1))
-        torch.nn.init.orthogonal_(network.mixed.weight, generator=generator)
+        torch.nn.init.orthogonal_(network.mixed.weight)
     return network.state_dict(), {}
 
 
