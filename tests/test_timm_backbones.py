@@ -114,6 +114,16 @@ def test_dinov2s_preprocessing_is_the_published_one(images):
     assert_equal_but_for_ties(found, expected, (0.229, 0.224, 0.225))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", [DINOV2, "tf_mobilenetv3_small_100.in1k"])
+def test_preprocessing_on_a_gpu_is_that_on_the_cpu_to_a_rounding(images, model):
+    with torch.device("meta"):
+        how = preprocessing(timm.create_model(model), 224)
+    expected = preprocess(floats(images), how)
+    found = preprocess(floats(images).to("cuda"), how)
+    assert_equal_but_for_ties(found.cpu(), expected, how.std)
+
+
 @pytest.mark.parametrize(
     ("model", "img_size", "features"),
     [(TINY, 32, 192), (RESNET, 64, 512), ("mobilenetv3_small_050.lamb_in1k", 32, 1024)],
