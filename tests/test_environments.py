@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import timm
 from environments import rules, stand_in
 from running import copy_project, planned
+from safetensors.torch import save_file
 
 pytestmark = pytest.mark.slow
 
@@ -68,8 +70,15 @@ class Run:
     planned: set[str]
     jobs: dict[str, list[dict]]
 
-    def prefix(self, rule: str) -> Path:
-        return self.prefixes[rules.environments_of_rules(self.project)[rule]]
+    def environments(self) -> list[tuple[str, str]]:
+        """Every rule with each of its environments."""
+        return [(rule, env) for rule, envs in rules.environments_of_rules(self.project).items() for env in sorted(envs)]
+
+    def prefix(self, job: dict) -> Path:
+        """The environment that a job must have run in."""
+        envs = rules.environments_of_rules(self.project)[job["rule"]]
+        kind = "timm" if job["extractor"] == "backbone" else "classifier"
+        return self.prefixes[rules.environment_of_extractor(kind) if len(envs) > 1 else min(envs)]
 
     def found(self, prefix: Path, names: set[str]) -> dict[str, str]:
         return ask(prefix / "bin" / "python", FOUND, self.search_paths, sorted(names))
@@ -107,6 +116,7 @@ def run_chain(root: Path, project: Path) -> Run:
     (root / "project").mkdir()
     copy = copy_project(project, root / "project")
     shutil.copy2(HERE / "one_cell.yaml", copy)
+    save_file(timm.create_model("resnet10t.c3_in1k").state_dict(), copy / "backbone.safetensors")
     records = root / "records"
     records.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "PYTHON", "VIRTUAL_ENV"))}
@@ -135,30 +145,34 @@ def test_every_script_ran_in_its_own_environment(run, project):
     assert run.planned & scripts == set(run.jobs) == scripts - DOWNLOADS
     for rule, jobs in run.jobs.items():
         for job in jobs:
-            assert job["prefix"] == str(run.prefix(rule)), rule
-            assert Path(job["executable"]).parent == run.prefix(rule) / "bin", rule
+            assert job["prefix"] == str(run.prefix(job)), rule
+            assert Path(job["executable"]).parent == run.prefix(job) / "bin", rule
+        # Jobs of both extractors have run.
+        several = rules.environments_of_rules(project)[rule]
+        assert {job["prefix"] for job in jobs} == {str(run.prefixes[env]) for env in several}, rule
 
 
 def test_a_scripts_packages_come_from_its_environment(run, project):
     """Including imports in functions that this config does not call, and scripts of rules that did not run."""
-    for rule in rules.environments_of_rules(project):
-        needed = rules.third_party_imports(rules.script_of(project, rule))
-        found = run.found(run.prefix(rule), needed)
+    for rule, env in run.environments():
+        prefix, needed = run.prefixes[env], rules.third_party_imports(rules.script_of(project, rule), env)
+        found = run.found(prefix, needed)
         assert needed == set(found), f"{rule} lacks {needed - set(found)}"
-        for modules in (found, *(job["modules"] for job in run.jobs.get(rule, []))):
+        jobs = [job["modules"] for job in run.jobs.get(rule, []) if run.prefix(job) == prefix]
+        for modules in (found, *jobs):
             for name in needed & set(modules):
-                assert Path(modules[name]).is_relative_to(run.prefix(rule)), f"{rule}: {name} is {modules[name]}"
+                assert Path(modules[name]).is_relative_to(prefix), f"{rule}: {name} is {modules[name]}"
         if rule in DOWNLOADS:
-            execute(run.prefix(rule) / "bin" / "python", "-I", "-c", f"import {', '.join(sorted(needed))}")
+            execute(prefix / "bin" / "python", "-I", "-c", f"import {', '.join(sorted(needed))}")
 
 
 def test_nothing_else_comes_from_snakemakes_environment(run, project):
     """Otherwise, what a script finds would depend on where Snakemake was started from."""
     for rule, jobs in run.jobs.items():
-        # The standard library of a venv is that of its Python.
-        version = (run.prefix(rule) / "pyvenv.cfg").read_text(encoding="utf-8").split("home = ")[1].split("\n")[0]
-        homes = (run.prefix(rule), run.project / "workflow", Path(version).resolve().parent)
         for job in jobs:
+            # The standard library of a venv is that of its Python.
+            version = (run.prefix(job) / "pyvenv.cfg").read_text(encoding="utf-8").split("home = ")[1].split("\n")[0]
+            homes = (run.prefix(job), run.project / "workflow", Path(version).resolve().parent)
             outside = {name for name, file in job["modules"].items() if not any(map(Path(file).is_relative_to, homes))}
             packages = {name.split(".")[0] for name in outside}
             assert {name for name in packages if not name.startswith("snakemake")} <= TOLERATED, rule

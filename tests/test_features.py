@@ -122,7 +122,7 @@ def test_features_come_in_the_images_order_and_batches_channels_last():
 def test_no_images_and_no_such_extractor_are_refused():
     with pytest.raises(UserError, match="no images"):
         extract(torch.nn.Identity(), np.zeros((0, 3, 32, 32), np.uint8), 10, CPU)
-    with pytest.raises(UserError, match=r"'resnet' is not a kind.*Write one of classifier, inception"):
+    with pytest.raises(UserError, match=r"'resnet' is not a kind.*Write one of classifier, inception, random, timm"):
         kinds.load("extractors", "resnet")
 
 

@@ -39,7 +39,7 @@ from autoencoders.jobs.fingerprints import Contents
 from autoencoders.jobs.parquet_tables import read_parquet
 from autoencoders.networks.weights import load_weights
 from autoencoders.scores.cell_scores import read_reference
-from autoencoders.scores.extractors import classifier, inception
+from autoencoders.scores.extractors import classifier, inception, random, timm
 
 CPU = torch.device("cpu")
 
@@ -83,6 +83,8 @@ DISGUISES = {
 READERS = {
     "weights.safetensors": lambda path: load_weights(path, CPU),
     "classifier.safetensors": lambda path: classifier.load(path, CPU),
+    "random.safetensors": lambda path: random.load(path, CPU),
+    "backbone.safetensors": lambda path: timm.load(path, CPU, model="resnet10t.c3_in1k", img_size=32),
     "pt_inception.pth": lambda path: inception.load(path, CPU),
     "codes.npy": read_npy,
     "priors.npz": read_npz,

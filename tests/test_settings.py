@@ -17,7 +17,7 @@ from PIL import Image
 from running import copy_project, laid_over, planned, snakemake
 from snakemake.cli import parse_config
 
-from autoencoders.config import grid, settings
+from autoencoders.config import checks, grid, settings
 from autoencoders.data import first_look
 from autoencoders.data.sources import folder as folder_source
 from autoencoders.jobs import kinds
@@ -225,8 +225,11 @@ REFUSED = [
     (experiment("figure1"), "the name of another experiment's figure"),
     (experiment("scatter", "dataset: celeba, latent: [2, 3]"), "sizes 2, 3. Write one size"),
     ("datasets: {celeba: {source: folder}}", "its source is 'folder', but it has no key 'folder'"),
-    ("datasets: {celeba: {extractors: [inceptoin]}}", "classifier, inception. Did you mean 'inception'?"),
-    ("datasets: {celeba: {extractors: [classifier]}}", "the classifier needs labels, but this dataset has none"),
+    ("datasets: {celeba: {extractors: [inceptoin]}}", "no extractor 'inceptoin'. Did you mean 'inception'? Known: "),
+    (
+        "datasets: {celeba: {extractors: [classifier]}}",
+        "the classifier needs labels, but this dataset has none",
+    ),
     ("datasets: {celeba: {crop: 179}}", "crop: 179 is larger than the images (178 pixels). Write at most 178"),
     ("datasets: {cifar10: {latent: [16, 64]}}", "128 is not one of the latent sizes that run (16, 64)"),
     ("priors: {standard_normal: null, mvg: null, gmm: null}", "priors is empty. Write at least one prior"),
@@ -234,6 +237,42 @@ REFUSED = [
     ("run_priors: [gmm, gmn]", "run_priors[1]: there is no prior 'gmn'. Known: standard_normal, mvg, gmm"),
     ("measures: {mine: {kind: frechet}}", "measures.mine: only frechet may be or be called the Fréchet distance"),
     ("extractors: {inception: {weights: no/such.pth}}", "there is no file 'no/such.pth'. Write the path of pt_inc"),
+    (
+        "extractors: {inceptoin: {}}",
+        "inceptoin.kind: 'inceptoin' is not a kind. Did you mean 'inception'? Write one of",
+    ),
+    ("extractors: {mine: {kind: inception, epochs: 3}}", "mine.epochs is not a key. Keys here: kind, weights"),
+    ("extractors: {mine: {kind: timm}}", "extractors.mine lacks the key 'model'"),
+    (
+        "extractors: {mine: {kind: timm, model: hf-hub:a/b}}",
+        "mine.model: 'hf-hub:a/b' can't be used here. Write a model",
+    ),
+    # Names that would say something else than what the features are.
+    *(
+        (f"extractors: {{{name}: {{kind: {kind}}}}}", f"only the kind {word} may have a name that begins with {word}")
+        for name, kind, word in (
+            ("random", "inception", "random"),
+            ("Inception.v3", "classifier", "inception"),
+            ("classifier-2", "random", "classifier"),
+            ("random2", "inception", "random"),
+        )
+    ),
+    ("extractors: {dinov2-small: {kind: random}}", "only the kind timm may have a name that begins with dinov2"),
+    ("extractors: {dinov2: {model: resnet50.a1_in1k}}", "its model is resnet50.a1_in1k. Write a model of dinov2, or"),
+    ("extractors: {inception-other: {kind: inception}}", "other weights are recorded under this name"),
+    ("extractors: {FID: {kind: inception}}", "only the distance in the features of inception may be called FID"),
+    ("extractors: {Random: {kind: random}}", "tables would confuse it with the extractor random"),
+    ("extractors: {a-b: {kind: random, features: 3}}", "extractors.a-b.features is not a key"),
+    # Names of files: features of all training images, figures of a measure, and those of two parts.
+    *(
+        (f"extractors: {{mine-{ending}: {{kind: random}}}}", f"may have a name that ends in -{ending}")
+        for ending in ("train", "test", "training", "frechet")
+    ),
+    (
+        "extractors: {a: {kind: random}, b-a: {kind: random}}\n"
+        "experiments: {x: &grids [{dataset: cifar10, model: dae, filters: 8}], x-b: *grids}",
+        "a file could be that of x and b-a, or of x-b and a. Rename one",
+    ),
     ("cells_per_gpu: {32: 4, 64: 3}", "[64]: 3 does not divide the largest value, 4. Write one of 1, 2, 4"),
     ("cells_per_gpu: {64: 4, 32: 2}", "[64]: 4 is more than for narrower cells. Write one of 1, 2."),
     ("cells_per_gpu: {32: 4, '32': 2}", "cells_per_gpu: 32 appears twice"),
@@ -267,6 +306,31 @@ def test_numbers_are_finite_within_bounds_and_no_text(paper):
         assert ("It is text, not a number: write it without quotes" in fault) == isinstance(value, str)
 
 
+def test_extractors_are_entries_whose_kind_is_by_default_their_name(paper):
+    """Kinds without a required option need no entry, and null resets or removes one of another file."""
+    classifier = {"kind": "classifier", "epochs": 10, "batch_size": 128, "learning_rate": 3e-3}
+    builtin = {"classifier": classifier, "inception": {"kind": "inception", "weights": None}}
+    builtin |= {"random": {"kind": "random"}}
+    del paper["extractors"]
+    assert settings.resolve(paper)["extractors"] == builtin
+    change = "{dinov2: null, classifier: null, mine: {kind: timm, model: resnet10t.c3_in1k}, big: {kind: classifier}}"
+    paper["extractors"] = yaml.safe_load(change)
+    timm = {"kind": "timm", "model": "resnet10t.c3_in1k", "img_size": None, "weights": None, "revision": "main"}
+    assert settings.resolve(paper)["extractors"] == builtin | {"mine": timm, "big": classifier}
+    paper["datasets"]["cifar10"]["extractors"] = ["mine", "random"]
+    assert list(checks.used_extractors(settings.resolve(paper), ["cifar10"])) == ["mine", "random"]
+    # Text inside the braces of --config.
+    given = parse_config(["extractors={mine: {img_size: 64}, big: {epochs: 3}}"])
+    found = settings.resolve(laid_over(paper, given), given)["extractors"]
+    assert (found["mine"]["img_size"], found["big"]["epochs"]) == (64, 3)
+
+
+def test_datasets_without_labels_can_use_other_classifiers_no_more_than_the_built_in_one(paper):
+    paper["extractors"] = {"mine": {"kind": "classifier"}}
+    fault = fault_of(laid_over(paper, {"datasets": {"celeba": {"extractors": ["mine"]}}}))
+    assert "the mine needs labels" in fault and "Write one or more of inception, random, or use" in fault
+
+
 def parts_of(schema) -> Iterator[dict]:
     """Every mapping in a schema."""
     if isinstance(schema, dict):
@@ -280,8 +344,9 @@ def test_the_schema_refuses_unknown_keys_and_describes_every_key():
     schema = settings.read_schema()
     definitions = schema["$defs"]
     # The options of these depend on their kind.
-    of_kinds = [definitions[name] for name in ("prior", "measure", "penalty")]
-    entries = [settings.entry_schema(group, name) for group, name in (("priors", "gmm"), ("measures", "frechet"))]
+    of_kinds = [definitions[name] for name in ("prior", "measure", "extractor", "penalty")]
+    named = (("priors", "gmm"), ("measures", "frechet"), ("extractors", "timm"))
+    entries = [settings.entry_schema(group, name) for group, name in named]
     parts = list(parts_of([schema, *entries]))
     for part in parts:
         if "properties" in part:

@@ -19,6 +19,7 @@ def record() -> None:
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     found = {
         "rule": job.rule,
+        "extractor": job.wildcards.get("extractor"),
         "prefix": sys.prefix,
         "executable": sys.executable,
         # Some of torch's modules have a made-up file name that is no path.

@@ -1,4 +1,4 @@
-"""For each rule with a script: its environment and the packages that it imports, from the workflow's files."""
+"""For each rule with a script: its environments and the packages that it imports, from the workflow's files."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from autoencoders.jobs.tracked_modules import imported_modules
 IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pytorch-fid": "pytorch_fid", "Jinja2": "jinja2"}
 
 
-# The groups of kinds whose functions a rule calls. (download_extractor only reads a kind's address.)
+# The groups of kinds whose functions a rule calls. (download_extractor only asks a kind for an address.)
 KINDS = {
     "download_dataset": ["sources"],
     "prepare_dataset": ["sources"],
@@ -39,21 +39,31 @@ def rules(project: Path) -> dict[str, str]:
     return found
 
 
-def environments_of_rules(project: Path) -> dict[str, str]:
-    """The file in envs/ of every rule that runs a script, by the rule's name."""
-    found = {name: re.search(r'conda:\s+"\.\./\.\./envs/(.+?)"', rule) for name, rule in rules(project).items()}
-    return {name: env[1] for name, env in found.items() if env}
+def environments_of_rules(project: Path) -> dict[str, set[str]]:
+    """The files in envs/ of every rule that runs a script, by its name: several if they depend on the extractor."""
+    found = {name: re.search(r'conda:\s+("\.\./\.\./envs/(.+?)"|\w+)', rule) for name, rule in rules(project).items()}
+    of_extractors = {environment_of_extractor(kind) for kind in kinds.names("extractors")}
+    return {name: {env[2]} if env[2] else of_extractors for name, env in found.items() if env}
+
+
+def environment_of_extractor(kind: str) -> str:
+    return kinds.needs(kinds.load("extractors", kind), "ENVIRONMENT", "score") + ".yaml"
 
 
 def script_of(project: Path, rule: str) -> Path:
     return project / "workflow" / "scripts" / f"{rule}.py"
 
 
-def third_party_imports(script: Path) -> set[str]:
-    """The top-level packages outside the standard library that a script imports, directly, through modules of this
-    project, or through the kinds that it uses.
+def third_party_imports(script: Path, env: str) -> set[str]:
+    """The top-level packages outside the standard library that a script imports in an environment, directly, through
+    modules of this project, or through the kinds that it uses there.
     """
-    used = [kinds.find(group, kind) for group in KINDS.get(script.stem, ()) for kind in kinds.names(group)]
+    used = [
+        kinds.find(group, kind)
+        for group in KINDS.get(script.stem, ())
+        for kind in kinds.names(group)
+        if group != "extractors" or environment_of_extractor(kind) == env
+    ]
     needed = set()
     for source in [script, *used, *imported_modules(script, *used, untracked=True)]:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):

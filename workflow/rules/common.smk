@@ -22,7 +22,7 @@ if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders.config import external, grid
+from autoencoders.config import checks, external, grid
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
@@ -96,6 +96,7 @@ try:
                 *first_look.find_external_misfits(EXTERNAL, config["datasets"], CONTENTS),
             ]
         )
+        settings.refuse(checks.find_unusable(checks.used_extractors(config, USED_DATASETS)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -132,17 +133,22 @@ def tracked_files(script, *used):
 
 
 def own_files(kinds_of):
-    """A param: changes with the contents of the user's own kinds and weights that a job uses.
+    """A param: changes with the contents of the user's own kinds and weights that a job uses, and with the options that
+    an extractor's features depend on.
 
-    They are inputs too, but a file replaced by an older one has an older time stamp.
+    Files are inputs too, but a file replaced by an older one has an older time stamp. Options have no param of their own
+    because a new param would rerun all old jobs.
     """
 
     def found(wildcards):
         files = [kinds.find(group, kind) for group, kind in sorted(set(kinds_of(wildcards))) if kinds.is_file(kind)]
-        extractor = dict(wildcards.items()).get("extractor")
-        weights = extractor and config["extractors"][extractor].get("weights")
-        files += [os.path.expanduser(weights)] if weights else []
-        return CONTENTS.fingerprint({str(file): file for file in files}) if files else ""
+        options = {}
+        if "extractor" in wildcards.keys():
+            entry = extractor_entry(wildcards)
+            files += [os.path.expanduser(entry["weights"])] if entry.get("weights") else []
+            options = kinds.without_new(kinds.feature_options(entry), kinds.options(extractor_module(wildcards)))
+        found = CONTENTS.fingerprint({str(file): file for file in files}) if files else ""
+        return f"{found} {json.dumps(options, sort_keys=True)}" if options else found
 
     return found
 
@@ -408,19 +414,33 @@ def prior_megabytes(wildcards):
     return need(config["priors"][wildcards.prior], *sizes)
 
 
+def extractor_entry(wildcards):
+    return config["extractors"][wildcards.extractor]
+
+
 def extractor_module(wildcards):
-    return kinds.load("extractors", wildcards.extractor)
+    return kinds.load("extractors", extractor_entry(wildcards)["kind"])
 
 
 def extractor_weights(wildcards):
     """The file of an extractor's network: trained on the dataset, the user's own, or downloaded."""
-    extractor = extractor_module(wildcards)
-    if hasattr(extractor, "train"):
+    entry = extractor_entry(wildcards)
+    if hasattr(extractor_module(wildcards), "train"):
         return f"<results>/extractors/{wildcards.extractor}-{wildcards.dataset}.safetensors"
-    weights = config["extractors"][wildcards.extractor].get("weights")
-    if weights:
-        return local(os.path.expanduser(weights))
-    return f"<resources>/{wildcards.extractor}/{os.path.basename(extractor.URL)}"
+    if entry["weights"]:
+        return local(os.path.expanduser(entry["weights"]))
+    return f"<resources>/{entry['kind']}/{downloaded_weights(entry)}"
+
+
+def downloaded_weights(entry):
+    """The name of an extractor's downloaded file: entries with the same weights share it."""
+    kind = kinds.load("extractors", entry["kind"])
+    return os.path.basename(kind.URL) if hasattr(kind, "URL") else kind.file_name(entry)
+
+
+def extractor_environment(wildcards):
+    """The environment of the jobs that use an extractor: its kind's own, or that of all others."""
+    return f"../../envs/{kinds.needs(extractor_module(wildcards), 'ENVIRONMENT', 'score')}.yaml"
 
 
 def extractor_record(wildcards):
@@ -430,12 +450,13 @@ def extractor_record(wildcards):
 
 
 def extractor_kind(wildcards):
-    return [("extractors", wildcards.extractor)]
+    return [("extractors", extractor_entry(wildcards)["kind"])]
 
 
 def extractor_options(wildcards):
-    options = config["extractors"][wildcards.extractor]
-    return kinds.without_new(options, kinds.options(extractor_module(wildcards)))
+    parts = kinds.options(extractor_module(wildcards))
+    options = {name: value for name, value in extractor_entry(wildcards).items() if name in parts}
+    return kinds.without_new(options, parts)
 
 
 def extractor_minutes(wildcards):
@@ -456,13 +477,13 @@ def scoring_options(wildcards):
 def scoring_kinds(wildcards):
     """The extractor, and the measures that run."""
     measures = scoring_measures(wildcards).values()
-    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in measures)]
+    return [*extractor_kind(wildcards), *(("measures", entry["kind"]) for entry in measures)]
 
 
 def preparing_kinds(wildcards):
     """The extractor, and the measures that prepare something from a reference."""
     prepared = preparing_measures(wildcards).values()
-    return [("extractors", wildcards.extractor), *(("measures", entry["kind"]) for entry in prepared)]
+    return [*extractor_kind(wildcards), *(("measures", entry["kind"]) for entry in prepared)]
 
 
 def preparing_measures(wildcards):
@@ -512,11 +533,12 @@ def notices_of_features(dag):
 
 def redrawing_kinds(wildcards):
     """The extractor, the Fréchet distance, and the priors that run."""
-    return [("extractors", wildcards.extractor), ("measures", MEASURES["frechet"]["kind"]), *sampled_kinds(wildcards)]
+    return [*extractor_kind(wildcards), ("measures", MEASURES["frechet"]["kind"]), *sampled_kinds(wildcards)]
 
 
 def scoring_minutes(wildcards):
-    return 15 + sum(kinds.needs(kinds.load("measures", entry["kind"]), "MINUTES", 0) for entry in MEASURES.values())
+    measures = [kinds.needs(kinds.load("measures", entry["kind"]), "MINUTES", 0) for entry in MEASURES.values()]
+    return 15 + kinds.needs(extractor_module(wildcards), "SCORING_MINUTES", 0) + sum(measures)
 
 
 def dataset_manifest(wildcards):

@@ -48,7 +48,7 @@ rule score_external:
         "<benchmarks>/score_external/{external}/{extractor}.tsv"
     priority: 4
     conda:
-        "../../envs/score.yaml"
+        of_its_dataset(extractor_environment)
     threads: config["threads"]
     resources:
         gpu=1,

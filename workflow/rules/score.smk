@@ -5,10 +5,13 @@ localrules:
     download_extractor,
 
 
-EXTRACTORS = {name: kinds.load("extractors", name) for name in config["extractors"]}
-# Extractors' weights to download, and extractors that are trained on a dataset.
-DOWNLOADS = {name: os.path.basename(module.URL) for name, module in EXTRACTORS.items() if hasattr(module, "URL")}
-TRAINED = [name for name, module in EXTRACTORS.items() if hasattr(module, "train")]
+# Extractors that are trained on a dataset, and the weights that others download, with their kinds.
+TRAINED = [
+    name for name, entry in config["extractors"].items() if hasattr(kinds.load("extractors", entry["kind"]), "train")
+]
+DOWNLOADS = {
+    downloaded_weights(entry): entry["kind"] for name, entry in config["extractors"].items() if name not in TRAINED
+}
 
 
 rule all_scores:
@@ -23,16 +26,16 @@ rule all_scores:
 rule download_extractor:
     """Download an extractor's weights, and verify their checksum."""
     input:
-        modules=modules("download_extractor", extractor_kind),
+        modules=modules("download_extractor", lambda wildcards: [("extractors", wildcards.kind)]),
     output:
-        "<resources>/{extractor}/{weights}",
+        "<resources>/{kind}/{weights}",
     log:
-        "<logs>/download_extractor/{extractor}/{weights}.log",
+        "<logs>/download_extractor/{kind}/{weights}.log",
     benchmark:
-        "<benchmarks>/download_extractor/{extractor}/{weights}.tsv"
+        "<benchmarks>/download_extractor/{kind}/{weights}.tsv"
     wildcard_constraints:
-        extractor="|".join(map(re.escape, DOWNLOADS)) or "(?!)",
-        weights="|".join(map(re.escape, DOWNLOADS.values())) or "(?!)",
+        kind="|".join(sorted(set(DOWNLOADS.values()))),
+        weights="|".join(map(re.escape, DOWNLOADS)),
     priority: 6  # on a machine without a network, fail before the first training, not after the last
     conda:
         "../../envs/data.yaml"
@@ -40,7 +43,7 @@ rule download_extractor:
         mem_mb=1000,
         runtime=30,
     message:
-        "downloading the weights of the extractor {wildcards.extractor}"
+        "downloading the extractor's weights {wildcards.kind}/{wildcards.weights}"
     script:
         "../scripts/download_extractor.py"
 
@@ -93,7 +96,7 @@ rule reference:
         "<benchmarks>/reference/{dataset}/{extractor}-{split}.tsv"
     priority: 5
     conda:
-        "../../envs/score.yaml"
+        extractor_environment
     threads: config["threads"]
     resources:
         gpu=1,
@@ -133,7 +136,7 @@ rule score:
         "<benchmarks>/score/<cell>/{extractor}.tsv"
     priority: 4
     conda:
-        "../../envs/score.yaml"
+        extractor_environment
     threads: config["threads"]
     resources:
         gpu=1,
@@ -167,7 +170,7 @@ rule redraw:
         "<benchmarks>/redraw/{dataset}-{extractor}.tsv"
     priority: 4
     conda:
-        "../../envs/score.yaml"
+        extractor_environment
     threads: config["threads"]
     resources:
         gpu=1,

@@ -3,12 +3,12 @@
 import logging
 
 from autoencoders.data.prepared_images import evaluation_subset, load_images
-from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import file_sha256, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.cell_scores import read_reference, reference_arrays
+from autoencoders.scores.features import load_classes, load_extractor
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
@@ -22,8 +22,7 @@ if __name__ == "__main__":
         logging.info("the reference is %d of %d %s images", len(indices), len(images), snakemake.wildcards.split)
         stored = snakemake.input.test
         test = read_reference(stored, file_sha256(weights), device).features if stored else None
-        extractor = kinds.load("extractors", snakemake.wildcards.extractor)
-        network = extractor.load(weights, device)
-        classes = extractor.classes(weights, device) if hasattr(extractor, "classes") else None
+        entry = snakemake.config["extractors"][snakemake.wildcards.extractor]
+        network, classes = load_extractor(entry, weights, device), load_classes(entry, weights, device)
         arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device, test, classes)
         write_npz(snakemake.output[0], {**arrays, "indices": indices})

@@ -7,26 +7,25 @@ A cell that diverged has rows too, with that status and without values.
 from pathlib import Path
 
 from autoencoders.config.seeds import seed_globals
-from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import file_sha256, read_json, read_npy, write_npz
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import write_parquet
 from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.cell_scores import identified, read_reference, score_cell
+from autoencoders.scores.features import load_classes, load_extractor, recorded_name
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         params, weights, name = snakemake.params, snakemake.input.extractor, snakemake.wildcards.extractor
-        extractor = kinds.load("extractors", name)
+        entry = snakemake.config["extractors"][name]
         status = read_json(snakemake.input.cell)["status"]
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         seed_globals(params.cell["seed"], "scores of own kinds")
         network = classes = None
         if status == "ok":
-            network = extractor.load(weights, device)
-            classes = extractor.classes(weights, device) if hasattr(extractor, "classes") else None
+            network, classes = load_extractor(entry, weights, device), load_classes(entry, weights, device)
         weights_sha256 = file_sha256(weights)
         # {extractor}-{split}.npz
         references = {
@@ -50,7 +49,7 @@ if __name__ == "__main__":
         )
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
         worth = (record.get(key) for key in ("test_accuracy", "commonest_class"))
-        recorded = kinds.needs(extractor, "recorded_name", lambda _: name)(weights_sha256)
+        recorded = recorded_name(name, entry, weights_sha256)
         write_parquet(snakemake.output.scores, identified(scores.table, params.cell, recorded, *worth))
         if path := snakemake.output.get("neighbours"):
             # As small as they can be: one of these files a cell. No dataset has more images than an int32 counts.

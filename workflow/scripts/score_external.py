@@ -6,7 +6,6 @@ The columns are those of `scores.cell_scores` without the ones that describe a n
 from pathlib import Path
 
 from autoencoders.config.seeds import seed_globals
-from autoencoders.jobs import kinds
 from autoencoders.jobs.device import open_device
 from autoencoders.jobs.files import file_sha256, read_json, read_npy
 from autoencoders.jobs.job import job
@@ -14,11 +13,12 @@ from autoencoders.jobs.parquet_tables import write_parquet
 from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.cell_scores import read_reference
 from autoencoders.scores.external_scores import external_table, score_external
+from autoencoders.scores.features import load_classes, load_extractor, recorded_name
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         params, weights, name = snakemake.params, snakemake.input.extractor, snakemake.wildcards.extractor
-        extractor = kinds.load("extractors", name)
+        entry = snakemake.config["extractors"][name]
         repeatable(snakemake.threads)
         device = open_device(snakemake.resources.gpu, snakemake.threads, snakemake.config["cells_per_gpu"])
         seed_globals(params.seed, "scores of own kinds")
@@ -32,15 +32,15 @@ if __name__ == "__main__":
             read_npy(snakemake.input.images),
             references,
             params.measures,
-            extractor.load(weights, device),
+            load_extractor(entry, weights, device),
             # Not a param: it changes the memory needed, but no result.
             snakemake.config["scoring"]["batch_size"],
             device,
             params.seed,
-            extractor.classes(weights, device) if hasattr(extractor, "classes") else None,
+            load_classes(entry, weights, device),
         )
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
-        recorded = kinds.needs(extractor, "recorded_name", lambda _: name)(weights_sha256)
+        recorded = recorded_name(name, entry, weights_sha256)
         identity = {"dataset": params.dataset, "model": snakemake.wildcards.external, "extractor": recorded}
         worth = (record.get(key) for key in ("test_accuracy", "commonest_class"))
         write_parquet(snakemake.output[0], external_table(scores, identity, *worth))

@@ -15,7 +15,7 @@ from autoencoders.networks.numerics import repeatable
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         name, dataset, splits = snakemake.wildcards.extractor, snakemake.wildcards.dataset, ("train", "test")
-        extractor = kinds.load("extractors", name)
+        extractor = kinds.load("extractors", snakemake.config["extractors"][name]["kind"])
         options, seed = kinds.complete(snakemake.params.options, extractor.OPTIONS), snakemake.params.seed
         labels = {split: load_labels(snakemake.input[split]) for split in splits}
         if kinds.needs(extractor, "NEEDS_LABELS", False) and any(found is None for found in labels.values()):

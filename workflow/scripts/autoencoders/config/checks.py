@@ -6,7 +6,8 @@ Snakemake's own process imports this module, so it may import only packages that
 import difflib
 import itertools
 import os
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from autoencoders.config.external import as_dataset
@@ -31,6 +32,11 @@ TABLE_COLUMNS = {*CELL_KEYS, *NOT_PRIORS, "setting", "extractor", "source", "pri
 TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure", "external_images"}
 # Further column headers, in lower case, since names are compared regardless of case.
 HEADERS = {"midpoints", "fd", "fid"}
+# Names of extractors that begin with these words must have this kind, or tables would misstate what features are.
+DINOV2 = "dinov2"
+CLAIMS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "timm"}
+# The extractor of the FID, and the name in tables if it has other weights (scores/extractors/inception.py).
+OFFICIAL, NOT_OFFICIAL = "inception", "inception-other"
 # Each prior's name also becomes an array in a cell's gallery beside these.
 GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals", "steps", "step_ends"}
 
@@ -45,6 +51,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
     wrong_names = list(check_names(config))
     yield from wrong_names
     yield from check_kinds(config)
+    yield from check_extractors(config)
     yield from check_schedule(config["training"])
     yield from check_cells_per_gpu(config["cells_per_gpu"])
     found = cells(config, known_only=True)
@@ -55,7 +62,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
         )
     used = {cell["dataset"] for cell in found}
     for name in sorted(used):
-        yield from check_dataset(name, config["datasets"][name])
+        yield from check_dataset(name, config["datasets"][name], config["extractors"])
         yield from check_comparison(name, config["datasets"][name]["comparison_latent"], config)
     yield from check_external(config, used)
     if SCATTER in config["run"]:
@@ -64,16 +71,32 @@ def find_contradictions(config: dict) -> Iterator[str]:
         for name in sorted({cell["model"] for cell in found}):
             if config["models"][name]["latent_norm"] == "batch":
                 yield f"training.batch_size: the model {name} normalises codes over the batch. Write at least 2."
-    for extractor in sorted({extractor for name in used for extractor in config["datasets"][name]["extractors"]}):
-        weights = config["extractors"][extractor].get("weights")
+    for extractor, entry in used_extractors(config, used).items():
+        weights = entry.get("weights")
         if weights is not None and not Path(os.path.expanduser(weights)).is_file():
-            file = kinds.load("extractors", extractor).URL.rpartition("/")[2]
+            file = kinds.needs(kinds.load("extractors", entry["kind"]), "URL", "its safetensors file").rpartition("/")[
+                2
+            ]
             yield (
                 f"extractors.{extractor}.weights: there is no file {weights!r}. Write the path of {file}, or null to "
                 "download it."
             )
         elif weights is not None and (fault := kinds.interpreted(os.path.expanduser(weights))):
             yield f"extractors.{extractor}.weights: {fault}"
+
+
+def used_extractors(config: dict, datasets: Iterable[str]) -> dict[str, dict]:
+    """The extractors of some datasets, by name; those that the config does not describe are left out."""
+    named = {name for dataset in datasets for name in config["datasets"][dataset]["extractors"]}
+    return {name: entry for name, entry in config["extractors"].items() if name in named}
+
+
+def find_unusable(extractors: Mapping[str, dict]) -> Iterator[str]:
+    """Faults of extractors that only their own libraries can tell, where these are installed: takes seconds."""
+    for name, entry in extractors.items():
+        module = kinds.load("extractors", entry["kind"])
+        for key, fault in module.check(entry) if hasattr(module, "check") else ():
+            yield f"extractors.{name}.{key}: {fault}"
 
 
 def check_names(config: dict) -> Iterator[str]:
@@ -93,6 +116,10 @@ def check_names(config: dict) -> Iterator[str]:
     for index, name in enumerate(config["run_on"] or []):
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
+    for dataset, options in config["datasets"].items():
+        for index, name in enumerate(options["extractors"]):
+            if name not in config["extractors"]:
+                yield unknown(f"datasets.{dataset}.extractors[{index}]", name, "extractors")
     for experiment, grids in config["experiments"].items():
         if experiment in PAPER_FIGURES.values() or experiment.startswith(
             (f"{SCATTER}-", "learning_curves", "precision_recall")
@@ -167,7 +194,7 @@ def check_cells_per_gpu(cells_per_gpu: Mapping) -> Iterator[str]:
         narrower = min(narrower, count)
 
 
-def check_dataset(name: str, dataset: dict) -> Iterator[str]:
+def check_dataset(name: str, dataset: dict, extractors: Mapping[str, dict]) -> Iterator[str]:
     """What can be checked without opening images, which `data.first_look` does."""
     kind = dataset["source"]
     if kind not in dataset:
@@ -191,17 +218,62 @@ def check_dataset(name: str, dataset: dict) -> Iterator[str]:
     for key, fault in faults:
         yield f"datasets.{name}.{kind}.{key}: {fault}"
     needing = {
-        extractor: kinds.needs(kinds.load("extractors", extractor), "NEEDS_LABELS", False)
-        for extractor in kinds.names("extractors")
+        extractor: kinds.needs(kinds.load("extractors", entry["kind"]), "NEEDS_LABELS", False)
+        for extractor, entry in extractors.items()
     }
-    learning = [extractor for extractor in dataset["extractors"] if needing[extractor]]
+    learning = [extractor for extractor in dataset["extractors"] if needing.get(extractor)]
     # Only if needed: every job runs this, and listing a folder of many images takes seconds on a shared disk.
     if learning and not faults and hasattr(source, "labelled") and source.labelled(options) is False:
         others = ", ".join(extractor for extractor, needs_labels in needing.items() if not needs_labels)
         yield (
             f"datasets.{name}.extractors: the {learning[0]} needs labels, but this dataset has none. "
-            f"Write extractors: [{others}], or use images in class folders or a parquet `label` column."
+            f"Write one or more of {others}, or use images in class folders or a parquet `label` column."
         )
+
+
+def check_extractors(config: dict) -> Iterator[str]:
+    """Names of extractors, which tables print as what the features are, and which are parts of files' names."""
+    another, suffixes = "Write another name.", ("train", "test", "training", *config["measures"])
+    for name, other in itertools.pairwise(sorted(config["extractors"], key=str.lower)):
+        if name.lower() == other.lower():
+            yield f"extractors.{name}: tables would confuse it with the extractor {other}. {another}"
+    for name, entry in config["extractors"].items():
+        place = f"extractors.{name}"
+        for word, kind in CLAIMS.items():
+            if begins_with(word, name.lower()) and entry["kind"] != kind:
+                yield f"{place}: only the kind {kind} may have a name that begins with {word}. {another}"
+        if begins_with(DINOV2, name.lower()) and DINOV2 not in entry.get("model", DINOV2):
+            yield f"{place}: its model is {entry['model']}. Write a model of {DINOV2}, or another name."
+        if begins_with("fid", name.lower()):
+            yield f"{place}: only the distance in the features of {OFFICIAL} may be called FID. {another}"
+        if name == NOT_OFFICIAL:
+            yield f"{place}: scores of {OFFICIAL} with other weights are recorded under this name. {another}"
+        if ending := next((ending for ending in suffixes if name.endswith(f"-{ending}")), None):
+            yield f"{place}: files of another extractor may have a name that ends in -{ending}. {another}"
+    # One such pair makes others.
+    for parts, others in itertools.islice(ambiguous_names(config), 1):
+        yield f"extractors: a file could be that of {' and '.join(parts)}, or of {' and '.join(others)}. Rename one."
+
+
+def begins_with(word: str, name: str) -> bool:
+    """Whether a word begins a name, and is not the beginning of a longer word in it."""
+    return re.match(rf"{word}(?![a-z])", name) is not None
+
+
+def ambiguous_names(config: dict) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Pairs of different parts that name the same file, joined by "-", as files of extractors do."""
+    extractors, datasets, measures = config["extractors"], config["datasets"], config["measures"]
+    figures = {PAPER_FIGURES.get(name, name): None for name in config["experiments"]}
+    groups = [
+        itertools.product(extractors, datasets),
+        itertools.product(datasets, extractors),
+        [*itertools.product(figures, extractors), *itertools.product(figures, extractors, measures)],
+    ]
+    for group in groups:
+        seen: dict[str, tuple[str, ...]] = {}
+        for parts in group:
+            if (others := seen.setdefault("-".join(parts), parts)) != parts:
+                yield others, parts
 
 
 def check_kinds(config: dict) -> Iterator[str]:

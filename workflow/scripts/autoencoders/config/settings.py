@@ -20,6 +20,8 @@ from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 
 SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
+# The parts of the config with entries of a name and a kind.
+NAMED = ("priors", "measures", "extractors")
 
 
 def resolve(config: dict, command_line: Mapping | None = None) -> dict:
@@ -69,7 +71,7 @@ def with_numbers(config: dict, command_line: Mapping) -> dict:
                 if isinstance(text, str) and text == value_at(config, [*outer, key]):
                     value = read(text)
                     # null removes an entry (`without_nulls`).
-                    removed = value is None and outer[-1:] in (["priors"], ["measures"], ["penalties"], ["external"])
+                    removed = value is None and outer[-1:] in ([group] for group in (*NAMED, "penalties", "external"))
                     if removed or (value is not text and is_wanted(value, cause)):
                         value_at(config, outer)[key] = value
                         converted = True
@@ -111,12 +113,12 @@ def is_wanted(value: object, error: jsonschema.ValidationError) -> bool:
 
 
 def without_nulls(config: dict) -> dict:
-    """The config without priors, measures, penalties and images made elsewhere that are null, which removes those of
-    another config file.
+    """The config without priors, measures, extractors, penalties and images made elsewhere that are null, which removes
+    those of another config file.
     """
     models = config.get("models")
     models = models.values() if isinstance(models, dict) else []
-    owners = [(config, "priors"), (config, "measures"), (config, "external")]
+    owners = [(config, group) for group in (*NAMED, "external")]
     owners += [(model, "penalties") for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
     for owner, key in owners:
         if isinstance(owner.get(key), dict):
@@ -125,8 +127,8 @@ def without_nulls(config: dict) -> dict:
 
 
 def entries(config: Mapping) -> Iterator[tuple[tuple[str, ...], str, dict]]:
-    """Every prior, measure and penalty of a config: its path, its group, and its options."""
-    for group in ("priors", "measures"):
+    """Every prior, measure, extractor and penalty of a config: its path, its group, and its options."""
+    for group in NAMED:
         for name, entry in config.get(group, {}).items():
             yield (group, name), group, entry
     for key, models in (("models", config["models"]), ("model_defaults", {"": config.get("model_defaults", {})})):
@@ -139,12 +141,15 @@ def find_errors(config: dict) -> Iterator[tuple[jsonschema.ValidationError | Use
     """Validate a config, and fill in its defaults. Yields each error, the schema that it comes from, and the place that
     this schema describes.
 
-    Priors, measures and penalties are validated against the options of their kinds, if there is no other error.
+    Priors, measures, extractors and penalties are validated against the options of their kinds, if there is no other
+    error.
     """
     schema, valid = read_schema(), True
     for error in filling_validator(schema).iter_errors(config):
         valid = False
         yield error, schema, ()
+    if valid:
+        name_extractors(config["extractors"])
     for path, group, entry in entries(config) if valid else ():
         try:
             schema = entry_schema(group, entry["kind"])
@@ -155,9 +160,18 @@ def find_errors(config: dict) -> Iterator[tuple[jsonschema.ValidationError | Use
             yield error, schema, path
 
 
+def name_extractors(extractors: dict[str, dict]) -> None:
+    """Give each extractor its kind, by default its name, and add the kinds that are not listed and need no option."""
+    for kind in kinds.names("extractors"):
+        if all("default" in part for part in kinds.options(kinds.load("extractors", kind)).values()):
+            extractors.setdefault(kind, {})
+    for name, entry in extractors.items():
+        entry.setdefault("kind", name)
+
+
 def entry_schema(group: str, kind: str) -> dict:
     """The schema of an entry of a kind. Raises UserError if there is no such kind, or it can't be used."""
-    definition = {"penalties": "penalty", "priors": "prior", "measures": "measure"}[group]
+    definition = {"penalties": "penalty", "priors": "prior", "measures": "measure", "extractors": "extractor"}[group]
     properties = read_schema()["$defs"][definition]["properties"]
     own = kinds.options(kinds.load(group, kind))
     try:
@@ -216,21 +230,17 @@ def repeated_keys(files: Iterable[str | Path]) -> Iterator[str]:
 
 @functools.cache
 def read_schema() -> dict:
-    """The schema of the config, with a section for each kind of source and extractor, as described by its file."""
+    """The schema of the config, with a section for each kind of source, as described by its file."""
     schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
-    dataset, extractors = schema["$defs"]["dataset"]["properties"], schema["$defs"]["extractors"]["properties"]
+    dataset = schema["$defs"]["dataset"]["properties"]
     for kind in kinds.names("sources"):
         dataset[kind] = section("sources", kind)
-    for kind in kinds.names("extractors"):
-        extractors[kind] = section("extractors", kind) | {"default": {}}
     dataset["source"]["enum"] = kinds.names("sources")
-    dataset["extractors"]["items"] = {"enum": kinds.names("extractors")}
-    dataset["extractors"]["description"] = f"one or more of {', '.join(kinds.names('extractors'))}"
     return schema
 
 
 def section(group: str, kind: str) -> dict:
-    """The schema of the section of a source or an extractor."""
+    """The schema of the section of a source, or of the options of another kind."""
     module = kinds.load(group, kind)
     options = kinds.options(module)
     examples = ", ".join(f"{name}: {part.get('default')}" for name, part in options.items())

@@ -181,6 +181,11 @@ def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
     return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
 
 
+def feature_options(entry: Mapping) -> dict:
+    """The options of an extractor's entry that its features depend on besides its weights file."""
+    return {name: entry[name] for name in needs(load("extractors", entry["kind"]), "FEATURE_OPTIONS", ())}
+
+
 def needs(module: ModuleType, name: str, default: object) -> object:
     """What a kind declares that its jobs need, such as ``GPU``."""
     return getattr(module, name, default)

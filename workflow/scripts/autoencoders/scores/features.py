@@ -1,14 +1,37 @@
 """Features of images by any extractor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.progress import Progress
 from autoencoders.networks.batches import in_batches
+
+
+def load_extractor(
+    entry: Mapping[str, object], weights: str | Path, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """The network of an extractor's entry in the config: a function from images to features, as `extract` calls it."""
+    return kinds.load("extractors", entry["kind"]).load(weights, device, **kinds.feature_options(entry))
+
+
+def load_classes(
+    entry: Mapping[str, object], weights: str | Path, device: torch.device
+) -> Callable[[Tensor], Tensor] | None:
+    """A function from these features to logits of the network's classes; None if it has no classes."""
+    module = kinds.load("extractors", entry["kind"])
+    return module.classes(weights, device) if hasattr(module, "classes") else None
+
+
+def recorded_name(name: str, entry: Mapping[str, object], weights_sha256: str) -> str:
+    """The name of an extractor in tables: that of its entry, unless its kind reserves this name for some weights."""
+    module = kinds.load("extractors", entry["kind"])
+    return module.recorded_name(weights_sha256) if name == entry["kind"] and hasattr(module, "recorded_name") else name
 
 
 @torch.no_grad()
