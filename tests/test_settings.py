@@ -308,7 +308,7 @@ def test_numbers_are_finite_within_bounds_and_no_text(paper):
 
 def test_extractors_are_entries_whose_kind_is_by_default_their_name(paper):
     """Kinds without a required option need no entry, and null resets or removes one of another file."""
-    classifier = {"kind": "classifier", "epochs": 10, "batch_size": 128, "learning_rate": 3e-3}
+    classifier = {"kind": "classifier", "epochs": 8, "batch_size": 256, "learning_rate": 0.2, "flip": True}
     builtin = {"classifier": classifier, "inception": {"kind": "inception", "weights": None}}
     builtin |= {"random": {"kind": "random"}}
     del paper["extractors"]
