@@ -33,8 +33,7 @@ OPTIONS = {
 NEEDS_LABELS = True
 MINUTES = 60
 # Each convolution's channels and stride; the last channels are the features. At 32 pixels an image takes 53 million
-# multiplications and additions. On GPUs, all its operations have repeatable gradients: the mean over the whole image has,
-# unlike other adaptive pooling.
+# multiplications and additions.
 CONVOLUTIONS = ((32, 1), (64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2))
 # Batches of a small dataset are smaller than asked for, down to 16 images, so that an epoch has about 50 steps.
 STEPS, SMALLEST_BATCH = 50, 16
