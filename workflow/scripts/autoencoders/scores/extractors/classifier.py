@@ -33,8 +33,7 @@ OPTIONS = {
 NEEDS_LABELS = True
 MINUTES = 60
 # Each convolution's channels and stride; the last channels are the features. At 32 pixels an image takes 53 million
-# multiplications and additions. Images are halved by strides: the backward pass of maximum pooling is not repeatable on
-# GPUs.
+# multiplications and additions.
 CONVOLUTIONS = ((32, 1), (64, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2))
 # Batches of a small dataset are smaller than asked for, down to 16 images, so that an epoch has about 50 steps.
 STEPS, SMALLEST_BATCH = 50, 16
@@ -45,8 +44,8 @@ LABEL_SMOOTHING = 0.1
 def classifier_network(classes: int) -> torch.nn.Sequential:
     """Eight convolutions, a global mean of the last one's activations (the features), and a layer of classes.
 
-    Takes float images (N, 3, H, W) in [0, 1], of 32 or 64 pixels; returns logits (N, classes). As in
-    Inception, features are means of activations after a ReLU.
+    Takes float images (N, 3, H, W) in [0, 1], of 32 or 64 pixels; returns logits (N, classes). As in Inception,
+    features are means of activations after a ReLU.
     """
     from torch import nn
 
