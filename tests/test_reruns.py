@@ -36,7 +36,9 @@ NOT_AFTER = {
 KINDS = tuple(f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values())
 # The demo downloads nothing, and has no images made elsewhere (tests/test_external.py).
 UNUSED = {"download_dataset", "download_extractor", "prepare_external", "score_external"}
-UNUSED_MODULES = {"data/downloads.py"} | {module for module in TABLE if module.startswith(KINDS) and module not in USED}
+UNUSED_MODULES = {"data/downloads.py", "data/model_downloads.py"} | {
+    module for module in TABLE if module.startswith(KINDS) and module not in USED
+}
 # Their edits rerun every rule at least once. test_tracking.py compares the rows of all modules with the imports.
 EDITED = ("config/grid.py", "config/seeds.py", "networks/objective.py", "networks/network.py", "latent/gaussianity.py")
 EDITED += ("evidence/table_files.py", "evidence/claims.py", "evidence/provenance_page.py", "figures/page_style.py")

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy import ndimage
 
+from autoencoders.config.checks import find_unusable
 from autoencoders.jobs.errors import UserError
 from autoencoders.scores.extractors.timm import OPTIONS, check, file_name, hub_address, load, preprocess, preprocessing
 from autoencoders.scores.features import extract, load_extractor, recorded_name
@@ -216,6 +217,13 @@ def test_what_timm_does_not_know_is_refused_with_what_to_write(change, key, word
     if key == "img_size" or "model" in words or "Similar" in words:
         with pytest.raises(UserError, match="timm"):
             load("no.safetensors", CPU, **{name: (options | change)[name] for name in ("model", "img_size")})
+
+
+def test_faults_name_the_entry_and_the_option():
+    entry = {"kind": "timm", "model": DINOV2, "img_size": 225, "weights": None, "revision": "main"}
+    used = {"random": {"kind": "random"}, "inception": {"kind": "inception", "weights": None}, "mine": entry}
+    (fault,) = find_unusable(used)
+    assert fault.startswith("extractors.mine.img_size: timm's vit_large_patch14_dinov2.lvd142m takes patches")
 
 
 def test_snakemakes_own_process_may_lack_timm(monkeypatch):
