@@ -36,7 +36,9 @@ NOT_AFTER = {
 KINDS = tuple(f"{folder.relative_to(kinds.PACKAGE).as_posix()}/" for folder in kinds.FOLDERS.values())
 # The demo downloads nothing, and has no images made elsewhere (tests/test_external.py).
 UNUSED = {"download_dataset", "download_extractor", "prepare_external", "score_external"}
-UNUSED_MODULES = {"data/downloads.py", "data/model_downloads.py"} | {
+# And tests compare Fréchet distances alone (tests/test_measures.py).
+UNUSED |= {"precision_recall", "draw_neighbours"}
+UNUSED_MODULES = {"data/downloads.py", "data/model_downloads.py", "figures/precision_recall.py"} | {
     module for module in TABLE if module.startswith(KINDS) and module not in USED
 }
 # Their edits rerun every rule at least once. test_tracking.py compares the rows of all modules with the imports.
