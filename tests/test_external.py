@@ -249,6 +249,7 @@ datasets: {{ mine: {{ source: folder, folder: {{ train: train, test: test }}, la
 experiments: {{ mine: [{{ dataset: mine, model: dae, filters: 2 }}] }}
 extractors: {{ inception: {{ weights: {inception_weights} }} }}
 external: {{ gan: {{ dataset: mine, folder: gan }} }}
+run_measures: [frechet]
 """
     (folder / "mine.yaml").write_text(config, encoding="utf-8")
     target = "results/external/gan/scores/inception.parquet"

@@ -44,7 +44,7 @@ def test_few_images(caplog):
     assert score(np.eye(3)[:1]) == (1, pytest.approx(math.nan, nan_ok=True))
     value, error = score(100 * np.eye(3))
     assert value == pytest.approx(3) and math.isnan(error)
-    assert "3 images is too low: it has 3 classes, and 1 parts" in caplog.text
+    assert "of 1 images with 3 classes is far too low" in caplog.text and "of 3 images" not in caplog.text
 
 
 def test_inceptions_logits_are_those_of_its_layer_of_classes_without_biases(inception_weights, tmp_path):

@@ -134,11 +134,12 @@ def test_images_made_elsewhere_are_crosses():
     row = {"setting": "external", "model": "my-gan", "comparison": "external", "depth": "", "latent": pd.NA}
     external = table[table["comparison"] == "gmm"].drop_duplicates(["measure"]).assign(**row)
     types = dict.fromkeys(["filters", "latent", "seed", "steps"], "Int64")
-    both = pd.concat([table.astype(types), external.astype(types)])
+    both = pd.concat([table.astype(types).assign(images=10), external.astype(types).assign(images=5)])
     axes = precision_recall_figure(both, "classifier", figures.MODELS).axes[0]
     (line,) = figures.labelled(axes, "my-gan")
     assert line.get_xydata()[0].tolist() == external.set_index("measure")["value"][["recall", "precision"]].tolist()
     assert line.get_marker() == "x" and len(figures.lines(axes)) == 8
+    assert "my-gan (5 images)" in figures.legend_texts(axes.figure)
 
 
 def test_the_nearest_samples_stand_above_their_training_images(tmp_path):
@@ -189,17 +190,23 @@ def test_a_run_of_all_measures_on_finished_cells(finished_project, tmp_path):
 
 def test_what_features_of_all_training_images_take_on_a_cpu_is_told_from_ten_minutes_on():
     inception = kinds.load("extractors", "inception")
-    told = notice_of_features("inception", "cifar10", 50_000, 50 * inception.CPU_SECONDS)
+    told = notice_of_features("inception", "cifar10", 50_000, 50 * inception.cpu_seconds({}))
     assert "inception features of all 50,000 training images of cifar10 will take about 50 minutes of one CPU" in told
-    assert "about 3 hours" in notice_of_features("inception", "celeba", 162_770, 162.77 * inception.CPU_SECONDS)
-    assert notice_of_features("inception", "mine", 800, 0.8 * inception.CPU_SECONDS) == ""
+    assert "about 3 hours" in notice_of_features("inception", "celeba", 162_770, 162.77 * inception.cpu_seconds({}))
+    # DINOv2's ViT-L: 81 GMAC (timm's own table) for an image.
+    dinov2 = {"model": "vit_large_patch14_dinov2.lvd142m", "img_size": 224}
+    assert kinds.load("extractors", "timm").cpu_seconds(dinov2) == pytest.approx(1000 * 2 * 81e9 / 1e11, rel=0.05)
+    assert notice_of_features("inception", "mine", 800, 0.8 * inception.cpu_seconds({})) == ""
 
 
 @pytest.mark.slow
 def test_it_is_told_before_the_run(project, tmp_path):
     folder = copy_project(project, tmp_path)
     extractor = folder / "workflow/scripts/autoencoders/scores/extractors/classifier.py"
-    extractor.write_text(extractor.read_text(encoding="utf-8") + "\nCPU_SECONDS = 1_000_000\n", encoding="utf-8")
+    extractor.write_text(
+        extractor.read_text(encoding="utf-8") + "\n\ndef cpu_seconds(options):\n    return 1_000_000\n",
+        encoding="utf-8",
+    )
     (folder / "all.yaml").write_text("run_measures: null\n", encoding="utf-8")
     target = "results/demo/reference/digits/classifier-training.npz"
     printed = snakemake(folder, target, configs=("config/demo.yaml", "tiny.yaml", "all.yaml")).stdout

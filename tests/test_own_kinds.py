@@ -32,7 +32,8 @@ def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path)
         (folder / path).write_text(text, encoding="utf-8")
     (config,) = re.findall(r"^```yaml\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
     (folder / "own.yaml").write_text(
-        f"{config}experiments: {{width: [{{dataset: digits, model: [dae, vae-diverges, dae-norm], filters: 2}}]}}\n",
+        f"{config}experiments: {{width: [{{dataset: digits, model: [dae, vae-diverges, dae-norm], filters: 2}}]}}\n"
+        "run_measures: [frechet, nearest]\n",
         encoding="utf-8",
     )
     configs = ("config/demo.yaml", "tiny.yaml", "own.yaml")
@@ -47,7 +48,8 @@ def test_own_kinds_run_what_uses_them_alone(project, finished_project, tmp_path)
     assert (prior["codes"] == codes).all()
     assert prior["widths"] == pytest.approx(0.2 * codes.std(axis=0), rel=1e-6)
     scores = pd.read_parquet(folder / CELL / "scores/classifier.parquet")
-    assert (scores.loc[scores["measure"] == "nearest", "value"] > 0).all() and "blurred" in set(scores["comparison"])
+    nearest = scores.loc[scores["measure"] == "nearest", "value"]
+    assert len(nearest) and (nearest > 0).all() and "blurred" in set(scores["comparison"])
     # Old distances are the same, to the bit.
     old = scores[scores["measure"].eq("frechet") & scores["comparison"].ne("blurred")].reset_index(drop=True)
     before = before[before["measure"] == "frechet"].reset_index(drop=True)

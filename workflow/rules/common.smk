@@ -459,6 +459,11 @@ def extractor_options(wildcards):
     return kinds.without_new(options, parts)
 
 
+def extractor_slots(wildcards):
+    """The number of GPU slots that training an extractor takes."""
+    return 1 if kinds.needs(extractor_module(wildcards), "GPU", True) else 0
+
+
 def extractor_minutes(wildcards):
     return kinds.needs(extractor_module(wildcards), "MINUTES", 30)
 
@@ -512,13 +517,13 @@ def test_reference(wildcards):
 
 def feature_seconds(wildcards):
     """Seconds of one CPU core for an extractor's features of all training images."""
-    return kinds.needs(extractor_module(wildcards), "CPU_SECONDS", 0) * training_images(wildcards) / 1000
+    seconds = kinds.needs(extractor_module(wildcards), "cpu_seconds", lambda _: 0)
+    return seconds(extractor_entry(wildcards)) * training_images(wildcards) / 1000
 
 
 def reference_minutes(wildcards):
-    """Twice as many as features of all training images take on one CPU core."""
-    longer = feature_seconds(wildcards) / 30 if wildcards.split == TRAINING else 0
-    return scoring_minutes(wildcards) + math.ceil(longer)
+    """Inception's features of a thousand training images take about a minute on one CPU core; two are asked for."""
+    return scoring_minutes(wildcards) + (training_images(wildcards) // 500 if wildcards.split == TRAINING else 0)
 
 
 def notices_of_features(dag):
@@ -800,7 +805,12 @@ def figure_title(name):
     """The title of a figure on its page and on the contact sheet; for scores, it includes the extractor."""
     if name in FIGURE_TITLES:
         return FIGURE_TITLES[name]
-    figure, _, extractor = name.rpartition("-")
+    # Both parts may have hyphens.
+    figure, extractor = next(
+        (name.removesuffix(f"-{extractor}"), extractor)
+        for extractor in config["extractors"]
+        if name.removesuffix(f"-{extractor}") in (*FIGURES, "precision_recall")
+    )
     return f"{FIGURE_TITLES.get(figure, figure)}, {extractor}"
 
 

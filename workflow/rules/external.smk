@@ -48,7 +48,7 @@ rule score_external:
         "<benchmarks>/score_external/{external}/{extractor}.tsv"
     priority: 4
     conda:
-        of_its_dataset(extractor_environment)
+        extractor_environment
     threads: config["threads"]
     resources:
         gpu=1,

@@ -68,7 +68,7 @@ rule train_extractor:
         "../../envs/score.yaml"
     threads: config["threads"]
     resources:
-        gpu=1,
+        gpu=extractor_slots,
         mem_mb=megabytes(6000, images=2),
         runtime=minutes(extractor_minutes),
     params:

@@ -23,6 +23,6 @@ if __name__ == "__main__":
         stored = snakemake.input.test
         test = read_reference(stored, file_sha256(weights), device).features if stored else None
         entry = snakemake.config["extractors"][snakemake.wildcards.extractor]
-        network, classes = load_extractor(entry, weights, device), load_classes(entry, weights, device)
+        network, classes = load_extractor(entry, weights, device), load_classes(entry, weights, device, params.measures)
         arrays = reference_arrays(network, images[indices], weights, params.measures, batch_size, device, test, classes)
         write_npz(snakemake.output[0], {**arrays, "indices": indices})

@@ -25,7 +25,8 @@ if __name__ == "__main__":
         seed_globals(params.cell["seed"], "scores of own kinds")
         network = classes = None
         if status == "ok":
-            network, classes = load_extractor(entry, weights, device), load_classes(entry, weights, device)
+            network = load_extractor(entry, weights, device)
+            classes = load_classes(entry, weights, device, params.measures)
         weights_sha256 = file_sha256(weights)
         # {extractor}-{split}.npz
         references = {

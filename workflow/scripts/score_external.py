@@ -37,7 +37,7 @@ if __name__ == "__main__":
             snakemake.config["scoring"]["batch_size"],
             device,
             params.seed,
-            load_classes(entry, weights, device),
+            load_classes(entry, weights, device, params.measures),
         )
         record = read_json(snakemake.input.record) if snakemake.input.record else {}
         recorded = recorded_name(name, entry, weights_sha256)

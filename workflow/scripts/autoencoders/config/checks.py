@@ -34,7 +34,7 @@ TABLE_COLUMNS |= {"frechet_distance", "comparison", "measure", "external_images"
 HEADERS = {"midpoints", "fd", "fid"}
 # Names of extractors that begin with these words must have this kind, or tables would misstate what features are.
 DINOV2 = "dinov2"
-CLAIMS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "timm"}
+NAMED_KINDS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "timm"}
 # The extractor of the FID, and the name in tables if it has other weights (scores/extractors/inception.py).
 OFFICIAL, NOT_OFFICIAL = "inception", "inception-other"
 # Each prior's name also becomes an array in a cell's gallery beside these.
@@ -74,9 +74,8 @@ def find_contradictions(config: dict) -> Iterator[str]:
     for extractor, entry in used_extractors(config, used).items():
         weights = entry.get("weights")
         if weights is not None and not Path(os.path.expanduser(weights)).is_file():
-            file = kinds.needs(kinds.load("extractors", entry["kind"]), "URL", "its safetensors file").rpartition("/")[
-                2
-            ]
+            module = kinds.load("extractors", entry["kind"])
+            file = module.URL.rpartition("/")[2] if hasattr(module, "URL") else "its safetensors file"
             yield (
                 f"extractors.{extractor}.weights: there is no file {weights!r}. Write the path of {file}, or null to "
                 "download it."
@@ -239,7 +238,7 @@ def check_extractors(config: dict) -> Iterator[str]:
             yield f"extractors.{name}: tables would confuse it with the extractor {other}. {another}"
     for name, entry in config["extractors"].items():
         place = f"extractors.{name}"
-        for word, kind in CLAIMS.items():
+        for word, kind in NAMED_KINDS.items():
             if begins_with(word, name.lower()) and entry["kind"] != kind:
                 yield f"{place}: only the kind {kind} may have a name that begins with {word}. {another}"
         if begins_with(DINOV2, name.lower()) and DINOV2 not in entry.get("model", DINOV2):

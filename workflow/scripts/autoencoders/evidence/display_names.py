@@ -2,8 +2,6 @@
 
 import re
 
-from autoencoders.evidence.measure_texts import FRECHET, measure_text
-
 COMPARISONS = {
     "train_recon": "Train R",
     "train_recon_vs_train": "Train R (train)",
@@ -30,11 +28,9 @@ def dataset_label(dataset: str) -> str:
     return DATASETS.get(dataset, dataset)
 
 
-def distance_label(extractor: str, measure: str = FRECHET) -> str:
-    """A measure in an extractor's features. Only the Fréchet distance in Inception's features may be called FID."""
-    if measure == FRECHET:
-        return "FID" if extractor == "inception" else f"FD ({extractor} features)"
-    return f"{measure_text(measure).label} ({extractor} features)"
+def distance_label(extractor: str) -> str:
+    """Only the distance in Inception's features may be called FID."""
+    return "FID" if extractor == "inception" else f"FD ({extractor} features)"
 
 
 def model_order(model: str) -> tuple:

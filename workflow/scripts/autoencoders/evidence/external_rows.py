@@ -11,6 +11,7 @@ import pandas as pd
 
 from autoencoders.config.grid import EXTERNAL
 from autoencoders.evidence.display_names import model_label
+from autoencoders.evidence.measure_texts import FRECHET, measure_text
 from autoencoders.jobs.parquet_tables import read_parquet
 
 # Columns that describe a network: whole numbers, which are missing in these rows, and text, which is empty.
@@ -74,17 +75,19 @@ def external_label(name: str, images: int) -> str:
     return f"{model_label(name)} (external, {images:,} images)"
 
 
-def external_text(rows: pd.DataFrame, compared: pd.DataFrame) -> str:
+def external_text(rows: pd.DataFrame, compared: pd.DataFrame, measure: str) -> str:
     """What the external rows of a section are; "" if it has none. ``compared`` are the scores of its cells."""
     if EXTERNAL not in rows:
         return ""
     found, usual = rows.dropna(subset=IMAGES), usual_images(compared)
-    text = "External: images made elsewhere, compared with the same test images in the same way."
+    against = measure_text(measure).against
+    how = f"compared with the same {against}" if against else "measured"
+    text = f"External: images made elsewhere, {how} in the same way."
     few = [model_label(row["model"]) for row in found.to_dict("records") if row[IMAGES] < usual]
     if few:
         text += (
             f" {', '.join(few)}: fewer images than the {usual:,} of a sample, and scores of different numbers do not "
-            "compare: of fewer images, a Fréchet distance is higher."
+            f"compare{': of fewer images, a Fréchet distance is higher' * (measure == FRECHET)}."
         )
     return text
 

@@ -2,18 +2,21 @@
 
 from typing import NamedTuple
 
+from autoencoders.evidence.display_names import distance_label
+
 FRECHET = "frechet"
 
 
 class MeasureText(NamedTuple):
     """What a measure is: how axes name it, whether "lower" or "higher" is better ("" if that is unknown), the sentence
-    that explains its numbers, and the factor that they are shown with.
+    that explains its numbers, the factor that they are shown with, and what images are compared with ("" for nothing).
     """
 
     label: str
     better: str
     explanation: str
     factor: int = 1
+    against: str = "test images"
 
 
 # A config can't give these names to other kinds. How the Fréchet distance is called depends on the features
@@ -61,27 +64,39 @@ MEASURES = {
         "The Vendi score (Friedman and Dieng 2023), the effective number of different images: 1 if all have the same "
         "features, and their number if all features are orthogonal; higher is better, up to that of test images. It "
         "compares with nothing",
+        against="",
     ),
     "inception_score": MeasureText(
         "inception score",
         "higher",
         "The inception score (Salimans et al. 2016): from 1 to the number of the network's classes, which it reaches "
         "if each image is surely of one class and all classes are equally frequent; higher is better, up to that of "
-        "test images. It compares with nothing. ± is its standard error, from ten disjoint subsets",
+        "test images; few images a class lower it. It compares with nothing. ± is its standard error, from ten "
+        "disjoint subsets",
+        against="",
     ),
     "copy_rate": MeasureText(
         "copy rate",
         "lower",
         "The share of images nearer to a training image, among all of them, than 1 % of test images are; lower is "
         "better. Blur raises it without copies: judge samples between Test R, which has nothing to copy, and Train R",
+        against="training images",
     ),
     "authenticity": MeasureText(
         "authenticity",
         "higher",
         "The share of images further from the nearest training image, among all of them, than that one is from its own "
         "nearest other one (Alaa et al. 2022); higher is better, up to that of test images: without copies it is not 1",
+        against="training images",
     ),
 }
+
+
+def measure_label(measure: str, extractor: str) -> str:
+    """A measure in an extractor's features, for an axis."""
+    if measure == FRECHET:
+        return distance_label(extractor)
+    return f"{measure_text(measure).label} ({extractor} features)"
 
 
 def measure_text(measure: str) -> MeasureText:

@@ -112,7 +112,7 @@ def score_sections(
             short_training_note(compared["steps"]),
             "" if noise is None else redraw_text(noise, dataset, extractor),
             legend,
-            external_text(rows, compared),
+            external_text(rows, compared, measure),
             bold_text(rows, bold_is) if bold_is and rows["seeds"].notna().any() else "",
             explanation_of_published(rows, compared),
         ]
@@ -132,8 +132,7 @@ def introduction(rows: pd.DataFrame, extractor: str, measure: str) -> str:
     elif extractor != "inception":
         what = f"Fréchet distance in {extractor} features (not FID; not comparable with the paper); lower is better"
     against = ""
-    of_training = measure in ("copy_rate", "authenticity", "vendi")
-    if "train_recon_vs_train" in rows and not of_training:
+    if "train_recon_vs_train" in rows and measure_text(measure).against == "test images":
         label = comparison_label("train_recon_vs_train")
         against = f" {label} compares with the training images, every other column with the test images."
     spread = rows.filter(regex="_sd$").notna().any(axis=None)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.config.grid import NOT_PRIORS
 from autoencoders.evidence.display_names import dataset_label, model_label
-from autoencoders.evidence.external_rows import of_cells, of_external
+from autoencoders.evidence.external_rows import of_cells, of_external, usual_images
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.figures.line_looks import (
@@ -69,7 +69,9 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
     crosses = dict(zip(external["model"].unique(), cycle(CROSSES), strict=False))
     entries = [*colour_entries(colours), *line_entries(fills, rows, connected=False), *seed_entries(rows, False)]
     if crosses:
-        symbols = [(symbol(mark, color=BLACK, markersize=6), model_label(name)) for name, mark in crosses.items()]
+        images, usual = external.groupby("model")["images"].min(), usual_images(rows)
+        names = {name: model_label(name) + f" ({images[name]:,} images)" * (images[name] < usual) for name in crosses}
+        symbols = [(symbol(mark, color=BLACK, markersize=6), names[name]) for name, mark in crosses.items()]
         entries += [heading("External"), *symbols]
     datasets = ordered_datasets(rows)
     columns = min(len(datasets), 2)

@@ -22,9 +22,9 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from autoencoders.config.grid import CELL_KEYS, NOT_PRIORS, TEST_IMAGES
-from autoencoders.evidence.display_names import comparison_label, dataset_label, distance_label, model_label
+from autoencoders.evidence.display_names import comparison_label, dataset_label, model_label
 from autoencoders.evidence.external_rows import of_cells, of_external
-from autoencoders.evidence.measure_texts import FRECHET, measure_text
+from autoencoders.evidence.measure_texts import FRECHET, measure_label, measure_text
 from autoencoders.evidence.paper_values import CITED, DATASETS, PRECISION, comparable
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
@@ -99,7 +99,8 @@ def draw_scores(
     scores, external = of_cells(scores), of_external(scores)
     rows = scores[scores["comparison"].isin(comparisons)]
     if rows.empty:
-        return message_figure(f"no cell has a score in {extractor} features for {' or '.join(comparisons)}")
+        what = "score" if measure == FRECHET else measure
+        return message_figure(f"no cell has a {what} in {extractor} features for {' or '.join(comparisons)}")
     panels = [panel for panel in panels if rows["comparison"].isin(panel).any()]
     points, crosses = own_points(rows, published), cited_points(rows, published)
     crosses = crosses if cited else crosses.iloc[:0]
@@ -146,7 +147,7 @@ def draw_scores(
             format_score_axis(axes, log)
         format_latent_axis(grid[0], sorted(latents), width, apart * most / 2)
     figure.supxlabel("latent units", x=PANELS_MIDDLE)
-    figure.supylabel(distance_label(extractor, measure))
+    figure.supylabel(measure_label(measure, extractor))
     sns.despine(figure)
     add_legend(figure, entries)
     add_note(figure, short_training_note(rows["steps"]))

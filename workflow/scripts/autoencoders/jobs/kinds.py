@@ -142,6 +142,8 @@ def _faults(group: str, module: ModuleType) -> Iterator[str]:
             except TypeError as error:
                 told = ", ".join([f"{positional} arguments", *keywords])
                 yield f"{name} can't be called with {told} ({error}). Collect unused ones in **_."
+    if needs(module, "OF_CLASSES", False) and hasattr(module, "prepare_training"):
+        yield "a measure of classes (OF_CLASSES) can't have prepare_training, which is given features."
     parts = options(module)
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         yield "OPTIONS must be a dict with a dict for each option, as in config/README.md."

@@ -148,6 +148,14 @@ def score_cell(
     """
     modules = {name: kinds.load("measures", entry["kind"]) for name, entry in measures.items()}
 
+    # Once: measures know a reference by the identity of its tensor.
+    logits = {
+        split: of_measure(modules[measure], reference.features, classes)
+        for measure, module in modules.items()
+        if kinds.needs(module, "OF_CLASSES", False) and status == "ok"
+        for split, reference in references.items()
+    }
+
     def reference_of(measure: str, split: str) -> Reference:
         return references[TRAINING if hasattr(modules[measure], "prepare_training") else split]
 
@@ -164,7 +172,7 @@ def score_cell(
                 reference = reference_of(measure, split)
                 result = module.measure(
                     of_measure(module, features, classes),
-                    of_measure(module, reference.features, classes),
+                    logits[split] if kinds.needs(module, "OF_CLASSES", False) else reference.features,
                     kinds.complete(measures[measure], kinds.options(module)),
                     prepared=reference.prepared.get(measure, {}),
                     random=generator(seed, f"measure/{measure}/{comparison}"),

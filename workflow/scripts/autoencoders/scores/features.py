@@ -21,11 +21,14 @@ def load_extractor(
 
 
 def load_classes(
-    entry: Mapping[str, object], weights: str | Path, device: torch.device
+    entry: Mapping[str, object], weights: str | Path, device: torch.device, measures: Mapping[str, Mapping]
 ) -> Callable[[Tensor], Tensor] | None:
-    """A function from these features to logits of the network's classes; None if it has no classes."""
+    """A function from these features to logits of the network's classes; None if none of the ``measures`` needs them,
+    or the network has none.
+    """
     module = kinds.load("extractors", entry["kind"])
-    return module.classes(weights, device) if hasattr(module, "classes") else None
+    needed = any(kinds.needs(kinds.load("measures", each["kind"]), "OF_CLASSES", False) for each in measures.values())
+    return module.classes(weights, device) if needed and hasattr(module, "classes") else None
 
 
 def recorded_name(name: str, entry: Mapping[str, object], weights_sha256: str) -> str:

@@ -16,8 +16,9 @@ An entry of ``extractors`` in the config has a name and a kind, by default the k
   them, and ``MINUTES``, the time that its training requests from a scheduler.
 - ``classes(path, device)`` (optional), if the network has classes: reads the file and returns a function from features
   (N, D) to logits (N, classes), for measures of classes.
-- ``CPU_SECONDS`` (optional): the seconds of one CPU core for the features of a thousand images, to tell how long those
-  of all training images take, and for requests to a scheduler; 0 by default.
+- ``cpu_seconds(options)`` (optional): the seconds of one CPU core for the features of a thousand images, to tell how
+  long those of all training images take.
+- ``GPU = False`` (optional): its training needs no GPU.
 - ``SCORING_MINUTES`` (optional): the time that computing its features takes beyond that of Inception's.
 - ``ENVIRONMENT`` (optional): the file in envs/ of the jobs that use it, by default ``score``.
 - ``check(options)`` (optional): pairs (option, fault) that only its own library can tell. It is called once, before the

@@ -80,7 +80,7 @@ def number_of_classes(labels: np.ndarray) -> int:
     if labels.min() == labels.max():
         raise UserError(
             "the training images are all of one class, so a classifier has nothing to learn. "
-            "Use the extractor inception for this dataset"
+            "Use the extractor inception or random for this dataset"
         )
     return int(labels.max()) + 1
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OPTIONS = {}
-NEEDS_LABELS = False
+GPU = False
 MINUTES = 5
 WIDTHS = (32, 64, 128, 256)
 # The last stage's channels are averaged over the quarters of the image, so that where things are counts too.

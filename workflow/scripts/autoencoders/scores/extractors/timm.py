@@ -102,6 +102,26 @@ def check(options: Mapping) -> Iterator[tuple[str, str]]:
         yield "model", f"the Hub has no weights timm/{model}. {write} the path of a safetensors file under `weights`."
 
 
+# What a CPU core computes in float32, roughly: the largest backbones are near it.
+CPU_RATE = 1e11
+
+
+def cpu_seconds(options: Mapping) -> float:
+    """By the network's floating point operations. 0 where timm is not installed."""
+    try:
+        import timm  # noqa: F401
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+    except ImportError:
+        return 0.0
+    with torch.device("meta"):
+        network = create(options["model"], options["img_size"]).eval()
+        size = preprocessing(network, options["img_size"]).size
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, size, size))
+    return 1000 * counter.get_total_flops() / CPU_RATE
+
+
 def require_known(model: str) -> None:
     """Raises UserError, with similar names, unless timm has the model and, if the name has one, the tag."""
     import timm
@@ -145,7 +165,8 @@ def probe(model: str, img_size: int | None) -> None:
     if len(shape) != 2:
         raise UserError(f"timm's {model} has no single feature vector per image, but an output of {tuple(shape)}.")
     # timm leaves out the pixels of an incomplete patch.
-    patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1,))[0]
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
+    patch = patch[0] if isinstance(patch, tuple | list) else patch
     if size % patch:
         near = [count * patch for count in (size // patch, size // patch + 1) if count]
         write = " or ".join(map(str, near))

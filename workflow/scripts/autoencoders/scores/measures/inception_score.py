@@ -49,10 +49,8 @@ def inception_score(logits: Tensor) -> tuple[float, float]:
 
     logs = torch.log_softmax(in_float64(logits), dim=1)
     parts = max(1, min(PARTS, len(logs) // 2))
-    if len(logs) < PARTS * logs.shape[1]:
-        logger.warning(
-            "an inception score of %d images is too low: it has %d classes, and %d parts", *logs.shape, parts
-        )
+    if len(logs) < logs.shape[1]:
+        logger.warning("an inception score of %d images with %d classes is far too low", *logs.shape)
     scores = torch.stack([part_score(logs[start::parts]) for start in range(parts)])
     return scores.mean().item(), scores.std().item() / math.sqrt(parts) if parts > 1 else math.nan
 
