@@ -70,7 +70,9 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
     entries = [*colour_entries(colours), *line_entries(fills, rows, connected=False), *seed_entries(rows, False)]
     if crosses:
         images, usual = external.groupby("model")["images"].min(), usual_images(rows)
-        names = {name: model_label(name) + f" ({images[name]:,} images)" * (images[name] < usual) for name in crosses}
+        names = {
+            name: model_label(name) + f" ({images[name]:,} images)" * bool(images[name] < usual) for name in crosses
+        }
         symbols = [(symbol(mark, color=BLACK, markersize=6), names[name]) for name, mark in crosses.items()]
         entries += [heading("External"), *symbols]
     datasets = ordered_datasets(rows)
