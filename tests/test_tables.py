@@ -388,7 +388,7 @@ def record(resolved, model="dae", dataset="cifar10", **changes):
     return {
         "cell": cell,
         "network": network_options(resolved, cell),
-        "objective": objective_options(resolved, model),
+        "objective": objective_options(resolved, model, dataset),
         "frozen_latent": resolved["models"][model]["frozen_latent"],
         "precision": "bf16",
         "training": resolved["training"],

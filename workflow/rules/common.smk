@@ -313,7 +313,7 @@ def training_minutes(wildcards):
 
 def objective_options(wildcards):
     """The options of the training objective, without those at their ``before`` value."""
-    options = grid.objective_options(config, wildcards.model)
+    options = grid.objective_options(config, wildcards.model, wildcards.dataset)
     return options_of("model", options | {"penalties": entry_options("penalties", options["penalties"])})
 
 

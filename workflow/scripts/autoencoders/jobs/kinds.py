@@ -39,6 +39,7 @@ REQUIRED = {
 # How functions of kinds are called: the number of positional arguments, and the keywords.
 CALLS = {
     "penalty": (2, ()),
+    "check": (3, ()),
     "fit": (2, ("seed", "device", "checkpoint")),
     "sample": (3, ()),
     "measure": (3, ("prepared", "random", "shared")),
@@ -150,7 +151,7 @@ def _faults(group: str, module: ModuleType) -> Iterator[str]:
             yield "OPTIONS can't refer to other schemas by $ref."
     except (TypeError, ValueError) as error:
         yield f"OPTIONS must be plain: strings, numbers, booleans, None, lists and dicts ({error})."
-    for name in ("COST", "MINUTES"):
+    for name in ("COST", "MINUTES", "MIN_BATCH", "MIN_WEIGHT"):
         if not isinstance(getattr(module, name, 1), int | float):
             yield f"{name} must be a number."
 
@@ -159,7 +160,8 @@ def options(module: ModuleType) -> dict[str, dict]:
     """The options of a kind by name, each as JSON Schema with ``default`` and ``description`` ("write ...").
 
     An option without a default is required. An option that was added after a kind had results has ``before``: the value
-    that means "as before it existed". It never changes, and is left out of jobs' params.
+    that means "as before it existed". It never changes, and is left out of jobs' params. An option of a penalty with
+    ``by_dataset: True`` may also be a mapping from names of datasets to values (``of_dataset``).
     """
     return getattr(module, "OPTIONS", {})
 
@@ -179,6 +181,26 @@ def without_new(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
 def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
     """The inverse of ``without_new``: ``values`` with the options that it left out."""
     return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
+
+
+def of_dataset(entry: Mapping, parts: Mapping[str, Mapping], dataset: str) -> dict:
+    """A penalty's entry with the values of one dataset, if its weight or other options have some by dataset.
+
+    ``parts`` is as in ``options``. Raises UserError if an option has none for this dataset.
+    """
+
+    def value(name: str, found: object) -> object:
+        if not isinstance(found, Mapping) or not (name == "weight" or parts.get(name, {}).get("by_dataset")):
+            return found
+        if dataset not in found:
+            has = ", ".join(f"{other}: {value}" for other, value in found.items())
+            raise UserError(
+                f"{name}: it has no value for {dataset}, on which the model runs. Write one value for all datasets, or "
+                f"add one: {{{has}, {dataset}: ...}}"
+            )
+        return found[dataset]
+
+    return {name: value(name, found) for name, found in entry.items()}
 
 
 def feature_options(entry: Mapping) -> dict:
