@@ -315,6 +315,18 @@ def test_training_is_repeatable_and_resumes_to_the_same_bits(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_training_lowers_the_penalty(kind):
+    options = TrainingOptions(10, 40, ((0, 1e-3),))
+    found = []
+    for weight in (0.0, 1.0):
+        model = network(KINDS[kind][1])
+        history = train(model, images(40), options, objective(kind, weight), 0, CPU).history
+        found.append([epoch["it_penalty"] for epoch in history])
+    without, weighted = found
+    assert weighted[-1] < weighted[0] and weighted[-1] < without[-1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_penalties_are_float32_beside_a_network_in_bfloat16(kind):
     model, batch = network(KINDS[kind][1]), some_batch(33)
     seen = []
@@ -534,9 +546,9 @@ REFUSED = [
         "wae",
         "datasets: {mine: {source: folder, folder: {train: x}, size: 64, latent: 64}}",
         "mine",
-        "mmd.weight: it has no value for mine, on which the model",
+        "none for mine, on which the model runs. Add one",
     ),
-    ("rae-gp", "{}", "cifar10", "add one: {celeba: 0.0003, cifar10: ...}"),
+    ("rae-gp", "{}", "cifar10", "norm.weight: it has a value for celeba, but none for cifar10"),
     ("wae", "models: {wae: {penalties: {mmd: {weight: -1}}}}", "celeba", "mmd.weight: -1 can't be used here. Write a"),
     (
         "wae",

@@ -193,10 +193,9 @@ def of_dataset(entry: Mapping, parts: Mapping[str, Mapping], dataset: str) -> di
         if not isinstance(found, Mapping) or not (name == "weight" or parts.get(name, {}).get("by_dataset")):
             return found
         if dataset not in found:
-            has = ", ".join(f"{other}: {value}" for other, value in found.items())
             raise UserError(
-                f"{name}: it has no value for {dataset}, on which the model runs. Write one value for all datasets, or "
-                f"add one: {{{has}, {dataset}: ...}}"
+                f"{name}: it has a value for {', '.join(found)}, but none for {dataset}, on which the model runs. Add "
+                f"one, as in {{{dataset}: ...}}, or write one value for all datasets."
             )
         return found[dataset]
 
