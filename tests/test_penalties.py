@@ -11,6 +11,7 @@ import yaml
 from interrupting import Interrupted
 from running import laid_over
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoencoders.config import grid, settings
@@ -385,6 +386,24 @@ def test_a_random_number_of_a_penalty_is_the_generators():
         assert found[0] == found[1], kind
 
 
+def read_back(step, options):
+    return step.codes.sum() * step.codes.max().item()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, None])
+def test_no_penalty_reads_a_value_back(kind):
+    """A step that is recorded on a GPU must not: tensors without values refuse it."""
+    penalty, options = (kinds.load("penalties", kind).penalty, KINDS[kind][0]) if kind else (read_back, {})
+    with FakeTensorMode():
+        model = network()
+        step = dataclasses.replace(step_of(torch.zeros(40, 4), decoder=model.decoder), network=model)
+        if kind:
+            penalty(step, options).backward()
+        else:
+            with pytest.raises(DataDependentOutputException):
+                penalty(step, options)
+
+
 def test_costs_are_those_of_an_operation_count():
     model = Autoencoder(NetworkOptions(32, 16, parse_depth("1"), 16), 0)
 
@@ -619,6 +638,35 @@ def test_a_weight_by_dataset_is_a_number_in_params(paper):
     # A number for all replaces them.
     change["models"]["wae"]["penalties"]["mmd"]["weight"] = 0.1
     assert penalties_of(laid_over(paper, change), "wae", "celeba")["mmd"]["weight"] == 0.1
+
+
+def test_a_weight_by_dataset_can_be_given_on_the_command_line(paper):
+    given = {"models": {"wae": {"penalties": {"mmd": {"weight": {"celeba": "0.3"}}}}}}
+    config = settings.resolve(with_grid(laid_over(paper, given), "wae"), given)
+    assert config["models"]["wae"]["penalties"]["mmd"]["weight"] == {"cifar10": 0.02, "celeba": 0.3}
+    given["models"]["wae"]["penalties"]["mmd"]["weight"] = "0.3"
+    config = settings.resolve(with_grid(laid_over(paper, given), "wae"), given)
+    assert config["models"]["wae"]["penalties"]["mmd"]["weight"] == 0.3
+
+
+def test_a_users_own_penalty_may_have_values_by_dataset_and_checks(paper, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        'OPTIONS = {"power": {"type": "integer", "default": 2, "description": "a power", "by_dataset": True}}\n'
+        "MIN_WEIGHT = 1\n"
+        "def check(options, model, latent):\n"
+        '    yield "power", f"{options[\'power\']} at {latent}"\n'
+        "def penalty(step, options): ...\n",
+        encoding="utf-8",
+    )
+    mine = {"kind": "mine.py", "weight": {"celeba": 0.5}, "power": {"celeba": 3}}
+    with pytest.raises(UserError) as refused:
+        settings.resolve(with_grid(laid_over(paper, {"models": {"dae": {"penalties": {"mine": mine}}}}), "dae"))
+    assert str(refused.value).splitlines()[1:] == [
+        "  models.dae.penalties.mine.weight: 0.5 can't be used here. Write a number, at least 1.",
+        "  models.dae.penalties.mine.power: 3 at 64",
+        "  models.dae.penalties.mine.power: 3 at 128",
+    ]
 
 
 def test_every_kind_that_comes_along_is_tested_here():

@@ -294,9 +294,7 @@ def training_flops(wildcards):
     """Floating point operations per image of training a cell; each penalty multiplies them by its COST."""
     network = grid.network_options(config, dict(wildcards.items()))
     flops = flop_count.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
-    for _, kind in penalty_kinds(wildcards):
-        flops *= kinds.needs(kinds.load("penalties", kind), "COST", 1)
-    return flops
+    return flops * kinds.cost(grid.penalty_kinds(config, wildcards.model))
 
 
 def training_operations(wildcards):

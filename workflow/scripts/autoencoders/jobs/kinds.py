@@ -12,9 +12,10 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -210,3 +211,8 @@ def feature_options(entry: Mapping) -> dict:
 def needs(module: ModuleType, name: str, default: object) -> object:
     """What a kind declares that its jobs need, such as ``GPU``."""
     return getattr(module, name, default)
+
+
+def cost(penalties: Iterable[str]) -> float:
+    """The factor by which penalties of these kinds multiply the operations of training."""
+    return math.prod(needs(load("penalties", kind), "COST", 1) for kind in penalties)
