@@ -33,6 +33,7 @@ def record(
             **{"size": size, "filters": filters, "depth": depth, "latent": latent, "variational": model == "vae"},
             **{"widening": "first", "decoder_channels": None, "decoder_repeats": False},
         },
+        "objective": {"beta": 0, "penalties": {}},
         **{"status": "ok", "frozen_latent": False, "precision": "bf16", "training_images": 50_000},
         **{"encoder_parameters": parameters[0], "decoder_parameters": parameters[1], "device": "NVIDIA H200"},
         **{"seconds": 500.0, "images_per_second": 10_000.0, "peak_memory_bytes": 2 * 2**30, "energy_joules": 1.8e6},
@@ -44,6 +45,13 @@ def seconds(cell, **other):
     rules = {"train": 600.0, "encode": 10.0, "fit_prior": 1000.0, "sample": 20.0, "score": 30.0, **other}
     rules["gpu"] = rules["train"] + rules["encode"] + rules["sample"] + rules["score"]
     return {**cell["cell"], **{f"{rule}_seconds": value for rule, value in rules.items()}}
+
+
+def test_a_rate_counts_what_a_penalty_costs():
+    gradient = {"g": {"kind": "decoder_gradient", "weight": 1e-6}, "m": {"kind": "mmd", "weight": 1}}
+    cells = [record(objective=objective) for objective in ({"penalties": gradient}, {"penalties": {}}, {})]
+    costly, plain, old = cell_records(cells)["tflop_per_second"]
+    assert costly == 2 * plain == 2 * old > 0
 
 
 def test_parameters_for_people_are_those_nearest_to_the_comparison_latent():

@@ -81,15 +81,21 @@ def test_a_step_on_the_cpu_is_left_as_it_is():
 
 GPU = torch.device("cuda")
 DATA = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+PENALTIES = {
+    **{kind: {"kind": kind, "weight": 1e-3} for kind in ("mmd", "code_norm", "entropy", "decoder_gradient")},
+    "decoder_decay": {"kind": "decoder_decay", "weight": 1e-6, "dense": True},
+    "mixture": {"kind": "mixture", "weight": 1e-3, "components": 10},
+}
 TRAININGS = [
     *((objective, []) for objective in (Objective(), Objective(beta=0.01), Objective(noise=0.5))),
     # One of them draws random numbers, and another takes a gradient within the loss.
     (Objective(beta=0.01), list(own_penalties.OWN)),
+    (Objective(penalties=PENALTIES), []),
 ]
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("latent_norm", ["none", "batch", "spectral"])
+@pytest.mark.parametrize("latent_norm", ["none", "batch", "batch_plain", "spectral", "spectral_all"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize(("objective", "own"), TRAININGS, ids=str)
 def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, tmp_path, objective, own, precision, latent_norm):
@@ -97,7 +103,7 @@ def test_a_recorded_step_trains_to_the_same_bits(monkeypatch, tmp_path, objectiv
     for name in own:
         (tmp_path / name).mkdir()
     penalties = {name: own_penalties.entry(tmp_path / name, name) for name in own}
-    objective = dataclasses.replace(objective, penalties=penalties)
+    objective = dataclasses.replace(objective, penalties={**objective.penalties, **penalties})
     options = TrainingOptions(
         8, 64, ((0, 1e-4), (1, 1e-3), (6, 1e-4)), frozen_latent=latent_norm == "batch", precision=precision
     )

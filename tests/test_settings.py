@@ -462,7 +462,7 @@ def test_new_options_are_left_out_of_params_unless_they_are_used(paper):
         assert kinds.complete(shortened, added) == every
     # As a model's penalties.
     parts = settings.read_schema()["$defs"]["model"]["properties"]
-    options = grid.objective_options(settings.resolve(paper), "vae")
+    options = grid.objective_options(settings.resolve(paper), "vae", "cifar10")
     assert kinds.without_new(options, parts) == {"beta": 0.01, "kl_reduction": "mean", "noise": 0}
 
 

@@ -204,7 +204,9 @@ def test_captions_say_how_many_runs_and_in_which_precision_and_how_large_the_noi
 def test_doubtful_values_of_the_paper_are_noted_under_its_tables(beside):
     sections = table2_sections(table2(beside, PUBLISHED, LATENT), beside, PUBLISHED, NO_NOISE)
     (notes,) = (each.text.splitlines()[1:] for each in sections if each.heading == "CIFAR-10, inception")
-    assert any(note.startswith("WAE, 128 filters, 128 latent units (Test R): ") and "VAE's" in note for note in notes)
+    assert any(
+        note.startswith("WAE (cited), 128 filters, 128 latent units (Test R): ") and "VAE's" in note for note in notes
+    )
     assert any("RAE-L2" in note and "training images" in note for note in notes)
     narrow = merged(cell("cifar10", filters=32, latent=160, extractor="inception", values=70))
     (section,) = table3_sections(table3(narrow, PUBLISHED), narrow, PUBLISHED, NO_NOISE)
@@ -241,6 +243,20 @@ def test_table2_with_published_values_and_cited_rows(beside):
     # A reduced run has none beside it.
     reduced = table2(beside.assign(setting="own"), PUBLISHED, LATENT)
     assert not reduced.filter(regex="published|difference|cited").columns.any()
+
+
+def test_a_cited_method_that_is_trained_here_stands_beside_the_cited_one_and_is_not_compared_with_it():
+    same = {"filters": 128, "latent": 128, "extractor": "inception"}
+    scores = merged(cell("cifar10", values=40, **same), cell("cifar10", "wae", values=30, **same))
+    table = table2(scores, PUBLISHED, LATENT)
+    header, *rows = shown(table2_sections(table, scores, PUBLISHED, NO_NOISE), "CIFAR-10, inception")
+    assert [row[1] for row in rows] == ["DAE", "WAE", "EAE (cited)", "RAE-L2 (cited)", "WAE (cited)"]
+    ours, theirs = (dict(zip(header, row, strict=True)) for row in (rows[1], rows[4]))
+    assert (ours["GMM"], ours["GMM, paper"]) == ("**30.00**", "–")
+    assert (theirs["GMM"], theirs["GMM, paper"]) == ("–", "93.53")
+    best_sizes = table3(scores, PUBLISHED)
+    assert best_sizes.loc[best_sizes["model"] == "wae", "frechet_distance_published"].isna().all()
+    assert best_sizes.loc[best_sizes["model"] == "dae", "frechet_distance_published"].notna().any()
 
 
 def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals():
@@ -388,7 +404,7 @@ def record(resolved, model="dae", dataset="cifar10", **changes):
     return {
         "cell": cell,
         "network": network_options(resolved, cell),
-        "objective": objective_options(resolved, model),
+        "objective": objective_options(resolved, model, dataset),
         "frozen_latent": resolved["models"][model]["frozen_latent"],
         "precision": "bf16",
         "training": resolved["training"],
@@ -410,7 +426,7 @@ def judged(scores, record, config, priors=None):
 
 
 def test_a_cells_record_says_whether_its_scores_are_in_the_papers_setting(resolved):
-    assert {name: {key: model[key] for key in RECIPE} for name, model in resolved["models"].items()} == RECIPES
+    assert {name: {key: resolved["models"][name][key] for key in RECIPE} for name in RECIPES} == RECIPES
     for model in RECIPES:
         assert judged(scored(), record(resolved, model), resolved) == "paper"
     assert judged(scored(), record(resolved, "vae", "celeba"), resolved) == "paper"

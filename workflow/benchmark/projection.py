@@ -12,7 +12,7 @@ from benchmark.loops import Case
 from snakemake.utils import update_config
 
 from autoencoders.config import grid, settings
-from autoencoders.jobs import resources
+from autoencoders.jobs import kinds, resources
 from autoencoders.latent.priors import gmm
 from autoencoders.networks.flop_count import training_flops
 
@@ -30,6 +30,7 @@ def training_images(config: dict, dataset: str) -> int:
 def cell_flops(config: dict, cell: dict) -> float:
     """Floating point operations of a cell's whole training."""
     an_image = training_flops(grid.network_options(config, cell), config["models"][cell["model"]]["frozen_latent"])
+    an_image *= kinds.cost(grid.penalty_kinds(config, cell["model"]))
     return float(an_image) * training_images(config, cell["dataset"]) * config["training"]["epochs"]
 
 

@@ -15,12 +15,18 @@ from autoencoders.networks.network import Autoencoder
 from autoencoders.networks.objective import Objective
 from autoencoders.networks.training import TrainingOptions, train
 
+PENALTIES = {
+    **{kind: {"kind": kind, "weight": 1e-3} for kind in ("mmd", "code_norm", "entropy", "decoder_gradient")},
+    "decoder_decay": {"kind": "decoder_decay", "weight": 1e-6, "dense": True},
+    "mixture": {"kind": "mixture", "weight": 1e-3, "components": 2},
+}
 # Options of the network, and objective, for each kind of step.
 KINDS = {
     "dae": ({}, Objective()),
     "vae": ({"variational": True}, Objective(beta=0.01)),
     "spectral norm": ({"latent_norm": "spectral"}, Objective()),
     "batch norm with noise": ({"latent_norm": "batch"}, Objective(noise=0.5)),
+    "penalties with spectral norm": ({"latent_norm": "spectral_all"}, Objective(penalties=PENALTIES)),
 }
 NAMES = tuple(f"equal bits, {kind}" for kind in KINDS)
 # Images of the last batch, which is recorded on its own.

@@ -294,9 +294,7 @@ def training_flops(wildcards):
     """Floating point operations per image of training a cell; each penalty multiplies them by its COST."""
     network = grid.network_options(config, dict(wildcards.items()))
     flops = flop_count.training_flops(network, config["models"][wildcards.model]["frozen_latent"])
-    for _, kind in penalty_kinds(wildcards):
-        flops *= kinds.needs(kinds.load("penalties", kind), "COST", 1)
-    return flops
+    return flops * kinds.cost(grid.penalty_kinds(config, wildcards.model))
 
 
 def training_operations(wildcards):
@@ -313,7 +311,7 @@ def training_minutes(wildcards):
 
 def objective_options(wildcards):
     """The options of the training objective, without those at their ``before`` value."""
-    options = grid.objective_options(config, wildcards.model)
+    options = grid.objective_options(config, wildcards.model, wildcards.dataset)
     return options_of("model", options | {"penalties": entry_options("penalties", options["penalties"])})
 
 

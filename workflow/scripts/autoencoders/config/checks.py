@@ -22,6 +22,7 @@ from autoencoders.config.grid import (
     running,
 )
 from autoencoders.jobs import kinds
+from autoencoders.jobs.errors import UserError
 
 # Tables and claims treat priors of these names as the paper's.
 PAPERS_PRIORS = ("standard_normal", "mvg", "gmm")
@@ -67,9 +68,10 @@ def find_contradictions(config: dict) -> Iterator[str]:
     yield from check_external(config, used)
     if SCATTER in config["run"]:
         yield from check_scatter(experiment_cells(config, SCATTER, known_only=True))
+    yield from check_penalties(config, found)
     if config["training"]["batch_size"] == 1:
         for name in sorted({cell["model"] for cell in found}):
-            if config["models"][name]["latent_norm"] == "batch":
+            if config["models"][name]["latent_norm"] in ("batch", "batch_plain"):
                 yield f"training.batch_size: the model {name} normalises codes over the batch. Write at least 2."
     for extractor, entry in used_extractors(config, used).items():
         weights = entry.get("weights")
@@ -82,6 +84,29 @@ def find_contradictions(config: dict) -> Iterator[str]:
             )
         elif weights is not None and (fault := kinds.interpreted(os.path.expanduser(weights))):
             yield f"extractors.{extractor}.weights: {fault}"
+
+
+def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
+    """Faults of the penalties of the models of cells. Each is reported once, though many cells have it."""
+    for model, dataset, latent in sorted({(cell["model"], cell["dataset"], cell["latent"]) for cell in cells}):
+        recipe, batch_size = config["models"][model], config["training"]["batch_size"]
+        for name, entry in recipe["penalties"].items():
+            place, module = f"models.{model}.penalties.{name}", kinds.load("penalties", entry["kind"])
+            try:
+                options = kinds.of_dataset(entry, kinds.options(module), dataset)
+            except UserError as error:
+                yield f"{place}.{error}"
+                continue
+            least, smallest = kinds.needs(module, "MIN_WEIGHT", None), kinds.needs(module, "MIN_BATCH", 1)
+            if least is not None and options["weight"] < least:
+                yield f"{place}.weight: {options['weight']} can't be used here. Write a number, at least {least}."
+            if batch_size < smallest:
+                yield (
+                    f"training.batch_size: {batch_size} images are too few for the penalty {name} of {model}. Write at "
+                    f"least {smallest}."
+                )
+            for key, fault in module.check(options, recipe, latent) if hasattr(module, "check") else ():
+                yield f"{place}.{key}: {fault}"
 
 
 def used_extractors(config: dict, datasets: Iterable[str]) -> dict[str, dict]:

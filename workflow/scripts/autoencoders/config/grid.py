@@ -99,9 +99,15 @@ def network_options(config: dict, cell: Mapping) -> dict:
     }
 
 
-def objective_options(config: dict, model: str) -> dict:
-    """The options of a model's training objective, named as in `networks.objective.Objective`."""
-    return {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
+def objective_options(config: dict, model: str, dataset: str) -> dict:
+    """The options of a model's training objective on a dataset, named as in `networks.objective.Objective`."""
+    options = {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
+    return options | {
+        "penalties": {
+            name: kinds.of_dataset(entry, kinds.options(kinds.load("penalties", entry["kind"])), dataset)
+            for name, entry in options["penalties"].items()
+        }
+    }
 
 
 def penalty_kinds(config: dict, model: str) -> list[str]:

@@ -181,6 +181,7 @@ def entry_schema(group: str, kind: str) -> dict:
     if taken := properties.keys() & own.keys():
         raise UserError(f"OPTIONS of {kind} has {min(taken)!r}, a key of every entry. Give it another name.")
     own = {name: {"description": f"a value that OPTIONS of {kind} allows"} | part for name, part in own.items()}
+    own = {name: either(part) if part.get("by_dataset") else part for name, part in own.items()}
     required = [*properties, *(name for name, part in own.items() if "default" not in part)]
     return {
         "type": "object",
@@ -190,6 +191,14 @@ def entry_schema(group: str, kind: str) -> dict:
         "properties": properties | own,
         "$defs": read_schema()["$defs"],
     }
+
+
+def either(part: dict) -> dict:
+    """The schema of an option with one value, or with one for each dataset; errors quote the option's description."""
+    values = {"type": "object", "minProperties": 1, "additionalProperties": part}
+    about = {key: part[key] for key in ("default", "before") if key in part}
+    what = f"{part['description']}; or one for each dataset, as in {{cifar10: ..., celeba: ...}}"
+    return about | {"description": what, "anyOf": [part, values]}
 
 
 def refuse(faults: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from autoencoders.config.grid import CELL_KEYS
 from autoencoders.evidence.display_names import dataset_label, model_label, model_order
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded
+from autoencoders.jobs import kinds
 from autoencoders.jobs.files import read_seconds
 from autoencoders.networks.flop_count import training_flops
 
@@ -132,6 +133,8 @@ def cell_records(records: Iterable[Mapping]) -> pd.DataFrame:
     rows = []
     for record in records:
         flops = training_flops(record["network"], record["frozen_latent"])
+        # Older records have no penalties.
+        flops *= kinds.cost(entry["kind"] for entry in record["objective"].get("penalties", {}).values())
         rows.append(
             {
                 **record["cell"],

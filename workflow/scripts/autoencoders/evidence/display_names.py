@@ -17,7 +17,7 @@ DATASETS = {"cifar10": "CIFAR-10", "celeba": "CelebA"}
 
 def model_label(model: str) -> str:
     """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1; a user's own name unchanged."""
-    return re.sub(r"\b(dae|vae|wae|rae|eae|gmm|bn|sn|ln|l2)\b", lambda match: match[0].upper(), model)
+    return re.sub(r"\b(dae|vae|wae|rae|eae|ae|gmm|bn0?|sn|ln|l2|gp)\b", lambda match: match[0].upper(), model)
 
 
 def comparison_label(comparison: str) -> str:

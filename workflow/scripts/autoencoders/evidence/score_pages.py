@@ -16,7 +16,7 @@ from autoencoders.evidence.external_rows import (
     without_empty,
 )
 from autoencoders.evidence.measure_texts import FRECHET, measure_text
-from autoencoders.evidence.paper_values import PRECISION, comparable
+from autoencoders.evidence.paper_values import CITED, PRECISION, comparable
 from autoencoders.evidence.score_tables import best, best_of_table3, by_cell, of_measure
 from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals, rounded, significant
@@ -216,7 +216,8 @@ def notes(rows: pd.DataFrame, published: pd.DataFrame) -> list[str]:
     noted = noted[noted["latent"] == noted["shown"]]
     found = {}
     for row in noted.to_dict("records"):
-        subject = f"{model_label(row['model'])}, {row['filters']} filters, {row['latent']} latent units"
+        model = model_label(row["model"]) + " (cited)" * (row["model"] in CITED)
+        subject = f"{model}, {row['filters']} filters, {row['latent']} latent units"
         found.setdefault((subject, row["note"]), []).append(comparison_label(row["comparison"]))
     return [f"{subject} ({', '.join(columns)}): {note}." for (subject, note), columns in found.items()]
 

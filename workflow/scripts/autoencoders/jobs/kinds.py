@@ -12,9 +12,10 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -39,6 +40,7 @@ REQUIRED = {
 # How functions of kinds are called: the number of positional arguments, and the keywords.
 CALLS = {
     "penalty": (2, ()),
+    "check": (3, ()),
     "fit": (2, ("seed", "device", "checkpoint")),
     "sample": (3, ()),
     "measure": (3, ("prepared", "random", "shared")),
@@ -152,7 +154,7 @@ def _faults(group: str, module: ModuleType) -> Iterator[str]:
             yield "OPTIONS can't refer to other schemas by $ref."
     except (TypeError, ValueError) as error:
         yield f"OPTIONS must be plain: strings, numbers, booleans, None, lists and dicts ({error})."
-    for name in ("COST", "MINUTES"):
+    for name in ("COST", "MINUTES", "MIN_BATCH", "MIN_WEIGHT"):
         if not isinstance(getattr(module, name, 1), int | float):
             yield f"{name} must be a number."
 
@@ -161,7 +163,8 @@ def options(module: ModuleType) -> dict[str, dict]:
     """The options of a kind by name, each as JSON Schema with ``default`` and ``description`` ("write ...").
 
     An option without a default is required. An option that was added after a kind had results has ``before``: the value
-    that means "as before it existed". It never changes, and is left out of jobs' params.
+    that means "as before it existed". It never changes, and is left out of jobs' params. An option of a penalty with
+    ``by_dataset: True`` may also be a mapping from names of datasets to values (``of_dataset``).
     """
     return getattr(module, "OPTIONS", {})
 
@@ -183,6 +186,25 @@ def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
     return {name: part["before"] for name, part in parts.items() if "before" in part} | dict(values)
 
 
+def of_dataset(entry: Mapping, parts: Mapping[str, Mapping], dataset: str) -> dict:
+    """A penalty's entry with the values of one dataset, if its weight or other options have some by dataset.
+
+    ``parts`` is as in ``options``. Raises UserError if an option has none for this dataset.
+    """
+
+    def value(name: str, found: object) -> object:
+        if not isinstance(found, Mapping) or not (name == "weight" or parts.get(name, {}).get("by_dataset")):
+            return found
+        if dataset not in found:
+            raise UserError(
+                f"{name}: it has a value for {', '.join(found)}, but none for {dataset}, on which the model runs. Add "
+                f"one, as in {{{dataset}: ...}}, or write one value for all datasets."
+            )
+        return found[dataset]
+
+    return {name: value(name, found) for name, found in entry.items()}
+
+
 def feature_options(entry: Mapping) -> dict:
     """The options of an extractor's entry that its features depend on besides its weights file."""
     return {name: entry[name] for name in needs(load("extractors", entry["kind"]), "FEATURE_OPTIONS", ())}
@@ -191,3 +213,8 @@ def feature_options(entry: Mapping) -> dict:
 def needs(module: ModuleType, name: str, default: object) -> object:
     """What a kind declares that its jobs need, such as ``GPU``."""
     return getattr(module, name, default)
+
+
+def cost(penalties: Iterable[str]) -> float:
+    """The factor by which penalties of these kinds multiply the operations of training."""
+    return math.prod(needs(load("penalties", kind), "COST", 1) for kind in penalties)

@@ -16,6 +16,8 @@ LAYER_NORM = {"eps": 1e-3}
 STAGES = 4
 # Kernel size by image size.
 KERNELS = {32: 4, 64: 5}
+# The layers with weights.
+LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 # Side length of the feature map that the decoder's dense layer outputs.
 DECODER_START = 8
 
@@ -109,9 +111,9 @@ def stage(
 
 
 def latent_normalisation(kind: str, latent: int) -> nn.Module:
-    """The layer after the code (section 4). Spectral normalisation acts on the dense layer's weight instead."""
-    if kind == "batch":
-        return nn.BatchNorm1d(latent, **BATCH_NORM)
+    """The layer after the code (section 4). Spectral normalisation acts on weights instead."""
+    if kind in ("batch", "batch_plain"):
+        return nn.BatchNorm1d(latent, affine=kind == "batch", **BATCH_NORM)
     if kind == "layer":
         return nn.LayerNorm(latent, **LAYER_NORM)
     return nn.Identity()
@@ -196,16 +198,36 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(options)
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if isinstance(module, LAYERS):
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 nn.init.zeros_(module.bias)
-        if options.latent_norm == "spectral":
-            # After the weights are drawn, since it reparametrises them. It draws its first singular vector from torch's
-            # global generator.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                for dense in self.encoder.dense_layers():
-                    spectral_norm(dense, n_power_iterations=1)
+        normalised = {
+            "spectral": self.encoder.dense_layers(),
+            "spectral_all": [module for module in self.modules() if isinstance(module, LAYERS)],
+        }
+        # After the weights are drawn, since it reparametrises them. It draws its first singular vectors from torch's
+        # global generator.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for layer in normalised.get(options.latent_norm, []):
+                normalise_spectrally(layer)
+
+
+def normalise_spectrally(layer: nn.Module) -> None:
+    """Divide a layer's weight by its largest singular value, estimated by one power iteration a step.
+
+    Weights are matrices with output channels as rows, those of transposed convolutions with input channels as rows, as
+    in the code of RAE (Ghosh et al. 2020). Always float32: the iteration converges only if each step keeps its digits.
+    """
+    spectral_norm(layer, n_power_iterations=1, dim=0)
+    parametrization = layer.parametrizations.weight[0]
+    iterate = parametrization.forward
+
+    def forward(weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            return iterate(weight)
+
+    parametrization.forward = forward
 
 
 def sample_code(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:

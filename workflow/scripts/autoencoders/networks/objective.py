@@ -23,7 +23,8 @@ class Step:
     ``log_variance`` (None for other models). ``decoded`` (B, z) is the decoder's input, noise included: for a VAE the
     samples. The sigmoid of ``logits`` (B, 3, S, S) is the reconstruction, and
     ``torch.autograd.grad(..., step.decoded, create_graph=True)`` is a gradient of the decoder. Draw random numbers from
-    ``generator``, which is on the device: a resumed training then draws the same ones.
+    ``generator``, which is on the device: a resumed training then draws the same ones. ``batch_size`` is that of a full
+    batch, than which the last one of an epoch may be smaller.
     """
 
     network: Autoencoder
@@ -33,14 +34,16 @@ class Step:
     decoded: Tensor
     logits: Tensor
     generator: torch.Generator
+    batch_size: int
 
 
 class Term(NamedTuple):
-    """One penalty with its weight and options."""
+    """One penalty with its weight and options. Batches of fewer than ``min_batch`` images are trained without it."""
 
     penalty: Callable[[Step, Mapping], Tensor]
     weight: float
     options: Mapping
+    min_batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Objective:
             )
         for name, entry in self.penalties.items():
             module = kinds.load("penalties", entry["kind"])
-            found[name] = Term(module.penalty, entry["weight"], kinds.complete(entry, kinds.options(module)))
+            options = kinds.complete(entry, kinds.options(module))
+            found[name] = Term(module.penalty, entry["weight"], options, kinds.needs(module, "MIN_BATCH", 1))
         return found
 
 
@@ -87,8 +91,12 @@ def batch_losses(
     terms: Mapping[str, Term],
     generator: torch.Generator,
     precision: str = "fp32",
+    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """The loss of one batch and its parts, float32: (loss, reconstruction loss, unweighted penalties by name)."""
+    """The loss of one batch and its parts, float32: (loss, reconstruction loss, unweighted penalties by name).
+
+    ``batch_size`` is that of a full batch, by default this one's.
+    """
     with autocast(precision, images.device):
         mean, log_variance = network.encoder(images)
     code = mean if log_variance is None else sample_code(mean, log_variance, generator)
@@ -98,9 +106,12 @@ def batch_losses(
         logits = network.decoder(code)
     logits = logits.float()
     loss = reconstruction = reconstruction_loss(logits, images)
-    step = Step(network, images, mean, log_variance, code, logits, generator)
+    step = Step(network, images, mean, log_variance, code, logits, generator, batch_size or len(images))
     penalties = {}
     for name, term in terms.items():
+        if len(images) < term.min_batch:
+            penalties[name] = torch.zeros_like(reconstruction)
+            continue
         penalties[name] = value = term.penalty(step, term.options)
         if not isinstance(value, Tensor) or value.shape:
             raise UserError(f"the penalty {name} must return a scalar tensor, but returned {describe(value)}.")

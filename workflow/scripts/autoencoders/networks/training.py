@@ -1,7 +1,8 @@
 """Training one cell (section 3): the whole data set on the device, shuffled, sliced and scaled there."""
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ from autoencoders.jobs.training_course import Course, listening
 from autoencoders.networks.cuda_graphs import recorded, side_stream
 from autoencoders.networks.network import Autoencoder, to_unit_interval
 from autoencoders.networks.numerics import usable
-from autoencoders.networks.objective import Objective, batch_losses
+from autoencoders.networks.objective import Objective, Term, batch_losses
 from autoencoders.networks.steps import batch_bounds
+
+logger = logging.getLogger(__name__)
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-7}
 
@@ -40,7 +43,7 @@ class TrainingOptions:
 class TrainingResult:
     """``status`` is "ok" or "diverged"; ``history`` has one entry per epoch, including the diverged one: epoch,
     learning_rate, and the means over the epoch's images of loss, reconstruction_loss, kl (0 for a DAE) and each other
-    penalty as <name>_penalty, unweighted.
+    penalty as <name>_penalty, unweighted (0 for a batch that is too small for it).
 
     ``precision`` is the one used: the requested one, or "fp32" if the device lacks it. ``seconds`` and
     ``energy_joules`` (the whole device's, None if unknown) are sums over all jobs that trained the cell,
@@ -127,6 +130,8 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     optimizer = adam(learnt(network, options.frozen_latent), device)
     generator = torch.Generator(device).manual_seed(stream_seed(seed, "training"))
     terms = objective.terms(network.options.variational)
+    bounds, full = batch_bounds(len(data), options.batch_size), min(options.batch_size, len(data))
+    tell_small_batches(terms, [stop - start for start, stop in bounds])
     columns = ["loss", "reconstruction_loss", *map(column, dict.fromkeys([KL, *terms]))]
     # Sums stay on the device: reading a loss every step would make it wait for the host.
     sums = torch.zeros(len(columns), device=device)
@@ -134,7 +139,8 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
 
     def step(indices: Tensor) -> None:
         batch = to_unit_interval(data[indices])
-        loss, reconstruction, penalties = batch_losses(network, batch, objective.noise, terms, generator, precision)
+        losses = batch_losses(network, batch, objective.noise, terms, generator, precision, full)
+        loss, reconstruction, penalties = losses
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -144,7 +150,6 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
     step = recorded(step, generator)
     # Everything that changes from step to step, except the generator and the position.
     tensors = {**network.state_dict(prefix="network."), **adam_tensors(optimizer), "sums": sums, "order": order}
-    bounds = batch_bounds(len(data), options.batch_size)
     course = Course(tensors, generator, bounds, options.epochs, lambda: sums[0].item(), checkpoint)
     position = course.position
     while position.epoch < options.epochs and position.status == "ok":
@@ -159,6 +164,16 @@ def _train(network, images, options, objective, seed, device, checkpoint) -> Tra
         numbers = {"epoch": position.epoch, "learning_rate": learning_rate(options.learning_rate, position.epoch)}
         course.end_epoch(numbers | means, divergence(network, means))
     return result(course, precision)
+
+
+def tell_small_batches(terms: Mapping[str, Term], sizes: Sequence[int]) -> None:
+    """Log which of an epoch's batches are too small for a penalty. The others have the penalty's full weight."""
+    for name, term in terms.items():
+        if small := [size for size in sizes if size < term.min_batch]:
+            logger.warning(
+                "%d of the %d batches of an epoch are trained without the penalty %s: they have %d images, it needs %d",
+                *(len(small), len(sizes), name, small[-1], term.min_batch),
+            )
 
 
 def column(penalty: str) -> str:
