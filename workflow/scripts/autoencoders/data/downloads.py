@@ -151,10 +151,10 @@ def hub_endpoint() -> str:
 
 def open_hub() -> HfFileSystem:
     """The Hub at HF_ENDPOINT, with the token in HF_TOKEN only: a token stored by a login is not sent."""
-    # The library reads this when it is imported. Otherwise each request would report the versions of other packages.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import HfFileSystem
+    from huggingface_hub import HfFileSystem, constants
 
+    # Otherwise each request would report the versions of other packages.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     limit_waiting()
     # It logs the URL of every request, including signed ones.
     for library in ("httpx", "httpx2"):
