@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import timm
 from environments import rules, stand_in
+from PIL import Image
 from running import copy_project, planned
 from safetensors.torch import save_file
 
@@ -117,6 +118,9 @@ def run_chain(root: Path, project: Path) -> Run:
     copy = copy_project(project, root / "project")
     shutil.copy2(HERE / "one_cell.yaml", copy)
     save_file(timm.create_model("resnet10t.c3_in1k").state_dict(), copy / "backbone.safetensors")
+    (copy / "drawn").mkdir()
+    for grey in range(12):
+        Image.new("RGB", (32, 32), (20 * grey, 255 - 20 * grey, 90)).save(copy / "drawn" / f"{grey}.png")
     records = root / "records"
     records.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "PYTHON", "VIRTUAL_ENV"))}
