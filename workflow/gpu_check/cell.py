@@ -28,6 +28,7 @@ from gpu_check.sizes import Check
 from PIL import Image
 
 from autoencoders.config import grid, settings
+from autoencoders.jobs import kinds
 from autoencoders.jobs.checkpoint_locks import lock_file
 from autoencoders.jobs.checkpoints import training_checkpoint
 from autoencoders.jobs.files import read_seconds
@@ -120,6 +121,8 @@ def config(check: Check, folder: Path) -> dict:
         },
         "extractors": {"inception": {"weights": f"{folder.resolve()}/inception.pth"}},
         "scoring": {"images": scored, "train_recon_references": ["test"]},
+        # Without the features of all training images, for which there is no time.
+        "run_measures": [name for name in kinds.names("measures") if name not in ("copy_rate", "authenticity")],
     }
 
 
