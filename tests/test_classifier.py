@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import AGAIN
+from autoencoders.networks.numerics import repeatable
 from autoencoders.scores.extractors.classifier import (
     accuracy,
     batches_per_epoch,
@@ -113,7 +114,8 @@ def test_the_seed_alone_decides_and_the_global_random_state_is_left_alone(few, t
 
 @pytest.mark.gpu
 def test_a_gpu_gives_the_same_bits_again(digits):
-    """In another process than that of the fixture `repeatable`, PyTorch refuses what it knows not to be repeatable."""
+    """With a job's settings, by which PyTorch also refuses what it knows not to be repeatable."""
+    repeatable(1)
     images, labels = digits
     first, second = (train_classifier(images, labels, 10, OPTIONS, 0, torch.device("cuda")) for _ in range(2))
     for name, tensor in first.state_dict().items():

@@ -191,3 +191,42 @@ def test_a_diverged_cell_keeps_its_rows_and_types_without_values_and_needs_no_ex
     types |= dict.fromkeys(("filters", "latent", "seed", "images", "reference_images"), "i")
     assert {name: tables["ok"][name].dtype.kind for name in types} == types
     assert tables["ok"].dtypes.to_dict() == tables["diverged"].dtypes.to_dict()
+
+
+def test_the_nearest_training_image_of_every_image_is_found_among_all_of_them(make_reference):
+    """As in NumPy, and only where features of all training images are given."""
+    random = np.random.default_rng(0)
+    sets = {name: random.integers(0, 256, (count, 3, 4, 4), dtype=np.uint8) for name, count in (("a", 7), ("b", 5))}
+
+    def pixels(images):
+        return images.flatten(1)
+
+    features = {name: sets[name].reshape(len(sets[name]), -1).astype(np.float32) / 255 for name in sets}
+    training = random.random((30, 48), dtype=np.float32)
+    test = Reference(torch.from_numpy(random.random((9, 48), dtype=np.float32)), {})
+    comparisons, measures = {name: (name, "test") for name in sets}, {"vendi": {"kind": "vendi"}}
+    references = {"test": test, "training": Reference(torch.from_numpy(training), {})}
+    found = score_cell("ok", sets, comparisons, references, measures, pixels, 3, CPU, 0).nearest
+    assert set(found) == set(sets)
+    for name, (squared, index) in found.items():
+        expected = ((features[name][:, None] - training[None]) ** 2).sum(axis=2)
+        assert index.tolist() == expected.argmin(axis=1).tolist()
+        assert squared.numpy() == pytest.approx(expected.min(axis=1), rel=1e-5)
+    assert score_cell("ok", sets, comparisons, {"test": test}, measures, pixels, 3, CPU, 0).nearest == {}
+
+
+def test_a_measure_of_classes_gets_the_logits_of_both_sides(own):
+    """The difference of their means, which of features would be another one."""
+    mine = own("return (features.mean() - reference.mean()).item()", more="OF_CLASSES = True")
+    images = np.full((4, 3, 2, 2), 51, np.uint8)
+    reference = Reference(torch.full((3, 1), 0.1), {})
+
+    def classes(features):
+        return 10 * features + 1
+
+    comparisons = {"a": ("a", "test")}
+    table = score_cell(
+        "ok", {"a": images}, comparisons, {"test": reference}, {"mine": mine}, brightness, 3, CPU, 0, classes
+    ).table
+    expected = 10 * (brightness(torch.full((1, 3, 2, 2), 0.2)).item() - 0.1)
+    assert table["value"].item() == pytest.approx(expected, rel=1e-5)

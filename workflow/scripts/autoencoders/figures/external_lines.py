@@ -30,9 +30,14 @@ def external_entries(external: pd.DataFrame, cells: pd.DataFrame) -> list[tuple]
     """Legend entries: the lines by name, with the number of images if ``cells`` have more in a sample."""
     if external.empty:
         return []
-    entries, usual = [heading("External")], usual_images(cells)
-    images = external.groupby("model")["images"].min()
-    for name, style in external_looks(external).items():
-        few = f" ({images[name]:,} images)" if images[name] < usual else ""
-        entries.append((Line2D([], [], linestyle=style, **LINE), model_label(name) + few))
-    return entries
+    names = external_names(external, cells)
+    lines = [(Line2D([], [], linestyle=style, **LINE), names[name]) for name, style in external_looks(external).items()]
+    return [heading("External"), *lines]
+
+
+def external_names(external: pd.DataFrame, cells: pd.DataFrame) -> dict[str, str]:
+    """How a legend calls the images made elsewhere: by name, with their number if ``cells`` have more in a sample."""
+    images, usual = external.groupby("model")["images"].min(), usual_images(cells)
+    return {
+        name: model_label(name) + (f" ({count:,} images)" if count < usual else "") for name, count in images.items()
+    }

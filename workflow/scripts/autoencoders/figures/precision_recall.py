@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoencoders.config.grid import NOT_PRIORS
-from autoencoders.evidence.display_names import dataset_label, model_label
-from autoencoders.evidence.external_rows import of_cells, of_external, usual_images
+from autoencoders.evidence.display_names import dataset_label
+from autoencoders.evidence.external_rows import of_cells, of_external
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
+from autoencoders.figures.external_lines import external_names
 from autoencoders.figures.line_looks import (
     BLACK,
     OTHER_LINES,
@@ -69,10 +70,7 @@ def precision_recall_figure(scores: pd.DataFrame, extractor: str, models: Sequen
     crosses = dict(zip(external["model"].unique(), cycle(CROSSES), strict=False))
     entries = [*colour_entries(colours), *line_entries(fills, rows, connected=False), *seed_entries(rows, False)]
     if crosses:
-        images, usual = external.groupby("model")["images"].min(), usual_images(rows)
-        names = {
-            name: model_label(name) + f" ({images[name]:,} images)" * bool(images[name] < usual) for name in crosses
-        }
+        names = external_names(external, rows)
         symbols = [(symbol(mark, color=BLACK, markersize=6), names[name]) for name, mark in crosses.items()]
         entries += [heading("External"), *symbols]
     datasets = ordered_datasets(rows)

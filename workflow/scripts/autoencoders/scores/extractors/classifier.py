@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import AGAIN, require_format
 from autoencoders.jobs.progress import Progress
+from autoencoders.scores.stored_networks import load_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,19 +224,6 @@ def accuracy(
 
 def load_classifier(path: str | Path) -> torch.nn.Sequential:
     """A saved classifier on the CPU, in eval mode. Raises UserError for any other file."""
-    import torch
-    from safetensors import SafetensorError
-
-    from autoencoders.jobs.tensor_files import read_tensors
-
-    try:
-        arrays, metadata = read_tensors(path, "extractor")
-        # Text in earlier versions.
-        require_format(path, int(metadata.get("format", 1)))
-        network = classifier_network(len(arrays["classes.bias"]))
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path} does not hold a classifier of this version ({type(error).__name__}). {AGAIN}"
-        ) from error
-    return network.eval()
+    return load_network(
+        path, "a classifier of this version", lambda arrays: classifier_network(len(arrays["classes.bias"]))
+    )

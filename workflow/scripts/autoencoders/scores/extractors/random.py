@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoencoders.jobs.errors import UserError
-from autoencoders.jobs.files import AGAIN, require_format
+from autoencoders.scores.stored_networks import load_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,18 +78,7 @@ def train(
 def load(path: str | Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Features (N, 512). Raises UserError for any file but that of ``train``."""
     import torch
-    from safetensors import SafetensorError
 
-    from autoencoders.jobs.tensor_files import read_tensors
-
-    network = random_network()
-    try:
-        arrays, metadata = read_tensors(path, "extractor")
-        require_format(path, int(metadata.get("format", 1)))
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path} does not hold this pipeline's random network ({type(error).__name__}). {AGAIN}"
-        ) from error
-    network.to(device, memory_format=torch.channels_last).eval()
+    network = load_network(path, "this pipeline's random network", lambda _: random_network())
+    network.to(device, memory_format=torch.channels_last)
     return lambda images: network(2 * images - 1)
