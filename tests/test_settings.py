@@ -279,8 +279,8 @@ REFUSED = [
     # Names of tables' columns, and of arrays in a cell's gallery.
     *((f"priors: {{{name}: {{kind: mvg}}}}", "tables already") for name in ("MVG", "FD", "test_recon", "a_sd")),
     ("priors: {gmm: null, mvg: {kind: gmm}}", "mvg: this name is reserved for the paper's prior. Write kind: mvg, or"),
-    ("priors: {allow_pickle: {kind: mvg}}", "allow_pickle: a cell's gallery already has an array of this name"),
-    ("priors: {steps: {kind: mvg}}", "steps: a cell's gallery already has an array of this name"),
+    ("priors: {allow_pickle: {kind: mvg}}", "allow_pickle: a cell already has images of this name"),
+    ("priors: {steps: {kind: mvg}}", "steps: a cell already has images of this name"),
 ]
 
 

@@ -73,9 +73,13 @@ OF_CLASSES = [
     name for name, entry in MEASURES.items() if kinds.needs(kinds.load("measures", entry["kind"]), "OF_CLASSES", False)
 ]
 IMAGE_SETS = grid.image_sets(config)
-COMPARISONS = grid.comparisons(config)
 # The splits that image sets are compared with, always including test.
-REFERENCES = sorted({split for _, split in COMPARISONS.values()})
+REFERENCES = sorted({split for _, split in grid.comparisons(config).values()})
+# Cells with a native prior beside the priors of all models, as CONSTRAINED_CELL.
+NATIVE_MODELS = [model for model in config["models"] if grid.extra_prior(config, model)]
+NATIVE_CELL = CONSTRAINED_CELL.replace(
+    f"{{model,{CONSTRAINTS['model']}}}", f"{{model,{'|'.join(map(re.escape, NATIVE_MODELS)) or '(?!)'}}}"
+)
 # The reference of all training images, of whose split a subset is compared.
 TRAINING = "training"
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
@@ -161,6 +165,13 @@ def digest(settings):
 def for_cells(pattern, cells=CELLS):
     """The path ``pattern`` for each cell; by default, for each cell of the experiments that run."""
     return [pattern.replace("<cell>", CELL.format(**cell)) for cell in cells]
+
+
+def for_models(pattern, key, values):
+    """The path ``pattern`` for each cell that runs and, as its wildcard ``key``, each of ``values(config, model)``."""
+    return [
+        path for cell in CELLS for path in expand(for_cells(pattern, [cell]), **{key: values(config, cell["model"])})
+    ]
 
 
 def for_dataset(pattern):
@@ -370,7 +381,34 @@ def prior_kind(wildcards):
 
 
 def prior_options(wildcards):
-    return kinds.without_new(config["priors"][wildcards.prior], kinds.options(prior_module(wildcards)))
+    entry = grid.prior_options(config, wildcards.prior, wildcards.dataset)
+    return kinds.without_new(entry, kinds.options(prior_module(wildcards)))
+
+
+def cell_priors(wildcards):
+    """The fitted priors of a cell."""
+    priors = grid.model_priors(config, wildcards.model)
+    return expand("<results>/cells/<cell>/priors/{prior}.npz", prior=priors, allow_missing=True)
+
+
+def shown_priors(wildcards):
+    """The names of a cell's priors, in the order of tables."""
+    return sorted(grid.model_priors(config, wildcards.model), key=display_names.comparison_order)
+
+
+def native_prior(wildcards):
+    return config["models"][wildcards.model]["native_prior"]
+
+
+def cell_images(wildcards):
+    """The image sets of a cell."""
+    return expand(
+        "<results>/cells/<cell>/images/{name}.npy", name=grid.image_sets(config, wildcards.model), allow_missing=True
+    )
+
+
+def cell_comparisons(wildcards):
+    return grid.comparisons(config, wildcards.model)
 
 
 def decoding(wildcards):
@@ -385,8 +423,9 @@ def decoding(wildcards):
 
 
 def sampled_kinds(wildcards):
-    """The kinds of the priors that run."""
-    return [("priors", entry["kind"]) for entry in PRIORS.values()]
+    """The kinds of the priors that run for a cell; for redraws, of those that run for every model."""
+    priors = grid.model_priors(config, wildcards.model) if "model" in wildcards.keys() else PRIORS
+    return [("priors", entry["kind"]) for entry in priors.values()]
 
 
 def prior_slots(wildcards):
@@ -398,7 +437,7 @@ def prior_operations(wildcards, images=None):
     """Floating point operations of fitting a prior to the codes of ``images`` images (default: the dataset's)."""
     count = kinds.needs(prior_module(wildcards), "operations", lambda *_: 0)
     images = training_images(wildcards) if images is None else images
-    return count(config["priors"][wildcards.prior], images, int(wildcards.latent))
+    return count(grid.prior_options(config, wildcards.prior, wildcards.dataset), images, int(wildcards.latent))
 
 
 def prior_minutes(wildcards):
@@ -409,7 +448,7 @@ def prior_megabytes(wildcards):
     """The memory that a prior's kind says its fit needs; by default six times the codes in float64."""
     sizes = training_images(wildcards), int(wildcards.latent)
     need = kinds.needs(prior_module(wildcards), "megabytes", lambda *_: 6 * resources.code_megabytes(*sizes))
-    return need(config["priors"][wildcards.prior], *sizes)
+    return need(grid.prior_options(config, wildcards.prior, wildcards.dataset), *sizes)
 
 
 def extractor_entry(wildcards):

@@ -334,7 +334,7 @@ rule draw_samples:
         mem_mb=megabytes(2000),
         runtime=minutes(5),
     params:
-        priors=sorted(PRIORS, key=display_names.comparison_order),
+        priors=shown_priors,
     message:
         "drawing samples of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
@@ -381,7 +381,7 @@ rule draw_neighbours:
         mem_mb=megabytes(2000, images=1),
         runtime=minutes(5),
     params:
-        priors=sorted(PRIORS, key=display_names.comparison_order),
+        priors=shown_priors,
         extractors=cell_extractors,
     message:
         "drawing the nearest training images of {wildcards.dataset}/{wildcards.model}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"

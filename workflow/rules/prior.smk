@@ -4,7 +4,7 @@
 rule all_priors:
     """Every prior of every cell, fitted."""
     input:
-        expand(for_cells("<results>/cells/<cell>/priors/{prior}.npz"), prior=PRIORS),
+        for_models("<results>/cells/<cell>/priors/{prior}.npz", "prior", grid.model_priors),
     message:
         "every cell's priors are fitted"
 

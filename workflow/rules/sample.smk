@@ -7,7 +7,7 @@
 rule all_samples:
     """Every cell's image sets: reconstructions, midpoints, and samples from its priors."""
     input:
-        expand(for_cells("<results>/cells/<cell>/images/{name}.npy"), name=IMAGE_SETS),
+        for_models("<results>/cells/<cell>/images/{name}.npy", "name", grid.image_sets),
     message:
         "every cell's image sets are complete"
 
@@ -19,7 +19,7 @@ rule sample:
         test="<results>/datasets/{dataset}/test.npz",
         weights="<results>/cells/<cell>/weights.safetensors",
         cell="<results>/cells/<cell>/cell.json",
-        priors=expand("<results>/cells/<cell>/priors/{prior}.npz", prior=PRIORS, allow_missing=True),
+        priors=cell_priors,
         modules=modules("sample", sampled_kinds),
     output:
         gallery="<results>/cells/<cell>/gallery.npz",
@@ -46,3 +46,18 @@ rule sample:
         "sampling {wildcards.model} on {wildcards.dataset}: filters {wildcards.filters}, depth {wildcards.depth}, latent {wildcards.latent}, seed {wildcards.seed}"
     script:
         "../scripts/sample.py"
+
+
+# Models with a native prior that does not run for all have one more image set, and rules can't have outputs that depend
+# on wildcards.
+ruleorder: sample_native > sample
+
+
+use rule sample as sample_native with:
+    output:
+        gallery=f"<results>/cells/{NATIVE_CELL}/gallery.npz",
+        images=temp([f"<results>/cells/{NATIVE_CELL}/images/{name}.npy" for name in (*IMAGE_SETS, grid.NATIVE)]),
+    log:
+        f"<logs>/sample/{NATIVE_CELL}.log",
+    benchmark:
+        f"<benchmarks>/sample/{NATIVE_CELL}.tsv"

@@ -118,7 +118,7 @@ rule score:
     """Score a cell's image sets against the dataset's images."""
     input:
         cell="<results>/cells/<cell>/cell.json",
-        images=expand("<results>/cells/<cell>/images/{name}.npy", name=IMAGE_SETS, allow_missing=True),
+        images=cell_images,
         references=expand(
             "<results>/reference/{dataset}/{extractor}-{split}.npz",
             split=[*REFERENCES, *[TRAINING] * bool(OF_TRAINING)],
@@ -144,7 +144,7 @@ rule score:
         runtime=minutes(scoring_minutes),
     params:
         cell=cell_identity,
-        comparisons=COMPARISONS,
+        comparisons=cell_comparisons,
         measures=scoring_options,
         own_files=own_files(scoring_kinds),
     message:

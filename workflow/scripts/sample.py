@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoencoders.config.grid import NATIVE
 from autoencoders.config.seeds import generator, stream_seed
 from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs.device import open_device
@@ -57,6 +58,8 @@ if __name__ == "__main__":
                 # The outputs name test_recon first.
                 codes = midpoints(recon_codes["test_recon"], seed)
             else:
+                if name == NATIVE:
+                    name = snakemake.config["models"][snakemake.wildcards.model]["native_prior"]
                 kind, shape = snakemake.config["priors"][name]["kind"], (params.images, network.options.latent)
                 # The name makes the draws of a cell's priors independent of each other.
                 codes = draw_codes(name, kind, read_npz(priors[name]), shape, generator(seed, f"sample/{name}"))

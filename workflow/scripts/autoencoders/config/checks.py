@@ -13,12 +13,16 @@ from pathlib import Path
 from autoencoders.config.external import as_dataset
 from autoencoders.config.grid import (
     CELL_KEYS,
+    NATIVE,
     NOT_PRIORS,
     PAPER_FIGURES,
     SCATTER,
     as_list,
     cells,
     experiment_cells,
+    model_priors,
+    objective_options,
+    prior_options,
     running,
 )
 from autoencoders.jobs import kinds
@@ -39,7 +43,16 @@ NAMED_KINDS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "tim
 # The extractor of the FID, and the name in tables if it has other weights (scores/extractors/inception.py).
 OFFICIAL, NOT_OFFICIAL = "inception", "inception-other"
 # Each prior's name also becomes an array in a cell's gallery beside these.
-GALLERY = {"format", "file", "allow_pickle", "train_recon_originals", "test_recon_originals", "steps", "step_ends"}
+GALLERY = {
+    NATIVE,
+    "format",
+    "file",
+    "allow_pickle",
+    "train_recon_originals",
+    "test_recon_originals",
+    "steps",
+    "step_ends",
+}
 
 
 def by_width(cells_per_gpu: Mapping) -> list[tuple[int, int]]:
@@ -68,7 +81,10 @@ def find_contradictions(config: dict) -> Iterator[str]:
     yield from check_external(config, used)
     if SCATTER in config["run"]:
         yield from check_scatter(experiment_cells(config, SCATTER, known_only=True))
-    yield from check_penalties(config, found)
+    faults = list(check_penalties(config, found))
+    yield from faults
+    if not wrong_names and not faults:
+        yield from check_native_priors(config, found)
     if config["training"]["batch_size"] == 1:
         for name in sorted({cell["model"] for cell in found}):
             if config["models"][name]["latent_norm"] in ("batch", "batch_plain"):
@@ -308,7 +324,7 @@ def check_kinds(config: dict) -> Iterator[str]:
         if name.endswith(("_sd", "_error", "_published", "_difference", "_confidence")) or taken:
             yield f"priors.{name}: tables already have a column of this name. Write another name."
         if name in GALLERY:
-            yield f"priors.{name}: a cell's gallery already has an array of this name. Write another name."
+            yield f"priors.{name}: a cell already has images of this name. Write another name."
         if name in PAPERS_PRIORS and prior["kind"] != name:
             yield f"priors.{name}: this name is reserved for the paper's prior. Write kind: {name}, or another name."
     for group in ("priors", "measures"):
@@ -342,6 +358,36 @@ def check_kinds(config: dict) -> Iterator[str]:
                     f"models.{model}.penalties.{name}: {kinds.KL} is the built-in term of variational models. "
                     "Set it by variational, beta and kl_reduction, and write another name and kind here."
                 )
+        native = recipe["native_prior"]
+        if native is not None and native not in config["priors"]:
+            known = ", ".join(config["priors"])
+            yield f"models.{model}.native_prior: there is no prior {native!r}. Known: {known}. Or write null."
+        for index, name in enumerate(recipe["tuned_on"]):
+            if name not in config["datasets"]:
+                known = ", ".join(config["datasets"])
+                yield f"models.{model}.tuned_on[{index}]: there is no dataset {name!r}. Known: {known}."
+
+
+def check_native_priors(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
+    """Priors of a model's own that lack a value for a dataset, or are not the mixture that its penalty aims at."""
+    for model, dataset in sorted({(cell["model"], cell["dataset"]) for cell in cells}):
+        recipe = config["models"][model]
+        if recipe["native_prior"] not in (None, *config["priors"]):
+            continue  # `check_kinds` has said so.
+        for prior in model_priors(config, model):
+            try:
+                options = prior_options(config, prior, dataset)
+            except UserError as error:
+                yield f"priors.{prior}.{error}"
+                continue
+            if prior != recipe["native_prior"] or options["kind"] != "target_gmm":
+                continue
+            for name, entry in objective_options(config, model, dataset)["penalties"].items():
+                if entry["kind"] == "mixture" and entry["components"] != options["components"]:
+                    yield (
+                        f"priors.{prior}.components: {options['components']} on {dataset}, but the penalty {name} of "
+                        f"{model} draws codes to {entry['components']} components. Write the same number."
+                    )
 
 
 def check_external(config: dict, used: Collection[str]) -> Iterator[str]:

@@ -14,6 +14,8 @@ SCATTER = "scatter"
 TEST_IMAGES = "test_images"
 # The comparison, setting and source of images made elsewhere.
 EXTERNAL = "external"
+# The image set of a model's native prior, if that one does not run for all models.
+NATIVE = "native"
 # The comparisons without a prior.
 NOT_PRIORS = ("train_recon", "train_recon_vs_train", "test_recon", "interpolation", TEST_IMAGES, EXTERNAL)
 
@@ -117,32 +119,62 @@ def penalty_kinds(config: dict, model: str) -> list[str]:
 
 
 def running(config: dict, group: str) -> dict[str, dict]:
-    """The entries of the config's "priors" or "measures" that run, by name."""
+    """The entries of the config's "priors" or "measures" that run for every model, by name."""
     chosen = config[f"run_{group}"]
-    return {name: entry for name, entry in config[group].items() if chosen is None or name in chosen}
+
+    def runs(name: str, entry: Mapping) -> bool:
+        if chosen is not None:
+            return name in chosen
+        return group != "priors" or not kinds.needs(kinds.load(group, entry["kind"]), "ONLY_NATIVE", False)
+
+    return {name: entry for name, entry in config[group].items() if runs(name, entry)}
+
+
+def extra_prior(config: dict, model: str) -> str | None:
+    """A model's native prior, if it does not run for every model."""
+    native = config["models"][model]["native_prior"]
+    return None if native in running(config, "priors") else native
+
+
+def model_priors(config: dict, model: str) -> dict[str, dict]:
+    """The entries of the priors that run for a model, by name: its native prior is one of them."""
+    extra = extra_prior(config, model)
+    return running(config, "priors") | ({extra: config["priors"][extra]} if extra else {})
+
+
+def prior_options(config: dict, prior: str, dataset: str) -> dict:
+    """A prior's entry with the values of one dataset."""
+    entry = config["priors"][prior]
+    return kinds.of_dataset(entry, kinds.options(kinds.load("priors", entry["kind"])), dataset)
 
 
 def own_kinds(config: dict) -> list[tuple[str, str]]:
     """(group, kind) of each kind in use that is a user's own file."""
     models = {cell["model"] for cell in cells(config)}
     penalties = [entry for model in models for entry in config["models"][model]["penalties"].values()]
-    groups = {group: running(config, group).values() for group in ("priors", "measures")} | {"penalties": penalties}
+    priors = [entry for model in models for entry in model_priors(config, model).values()]
+    groups = {"priors": priors, "measures": running(config, "measures").values(), "penalties": penalties}
     used = {(group, entry["kind"]) for group, entries in groups.items() for entry in entries}
     return sorted((group, kind) for group, kind in used if kinds.is_file(kind))
 
 
-def image_sets(config: dict) -> list[str]:
-    """The names of a cell's image sets: reconstructions, interpolations, and samples of every prior."""
-    return ["train_recon", "test_recon", "interpolation", *running(config, "priors")]
+def image_sets(config: dict, model: str | None = None) -> list[str]:
+    """The names of a cell's image sets: reconstructions, interpolations, samples of every prior and, given a model,
+    those of its native prior if it is not one of them.
+    """
+    extra = [NATIVE] if model and extra_prior(config, model) else []
+    return ["train_recon", "test_recon", "interpolation", *running(config, "priors"), *extra]
 
 
-def comparisons(config: dict) -> dict[str, list[str]]:
-    """Each comparison by name: an image set, and the split of real images that it is compared with."""
+def comparisons(config: dict, model: str | None = None) -> dict[str, list[str]]:
+    """Each comparison by name: an image set of `image_sets`, and the split of real images that it is compared with."""
     references = config["scoring"]["train_recon_references"]
     # The paper's comparison has the name of its image set.
     reconstructed = {"test": "train_recon", "train": "train_recon_vs_train"}
     found = {reconstructed[split]: ["train_recon", split] for split in ("test", "train") if split in references}
-    return found | {name: [name, "test"] for name in image_sets(config)[1:]}
+    found |= {name: [name, "test"] for name in image_sets(config)[1:]}
+    # Named like its prior in scores and tables.
+    return found | ({extra: [NATIVE, "test"]} if model and (extra := extra_prior(config, model)) else {})
 
 
 def likelihood_priors(config: dict) -> dict[str, str]:

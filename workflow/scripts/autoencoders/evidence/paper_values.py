@@ -67,6 +67,9 @@ READINGS = {
     "precision": ("bf16", "tf32", "fp32"),
 }
 
+# Options that only say something about a model.
+ABOUT = ("native_prior", "tuned_on")
+
 
 def read_published(path: str | Path) -> pd.DataFrame:
     """config/published_fid.csv: one row per value, with columns source, KEYS, fid, confidence and note."""
@@ -81,7 +84,9 @@ def papers_model(name: str, options: Mapping) -> bool:
     if recipe is None:
         return True
     return all(
-        options[key] == recipe[key] if key in recipe else options[key] in READINGS.get(key, ()) for key in options
+        options[key] == recipe[key] if key in recipe else options[key] in READINGS.get(key, ())
+        for key in options
+        if key not in ABOUT
     )
 
 

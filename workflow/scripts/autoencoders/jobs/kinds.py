@@ -163,8 +163,8 @@ def options(module: ModuleType) -> dict[str, dict]:
     """The options of a kind by name, each as JSON Schema with ``default`` and ``description`` ("write ...").
 
     An option without a default is required. An option that was added after a kind had results has ``before``: the value
-    that means "as before it existed". It never changes, and is left out of jobs' params. An option of a penalty with
-    ``by_dataset: True`` may also be a mapping from names of datasets to values (``of_dataset``).
+    that means "as before it existed". It never changes, and is left out of jobs' params. An option of a penalty or
+    prior with ``by_dataset: True`` may also be a mapping from names of datasets to values (``of_dataset``).
     """
     return getattr(module, "OPTIONS", {})
 
@@ -187,7 +187,7 @@ def complete(values: Mapping, parts: Mapping[str, Mapping]) -> dict:
 
 
 def of_dataset(entry: Mapping, parts: Mapping[str, Mapping], dataset: str) -> dict:
-    """A penalty's entry with the values of one dataset, if its weight or other options have some by dataset.
+    """A penalty's or prior's entry with the values of one dataset, if its weight or other options have some by dataset.
 
     ``parts`` is as in ``options``. Raises UserError if an option has none for this dataset.
     """

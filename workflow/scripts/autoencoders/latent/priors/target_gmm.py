@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 OPTIONS = {
-    "components": {"type": "integer", "minimum": 1, "default": 10, "description": "a whole number, at least 1"},
+    "components": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 10,
+        "description": "a whole number, at least 1",
+        "by_dataset": True,
+    }
 }
+# It says nothing about the codes of models that were not trained towards it.
+ONLY_NATIVE = True
 
 
 def fit(codes: np.ndarray, options: Mapping, **_) -> dict[str, np.ndarray]:
