@@ -86,7 +86,9 @@ USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
 # The images made elsewhere that are scored.
 EXTERNAL = external.running_external(config)
 # The experiment of each figure of scores.
-FIGURES = {grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name != grid.SCATTER}
+FIGURES = {
+    grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name not in (grid.SCATTER, grid.BASELINES)
+}
 # The user's own files.
 CONTENTS = fingerprints.Contents(Path(config["pathvars"]["results"], "fingerprints.json"))
 
@@ -768,6 +770,14 @@ def scatter_clouds(wildcards):
     return found
 
 
+# What tables say of the models that run.
+METHODS = {
+    model: {
+        "native_prior": config["models"][model]["native_prior"],
+        "untuned": grid.untuned_datasets(config, model),
+    }
+    for model in dict.fromkeys(cell["model"] for cell in CELLS)
+}
 # The models of the config, which have the same looks in all figures of our own.
 MODELS = list(config["models"])
 
@@ -807,8 +817,29 @@ def precision_recall_title(wildcards):
     return figure_title(f"precision_recall-{wildcards.extractor}")
 
 
+def baseline_cells(extractor):
+    """The cells of the experiment that compares methods, which the figure shows."""
+    cells = [tuple(cell.values()) for cell in cells_of(grid.BASELINES)]
+    return [cell for cell in compared_cells(extractor) if tuple(cell.values()) in cells]
+
+
+def baseline_scores(wildcards):
+    cells = baseline_cells(wildcards.extractor)
+    if not cells:
+        raise WorkflowError(
+            f"the experiment {grid.BASELINES} has no cell of depth 1 at the comparison latent size that "
+            f"{wildcards.extractor} scores, or does not run"
+        )
+    return for_cells(f"<results>/cells/<cell>/scores/{wildcards.extractor}.parquet", cells)
+
+
+def baselines_title(wildcards):
+    return figure_title(f"{grid.BASELINES}-{wildcards.extractor}")
+
+
 FIGURE_FILES = [
     *score_figures(),
+    *(f"{grid.BASELINES}-{extractor}" for extractor in config["extractors"] if baseline_cells(extractor)),
     *(
         f"precision_recall-{extractor}"
         for extractor in config["extractors"]
@@ -827,6 +858,7 @@ FIGURE_TITLES = {
     "figure4": "Figure 4: normalisation of codes",
     "noise": "Noise (section 4)",
     "precision_recall": "Precision and recall",
+    "baselines": "Methods beside a plain autoencoder",
     "scatter-cifar10": "Figure A.1: codes",
     "scatter-celeba": "Figure A.2: codes",
     "latent_statistics": "Gaussianity of codes",
@@ -846,7 +878,7 @@ def figure_title(name):
     figure, extractor = next(
         (name.removesuffix(f"-{extractor}"), extractor)
         for extractor in config["extractors"]
-        if name.removesuffix(f"-{extractor}") in (*FIGURES, "precision_recall")
+        if name.removesuffix(f"-{extractor}") in (*FIGURES, "precision_recall", grid.BASELINES)
     )
     return f"{FIGURE_TITLES.get(figure, figure)}, {extractor}"
 

@@ -133,6 +133,40 @@ rule precision_recall:
         "../scripts/precision_recall.py"
 
 
+rule methods_figure:
+    """Draw methods beside a plain autoencoder: samples against reconstructions, and ratios to it."""
+    input:
+        scores=baseline_scores,
+        caption=caption("methods"),
+        modules=modules("methods_figure"),
+    output:
+        pdf="<results>/figures/baselines-{extractor}.pdf",
+        png="<results>/figures/baselines-{extractor}.png",
+        html=report(
+            "<results>/figures/baselines-{extractor}.html",
+            caption="../report/methods.rst",
+            category=CATEGORIES["figures"],
+            labels=figure_label(baselines_title),
+        ),
+    log:
+        "<logs>/methods_figure/{extractor}.log",
+    benchmark:
+        "<benchmarks>/methods_figure/{extractor}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    params:
+        title=baselines_title,
+        models=MODELS,
+        native={model: method["native_prior"] for model, method in METHODS.items()},
+    message:
+        "drawing methods in {wildcards.extractor} features"
+    script:
+        "../scripts/methods_figure.py"
+
+
 rule scatter:
     """Draw the codes of a few cells in two latent dimensions (Figures A.1 and A.2)."""
     input:

@@ -163,6 +163,7 @@ rule table2:
         runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
+        methods=METHODS,
     message:
         "writing Table 2: all models at the comparison latent sizes"
     script:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from autoencoders.config.grid import NATIVE
 from autoencoders.config.seeds import generator, stream_seed
 from autoencoders.data.prepared_images import evaluation_subset, load_images
 from autoencoders.jobs.device import open_device
@@ -23,6 +22,8 @@ from autoencoders.networks.weights import load_weights
 # Images of each set that stay in the gallery, and pairs of test images with the decoded steps between them.
 GALLERY = 44
 PAIRS = 8
+# The image set of the model's native prior, if it is none of all models; `config.grid` names it too, and is no input.
+NATIVE = "native"
 STEPS = 9
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoencoders.config.external import as_dataset
 from autoencoders.config.grid import (
+    BASELINES,
     CELL_KEYS,
     NATIVE,
     NOT_PRIORS,
@@ -162,7 +163,7 @@ def check_names(config: dict) -> Iterator[str]:
                 yield unknown(f"datasets.{dataset}.extractors[{index}]", name, "extractors")
     for experiment, grids in config["experiments"].items():
         if experiment in PAPER_FIGURES.values() or experiment.startswith(
-            (f"{SCATTER}-", "learning_curves", "precision_recall")
+            (f"{SCATTER}-", f"{BASELINES}-", "learning_curves", "precision_recall")
         ):
             yield f"experiments.{experiment}: this is the name of another experiment's figure. Write another name."
         for index, grid in enumerate(grids):

@@ -14,6 +14,8 @@ SCATTER = "scatter"
 TEST_IMAGES = "test_images"
 # The comparison, setting and source of images made elsewhere.
 EXTERNAL = "external"
+# The experiment whose figure compares methods at one latent size.
+BASELINES = "baselines"
 # The image set of a model's native prior, if that one does not run for all models.
 NATIVE = "native"
 # The comparisons without a prior.
@@ -116,6 +118,12 @@ def penalty_kinds(config: dict, model: str) -> list[str]:
     """The kinds of a model's penalties, including the KL divergence of a variational model."""
     recipe = config["models"][model]
     return [entry["kind"] for entry in recipe["penalties"].values()] + [kinds.KL] * recipe["variational"]
+
+
+def untuned_datasets(config: dict, model: str) -> list[str]:
+    """The datasets on which the weights of a model's penalties were not chosen; none for a model without penalties."""
+    recipe = config["models"][model]
+    return [name for name in config["datasets"] if recipe["penalties"] and name not in recipe["tuned_on"]]
 
 
 def running(config: dict, group: str) -> dict[str, dict]:

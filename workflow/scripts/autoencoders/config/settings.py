@@ -114,10 +114,15 @@ def is_wanted(value: object, error: jsonschema.ValidationError) -> bool:
 
 def without_nulls(config: dict) -> dict:
     """The config without priors, measures, extractors, penalties and images made elsewhere that are null, which removes
-    those of another config file.
+    those of another config file. A prior that is removed is no model's native prior.
     """
     models = config.get("models")
     models = models.values() if isinstance(models, dict) else []
+    priors = config.get("priors")
+    removed = [name for name, entry in priors.items() if entry is None] if isinstance(priors, dict) else []
+    for model in models:
+        if isinstance(model, dict) and model.get("native_prior") in removed:
+            model["native_prior"] = None
     owners = [(config, group) for group in (*NAMED, "external")]
     owners += [(model, "penalties") for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
     for owner, key in owners:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from autoencoders.evidence import findings as judge
 from autoencoders.evidence.claim_values import DAE, FITTED, VAE, elsewhere
+from autoencoders.evidence.display_names import comparison_label, model_label
 from autoencoders.evidence.findings import ABOVE, BELOW, CLOSE, LITTLE, NEAR_ONE, NOT_BELOW, Finding
 
 CIFAR10, CELEBA = ("cifar10",), ("celeba",)
@@ -18,7 +19,13 @@ FAMILIES = {
     "paper": "the paper's other claims",
     "cited": "claims about results that the paper cites",
     "own": "hypotheses, by measures of ours",
+    "methods": "the methods that the paper cites, trained here",
 }
+# Families that a run without their models leaves out.
+OPTIONAL = ("methods",)
+# The methods that the paper cites and controls, and the priors of those that are made for one which is not fitted.
+METHODS = ("wae", "rae", "rae-l2", "rae-sn", "rae-gp", "ae-l2", "eae", "dae-bn0", "gmm-dae")
+MADE_FOR = {"wae": "standard_normal", "eae": "standard_normal", "gmm-dae": "target_gmm"}
 
 
 class Claim(NamedTuple):
@@ -54,6 +61,26 @@ def below_vae(prior: str) -> Claim:
         "section 4, Table 2",
         partial(judge.below, first=DAE, second=VAE, depth="1", quantities=(prior,)),
         family="primary",
+    )
+
+
+def method_below(model: str, prior: str) -> Claim:
+    return Claim(
+        f"At the comparison latent size and with {prior.upper()}, {model_label(model)} scores below the DAE.",
+        "ours: the paper quotes scores of other code",
+        partial(judge.below, first=model, second=DAE, depth="1", quantities=(prior,)),
+        family="methods",
+    )
+
+
+def method_as_made(model: str, prior: str) -> Claim:
+    """A method with the prior that it is made for, against the DAE with the fitted mixture."""
+    return Claim(
+        f"At the comparison latent size, {model_label(model)} with {comparison_label(prior)}, for which it is made, "
+        "scores below the DAE with GMM.",
+        "ours: the paper quotes scores of other code",
+        partial(judge.below_with, first=(model, prior), second=(DAE, "gmm"), depth="1"),
+        family="methods",
     )
 
 
@@ -328,4 +355,7 @@ CLAIMS = {
         CIFAR10,
         family="own",
     ),
+    # The cited methods
+    **{f"{model}_below_dae_{prior}": method_below(model, prior) for model in METHODS for prior in ("gmm", "mvg")},
+    **{f"{model}_as_made_below_dae_gmm": method_as_made(model, prior) for model, prior in MADE_FOR.items()},
 }

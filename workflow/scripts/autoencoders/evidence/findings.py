@@ -151,6 +151,19 @@ def below(
             yield compare(network_label(quantity, filters, depth), BELOW, *scores, quantity)
 
 
+def below_with(
+    values: pd.DataFrame, latent: int, first: tuple[str, str], second: tuple[str, str], **keys: str
+) -> Findings:
+    """Whether a model with one prior, (model, prior), scores below another model with its own; as `below`."""
+    values = select(values, latent=latent, **keys)
+    if set(priors(values, (first[1], second[1]))) == {first[1], second[1]}:
+        for filters, depth in networks(values, first[0], second[0]):
+            same = {"filters": filters, "depth": depth}
+            scores = [value(values, model=model, quantity=prior, **same) for model, prior in (first, second)]
+            subject = f"{comparison_label(first[1])} and {network_label(second[1], filters, depth)}"
+            yield compare(subject, BELOW, *scores, second[1])
+
+
 def winners(values: pd.DataFrame, latent: int, winner: Mapping[str, Mapping[int, str]]) -> Findings:
     """DAE against VAE, each at its best latent size. ``winner``: the one that the paper names, by prior and filters."""
     for prior, by_filters in winner.items():

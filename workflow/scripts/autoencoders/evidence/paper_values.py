@@ -37,8 +37,8 @@ PRIORS = {
     "mvg": {"kind": "mvg"},
     "gmm": {"kind": "gmm", "components": 10, "tol": 1e-3, "reg_covar": 1e-6, "max_iter": 2000},
 }
-# Models that the paper did not train; it repeats published results. Those trained here under these names are others, on
-# the paper's terms: none of these values is compared with them.
+# Models that the paper did not train; it repeats published results. Those trained here under these names are trained on
+# the paper's terms, so that only Table 2 has these values beside them.
 CITED = ("wae", "rae-l2", "rae-sn", "eae", "gmm-dae")
 
 # The paper's models as config options.

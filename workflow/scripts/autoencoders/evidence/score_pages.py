@@ -23,19 +23,24 @@ from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decim
 
 EMPTY = "No cell belongs in this table. It shows depth 1; Table 2 shows each dataset's comparison_latent only."
 # The columns that a section's heading gives, and those that are merged into others.
-NOT_SHOWN = ["dataset", "setting", "extractor", "source", IMAGES]
+NOT_SHOWN = ["dataset", "setting", "extractor", "source", "untuned", IMAGES]
 FOLDED = ("_sd", "_error", "_published", "_difference", "_confidence")
-HEADERS = {"latent": "Latent units", **COMPARISONS, EXTERNAL: "External"}
+UNTUNED = " (untuned)"
+HEADERS = {"latent": "Latent units", **COMPARISONS, EXTERNAL: "External", "native_prior": "Native prior"}
 
 
 def table2_sections(
     table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame, measure: str = FRECHET
 ) -> Iterator[Section]:
-    """``table`` of ``evidence.score_tables.table2``, computed from ``scores``.
+    """``table`` of ``evidence.score_tables.table2`` and ``evidence.methods.with_methods``, computed from ``scores``.
 
     The ``noise`` of drawing again is known of the Fréchet distance alone.
     """
     legend = "Depth 1, at the dataset's comparison latent size."
+    if "native_prior" in table:
+        legend += " Native prior: the one that the method is made for."
+    if "untuned" in table and table["untuned"].any():
+        legend += f" {UNTUNED.strip()}: with weights that were not chosen on this dataset, but on other terms."
     what = {"published": published, "noise": noise if measure == FRECHET else None}
     if better := measure_text(measure).better:
         what["bold_is"] = f"{'lowest' if better == 'lower' else 'highest'} value for each width"
@@ -177,8 +182,13 @@ def explanation_of_published(rows: pd.DataFrame, scores: pd.DataFrame) -> str:
     if not rows.filter(regex="_published$").notna().any(axis=None):
         return ""
     what = "lowest value in the paper's Table 3, which lists few latent sizes" if "prior" in rows else "paper's value"
+    cited = (
+        "Of methods that it cites, the value that it cites: of other code, another schedule and a squared error. "
+        if rows["model"].isin(CITED).any()
+        else ""
+    )
     return (
-        f'Columns "paper": the {what} as printed, with a ? if it is doubtful, and (ours minus the paper\'s). '
+        f'Columns "paper": the {what} as printed, with a ? if it is doubtful, and (ours minus the paper\'s). {cited}'
         f"{precision_text(scores[comparable(scores)])}"
     )
 
@@ -247,12 +257,15 @@ def column_texts(rows: pd.DataFrame, name: str, places: int) -> list[str]:
     if name == "model":
         cited = rows["source"] == "cited" if "source" in rows else [False] * len(rows)
         images = rows[IMAGES] if IMAGES in rows else [pd.NA] * len(rows)
+        untuned = rows["untuned"] if "untuned" in rows else [False] * len(rows)
         return [
-            model_label(model) + " (cited)" * mark if pd.isna(count) else external_label(model, count)
-            for model, mark, count in zip(rows[name], cited, images, strict=True)
+            model_label(model) + " (cited)" * mark + UNTUNED * is_untuned
+            if pd.isna(count)
+            else external_label(model, count)
+            for model, mark, is_untuned, count in zip(rows[name], cited, untuned, images, strict=True)
         ]
-    if name == "prior":
-        return [comparison_label(prior) for prior in rows[name]]
+    if name in ("prior", "native_prior"):
+        return [NO_VALUE if pd.isna(prior) else comparison_label(prior) for prior in rows[name]]
     if pd.api.types.is_float_dtype(rows[name]):
         beside = [f"{name}{ending}" for ending in ("_sd", "_error") if f"{name}{ending}" in rows]
         spread = rows[beside[0]] if beside else [float("nan")] * len(rows)

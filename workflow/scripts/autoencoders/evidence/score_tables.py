@@ -64,16 +64,15 @@ def table2(
     One row for each dataset, extractor, filters and model. Columns: latent, source ("ours" or "cited"), one for each
     comparison, seeds (how many did not diverge), status ("ok", "partly diverged" or "diverged") and, with several
     seeds, <comparison>_sd. If any row is ``comparable`` with the paper, also <comparison>_published,
-    <comparison>_difference (ours minus published) and <comparison>_confidence, and the rows that the paper cites.
+    <comparison>_difference (ours minus published) and <comparison>_confidence: of methods that the paper cites, what it
+    cites (``add_cited``).
     """
     scores = of_measure(scores, measure)
     at_comparison = scores["latent"] == scores["dataset"].map(comparison_latent)
     chosen = at_comparison & (scores["depth"] == "1") & (scores["comparison"] != NOT_IN_PAPER)
     table = by_comparison(scores[chosen], [*GROUP, "model", "latent"])
     table.insert(table.columns.get_loc("latent") + 1, "source", "ours")
-    cited = cited_rows(table, published) if measure == FRECHET else pd.DataFrame()
-    # Int64: a cited row has no number of seeds. Concatenating an empty table would change the columns' types.
-    table = pd.concat([table.astype({"seeds": "Int64"}), cited], ignore_index=True) if len(cited) else table
+    table = add_cited(table, published) if measure == FRECHET else table
     return sort_table(table, [*GROUP, "source", "model"])
 
 
@@ -113,6 +112,26 @@ def comparison_columns(table: pd.DataFrame) -> list[str]:
     identity = {*CELL, "setting", "extractor", "source", EXTERNAL, IMAGES}
     columns = list(table.columns[: table.columns.get_loc("seeds")])
     return [name for name in columns if name not in identity]
+
+
+def add_cited(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """``table`` of ``table2`` with the results of others that the paper cites: beside ours if the method was trained
+    here with that network, and otherwise in a row of their own.
+    """
+    cited = cited_rows(table, published)
+    if cited.empty:
+        return table
+    place = ["dataset", "filters", "model", "latent"]
+    trained = table[comparable(table)].reset_index().merge(cited, on=place, suffixes=("", "_cited")).set_index("index")
+    for name in (column for column in cited if column.endswith(("_published", "_confidence"))):
+        table.loc[trained.index, name] = trained[f"{name}_cited"]
+        if name.endswith("_published"):
+            comparison = name.removesuffix("_published")
+            table.loc[trained.index, f"{comparison}_difference"] = trained[comparison] - trained[f"{name}_cited"]
+    of_trained = pd.MultiIndex.from_frame(cited[place]).isin(pd.MultiIndex.from_frame(trained[place]))
+    others = cited[~of_trained]
+    # Int64: a cited row has no number of seeds. Concatenating an empty table would change the columns' types.
+    return pd.concat([table.astype({"seeds": "Int64"}), others], ignore_index=True) if len(others) else table
 
 
 def cited_rows(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from autoencoders.evidence.claim_values import CITED_MODELS, DAE, GROUP, MIN_SIZES, elsewhere, published_values, select
-from autoencoders.evidence.claims import CLAIMS, FAMILIES, Claim
+from autoencoders.evidence.claims import CLAIMS, FAMILIES, OPTIONAL, Claim
 from autoencoders.evidence.display_names import dataset_label, distance_label
 from autoencoders.evidence.findings import Finding
 from autoencoders.evidence.paper_values import DATASETS, comparable
@@ -106,6 +106,8 @@ def judge_all(
     for family in FAMILIES:
         claims = {name: claim for name, claim in chosen.items() if claim.family == family}
         judged = [judge(evaluate(claim, values, comparison_latent, evidence), noise) for claim in claims.values()]
+        if family in OPTIONAL and all(judgement.outcome == NOT_MEASURED for judgement in judged):
+            continue
         for (name, claim), judgement, adjusted in zip(claims.items(), judged, adjust(judged, family), strict=True):
             yield {
                 "family": family,

@@ -18,6 +18,15 @@ MODELS = {
     "dae-sn": ("#9b30c8", "D"),
     "dae-ln": ("#8c564b", "v"),
     "dae-frozen": ("#17becf", "P"),
+    "dae-bn0": ("#1b7837", "v"),
+    "eae": ("#a6d96a", "<"),
+    "wae": ("#d62728", "D"),
+    "rae": ("#7b3294", "h"),
+    "rae-l2": ("#c2a5cf", "H"),
+    "ae-l2": ("#636363", "8"),
+    "rae-sn": ("#e7298a", "p"),
+    "rae-gp": ("#5e3c99", ">"),
+    "gmm-dae": ("#a6761d", "d"),
 }
 # For other models. The numbers of colours and of markers are coprime, so that no pair repeats before the 20th.
 OTHER_COLOURS = ("#d62728", "#e377c2", "#7f7f7f", "#bcbd22", "#000000")
