@@ -169,6 +169,16 @@ def test_the_entropy_has_the_bias_of_its_size(latent, bias, deviation):
     assert np.std(found, ddof=1) == pytest.approx(deviation, rel=0.6)
 
 
+@pytest.mark.parametrize("latent", [64, 128])
+def test_the_entropys_bias_is_a_little_more_after_normalisation_over_the_batch(latent):
+    more = []
+    for seed in range(100):
+        codes = draws(128, latent, seed)
+        normalised = (codes - codes.mean(0)) / (codes.var(0, correction=0) + 1e-3).sqrt()
+        more.append(estimated_entropy(normalised) - estimated_entropy(codes))
+    assert np.mean(more) == pytest.approx(0.005, abs=0.002)
+
+
 def test_the_entropy_by_loops():
     codes = draws(6, 3).numpy()
     nearest = [min(np.linalg.norm(codes[i] - codes[j]) for j in range(6) if j != i) for i in range(6)]
@@ -928,6 +938,13 @@ def test_what_makes_no_sense_is_refused_with_what_to_write(paper, model, change,
 def test_penalties_that_go_together_are_accepted(paper, penalties):
     config = laid_over(paper, {"models": {"dae": {"penalties": yaml.safe_load(penalties)}}})
     assert len(penalties_of(config, "dae", "celeba")) == 2
+
+
+def test_a_users_own_kind_may_be_there_twice(paper, tmp_path):
+    (tmp_path / "mine.py").write_text("def penalty(step, options): ...\n", encoding="utf-8")
+    entry = {"kind": str(tmp_path / "mine.py"), "weight": 1}
+    config = laid_over(paper, {"models": {"wae": {"penalties": {"one": entry, "two": entry}}}})
+    assert len(penalties_of(config, "wae", "celeba")) == 3
 
 
 def test_a_variational_model_may_have_the_decoders_penalties(paper):
