@@ -1,5 +1,6 @@
 """`make bench`: what it counts is right, what it compares is alike, and its page says what was measured."""
 
+import itertools
 import math
 import os
 import runpy
@@ -11,17 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
+from autoencoders.config import grid, settings
 from autoencoders.jobs import gpu_slots
-from autoencoders.networks.objective import reconstruction_loss
+from autoencoders.networks import training as training_loop
+from autoencoders.networks.network import Autoencoder
+from autoencoders.networks.objective import Objective, reconstruction_loss
+from autoencoders.networks.training import TrainingOptions, train
 from autoencoders.scores.extractors import inception
 from autoencoders.scores.features import extract
 
 # The processes that a comparison starts inherit the path.
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from benchmark import comparison, loops, machine, plan, projection, report, scores, sharing, training
+from benchmark import comparison, loops, machine, methods, plan, projection, report, scores, sharing, training
 from benchmark.comparison import Comparison
 from benchmark.loops import BATCH, Case
 from benchmark.machine import Machine
@@ -34,6 +40,11 @@ LABELS = ("section", "case", "contender", "value", "unit", "ours")
 
 def line(*values):
     return {"ours": False, "note": "", "failed": False} | dict(zip(LABELS, values, strict=False))
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return settings.resolve(yaml.safe_load(plan.CONFIG.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("start_up", [0, 3, 40])
@@ -91,6 +102,61 @@ def test_rates_of_cells_that_share_are_added_up(monkeypatch):
     (found,) = sharing.measure_shared(HERE, CASE, "fp32", 3, 1)
     assert (found.value, found.ours) == (21, False)
     assert "80%" in found.note
+
+
+def test_the_cited_methods_are_those_that_no_experiment_runs(paper):
+    expected = ["wae", "ae-l2", "rae", "rae-l2", "rae-sn", "rae-gp", "eae", "dae-bn0", "gmm-dae"]
+    assert methods.cited(paper) == expected
+
+
+def test_a_step_of_a_method_in_the_benchmark_is_that_of_training(paper, monkeypatch):
+    """Both from the same weights, and with the same random numbers, to the same weights."""
+    case, images = replace(CASE, latent=12), CASE.noise()[:BATCH]
+    made, steps = [], []
+
+    def network(options, seed):
+        made.append(Autoencoder(options, seed))
+        return made[-1]
+
+    monkeypatch.setattr(methods, "Autoencoder", network)
+    for model in (methods.PLAIN, *methods.cited(paper)):
+        step = methods.training_step(paper, model, case, "fp32", CPU)
+        objective = Objective(**grid.objective_options(paper, model, "cifar10"))
+        trained = Autoencoder(made[-1].options, 0)
+        assert made[-1].options.latent_norm == paper["models"][model]["latent_norm"]
+        steps.append((objective.penalties, made[-1].options.latent_norm))
+        # Training shuffles, which draws numbers; one that leaves images as they are draws none.
+        monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.arange(count))
+        monkeypatch.setattr(training_loop, "stream_seed", lambda *_: 0)
+        train(trained, images, TrainingOptions(2, BATCH, ((0, loops.RATE),)), objective, 0, CPU)
+        for _ in range(2):
+            step(torch.from_numpy(images))
+        for name, value in made[-1].state_dict().items():
+            assert torch.equal(value, trained.state_dict()[name]), (model, name)
+    # No two of them are the same.
+    assert all(one != other for one, other in itertools.combinations(steps, 2))
+
+
+def test_methods_are_compared_turn_by_turn(paper, monkeypatch):
+    """A machine that becomes three times as slow in some turns changes no ratio."""
+    turns, slow = iter(range(10**6)), [1, 3, 1, 1, 3]
+    models = (methods.PLAIN, *methods.cited(paper))
+
+    def timed(step, images):
+        # The first one is the plain model's alone, and sets the number of turns.
+        number = next(turns)
+        turn, place = divmod(number - 1, len(models)) if number else (0, 0)
+        return 0.1 * (1 + place / 10) * slow[turn % 5], None
+
+    monkeypatch.setattr(methods, "timed", timed)
+    monkeypatch.setattr(methods, "training_step", lambda *_: lambda images: None)
+    rows = methods.measure_methods(HERE, CASE, "fp32", paper, 2)
+    assert next(turns) == 1 + 20 * len(models)
+    assert [row.contender for row in rows] == list(models)
+    for place, row in enumerate(rows):
+        assert (row.value, row.unit, row.ours) == (pytest.approx(100 + 10 * place), "ms a step", place == 0)
+        ratio = f"{1 + place / 10:.2f}"
+        assert row.note == (place > 0) * f"turn by turn {ratio} times dae (half of the turns {ratio} to {ratio})"
 
 
 def test_those_that_share_a_gpu_take_one_slot_each_of_as_many(monkeypatch):
@@ -194,7 +260,7 @@ def test_both_passes_and_pytorch_fids_own_give_the_same_features(inception_weigh
 
 @pytest.mark.slow
 def test_the_whole_benchmark_of_tiny_sizes_has_a_value_in_every_row(tmp_path, monkeypatch):
-    tiny = plan.Sizes([CASE], [(CASE, (1,))], 0.2, (3, 2, 2), (200, 32), 300, [(500, 4, 3)])
+    tiny = plan.Sizes([CASE], [(CASE, (1,))], 0.2, (3, 2, 2), (200, 32), 300, [(500, 4, 3)], replace(CASE, latent=12))
     monkeypatch.setattr(plan, "ON_A_CPU", tiny)
     monkeypatch.setattr(machine, "this_machine", lambda: HERE)
     monkeypatch.chdir(tmp_path)
@@ -207,7 +273,8 @@ def test_the_whole_benchmark_of_tiny_sizes_has_a_value_in_every_row(tmp_path, mo
     assert missing["note"].str.startswith("not measured: ").all()
     assert (table["value"].dropna() > 0).all()
     assert (table.loc[table["ours"], "ratio"] == 1).all()
-    assert len(table[table["ours"]]) == 6 + 5
+    assert len(table[table["ours"]]) == 6 + 5 + 1
+    assert (table["section"] == "cited methods").sum() == 10
     # Our distance is pytorch-fid's, and our mixture is scikit-learn's: the norms in their notes are equal.
     assert float(table.loc["pytorch-fid", "note"].split()[-1]) < 1e-6
     assert table.loc[table["section"] == "mixture", "note"].nunique() == 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import yaml
-from benchmark import jobs, measures, mixtures, scores, sharing, training
+from benchmark import jobs, measures, methods, mixtures, scores, sharing, training
 from benchmark.comparison import Comparison
 from benchmark.loops import Case
 from benchmark.machine import Machine
@@ -20,7 +20,8 @@ class Sizes:
 
     ``shared`` are cases with the numbers of processes that train them at once; ``images`` is the number of images for
     Inception, our batch size and pytorch-fid's; ``features`` is (N, D), ``copies`` the number of training images that
-    copies are looked for among; ``codes`` are (N, z, EM iterations).
+    copies are looked for among; ``codes`` are (N, z, EM iterations). ``methods`` is the case that the cited methods
+    train.
     """
 
     cases: Sequence[Case]
@@ -30,6 +31,7 @@ class Sizes:
     features: tuple[int, int]
     copies: int
     codes: Sequence[tuple[int, int, int]]
+    methods: Case
 
 
 # The channels of the decoder in the paper's run.
@@ -46,6 +48,7 @@ ON_A_GPU = Sizes(
     features=(10_000, 2048),
     copies=50_000,
     codes=[(50_000, 128, 20), (50_000, 512, 5)],
+    methods=CIFAR10[2],
 )
 # The same comparisons in minutes on two cores.
 NARROW = [Case(f"cifar10-shaped, f={filters}, z=64", 32, filters, 64, 6_400) for filters in (8, 16)]
@@ -57,13 +60,14 @@ ON_A_CPU = Sizes(
     features=(10_000, 2048),
     copies=50_000,
     codes=[(20_000, 64, 20)],
+    methods=Case("cifar10-shaped, f=16, z=128", 32, 16, 128, 128),
 )
 
 
 def plan(sizes: Sizes, machine: Machine) -> list[Comparison]:
     """Every comparison but the projection, which needs their rows."""
-    default = settings.resolve(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))["models"]["dae"]["precision"]
-    seconds, found = sizes.seconds, []
+    config = settings.resolve(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))
+    default, seconds, found = config["models"][methods.PLAIN]["precision"], sizes.seconds, []
 
     def add(section: str, case: str, contender: str, measure, *arguments: object, optional: bool = False) -> None:
         found.append(Comparison(section, case, contender, measure, arguments, optional))
@@ -85,6 +89,8 @@ def plan(sizes: Sizes, machine: Machine) -> list[Comparison]:
         for count in counts:
             arguments = (replace(machine, threads=max(1, machine.threads // count)), case, default, count, seconds)
             add("sharing", case.name, f"{count} at once", sharing.measure_shared, *arguments)
+    arguments = (replace(machine, threads=1), sizes.methods, default, config, seconds)
+    add("cited methods", sizes.methods.name, "", methods.measure_methods, *arguments)
     images, ours, theirs = sizes.images
     case = f"{images:,} images"
     add("features", case, "this pipeline", scores.measure_features, machine, "ours", images, ours)

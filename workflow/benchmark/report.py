@@ -13,8 +13,9 @@ EXPLANATION = """\
 slower than this pipeline if its ratio is below 1 for images/s, or above 1 for seconds. Training rates are those of
 steady steps: without start-up, reading data, warm-up, recording CUDA graphs, or compilation. The plain loop and Pythae
 compute in float32 with PyTorch's default flags (on a GPU, convolutions then round to TF32). TFLOP/s count training's
-convolutions and matrix products, forward and backward. The numbers hold for an idle machine: "load before" is how many
-processes were busy when the benchmark began.
+convolutions and matrix products, forward and backward. Cited methods train on one CPU thread, or on the GPU, and take
+turns step by step: read the ratio in the note, which other work on the machine disturbs less than that of medians. The
+numbers hold for an idle machine: "load before" is how many processes were busy when the benchmark began.
 """
 
 

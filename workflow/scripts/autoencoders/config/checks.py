@@ -41,6 +41,8 @@ HEADERS = {"midpoints", "fd", "fid"}
 # Names of extractors that begin with these words must have this kind, or tables would misstate what features are.
 DINOV2 = "dinov2"
 NAMED_KINDS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "timm"}
+# Penalties of which each draws codes to a law of its own. The kind `mixture` refuses all of them beside itself.
+OF_CODES = {"mmd", "code_norm", "entropy"}
 # The extractor of the FID, and the name in tables if it has other weights (scores/extractors/inception.py).
 OFFICIAL, NOT_OFFICIAL = "inception", "inception-other"
 # Each prior's name also becomes an array in a cell's gallery beside these.
@@ -106,7 +108,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
 def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
     """Faults of the penalties of the models of cells. Each is reported once, though many cells have it."""
     for model, dataset, latent in sorted({(cell["model"], cell["dataset"], cell["latent"]) for cell in cells}):
-        recipe, batch_size = config["models"][model], config["training"]["batch_size"]
+        recipe, batch_size, earlier = config["models"][model], config["training"]["batch_size"], {}
         for name, entry in recipe["penalties"].items():
             place, module = f"models.{model}.penalties.{name}", kinds.load("penalties", entry["kind"])
             try:
@@ -117,6 +119,10 @@ def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
             least, smallest = kinds.needs(module, "MIN_WEIGHT", None), kinds.needs(module, "MIN_BATCH", 1)
             if least is not None and options["weight"] < least:
                 yield f"{place}.weight: {options['weight']} can't be used here. Write a number, at least {least}."
+            for other, before in earlier.items():
+                if fault := clash(other, before, options):
+                    yield f"{place}.kind: {fault}"
+            earlier[name] = options
             if batch_size < smallest:
                 yield (
                     f"training.batch_size: {batch_size} images are too few for the penalty {name} of {model}. Write at "
@@ -124,6 +130,21 @@ def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
                 )
             for key, fault in module.check(options, recipe, latent) if hasattr(module, "check") else ():
                 yield f"{place}.{key}: {fault}"
+
+
+def clash(name: str, first: Mapping, second: Mapping) -> str | None:
+    """Why a penalty of a model, ``second``, makes no sense beside ``first``, which is called ``name``; None if it does.
+
+    A user's own kind may mean anything, so it is never refused.
+    """
+    kind, other = second["kind"], first["kind"]
+    if kind == other == "mixture":
+        return f"{name} is a mixture too, but codes can have one law. Write one of the two."
+    if kind == other and not kinds.is_file(kind) and {**first, "weight": 0} == {**second, "weight": 0}:
+        return f"{name} is {kind} too. Write one of the two, with the sum of their weights."
+    if kind != other and {kind, other} <= OF_CODES:
+        return f"{kind} draws codes to another law than {name} ({other}) does. Write one of the two."
+    return None
 
 
 def used_extractors(config: dict, datasets: Iterable[str]) -> dict[str, dict]:
