@@ -249,7 +249,7 @@ def dataset_options(wildcards):
 
 def of_images(pattern):
     """An input function: the path ``pattern`` of the dataset that a validation dataset is held out of."""
-    return lambda wildcards: expand(pattern, dataset=grid.images_of(config, wildcards.dataset))
+    return lambda wildcards: pattern.replace("{dataset}", grid.images_of(config, wildcards.dataset))
 
 
 def validation_options(wildcards):

@@ -44,36 +44,39 @@ def add_settings(config: dict) -> Iterator[str]:
     """Adds the models of all grids with `weight_factors` to a config with its defaults, in place. Yields a message for
     each fault of these grids.
     """
-    described, models = config["models"], dict(config["models"])
+    made = {}
     for experiment, grids in config["experiments"].items():
         for index, grid in enumerate(grids):
-            if "weight_factors" not in grid:
-                continue
-            place, factors = f"experiments.{experiment}[{index}]", grid["weight_factors"]
-            if 1 not in factors:
-                yield f"{place}.weight_factors: {factors} lacks 1, the weights as they are described. Add it."
-            if len({factor_model("", factor) for factor in factors}) < len(factors):
-                yield f"{place}.weight_factors: {factors} has two factors that differ after the sixth digit. Keep one."
-            for dataset in as_list(grid["dataset"]):
-                if dataset in config["datasets"] and "validation_of" not in config["datasets"][dataset]:
-                    yield (
-                        f"{place}.dataset: weights would be chosen by the test images of {dataset}. Write a dataset "
-                        f"held out of its training images, as in {{{dataset}-validation: {{validation_of: {dataset}}}}}."
-                    )
-            for model in as_list(grid["model"]):
-                if model not in described:
-                    continue
-                if not weights(described[model]):
-                    yield f"{place}.model: {model} has no weight to tune. Leave it out."
-                for factor in factors:
-                    name = factor_model(model, factor)
-                    if name != model and name in described:
-                        yield (
-                            f"models.{name}: this is also the name of {model} with weights times {factor:g} in {place}. "
-                            "Write another name."
-                        )
-                    models[name] = scaled(described[model], factor)
-    config["models"] = models
+            if "weight_factors" in grid:
+                place = f"experiments.{experiment}[{index}]"
+                yield from grid_faults(place, grid, config["datasets"], config["models"])
+                for model in filter(config["models"].get, as_list(grid["model"])):
+                    made |= {
+                        factor_model(model, factor): scaled(config["models"][model], factor)
+                        for factor in grid["weight_factors"]
+                    }
+    config["models"] = config["models"] | made
+
+
+def grid_faults(place: str, grid: Mapping, datasets: Mapping, models: Mapping) -> Iterator[str]:
+    """Faults of a grid with `weight_factors`, given what the config describes; unknown names are none."""
+    factors = grid["weight_factors"]
+    if 1 not in factors:
+        yield f"{place}.weight_factors: {factors} lacks 1, the weights as they are described. Add it."
+    if len({factor_model("", factor) for factor in factors}) < len(factors):
+        yield f"{place}.weight_factors: {factors} has two factors with the same six digits. Remove one."
+    for name in as_list(grid["dataset"]):
+        if name in datasets and "validation_of" not in datasets[name]:
+            yield (
+                f"{place}.dataset: weights would be chosen by the test images of {name}. Describe and write a dataset "
+                f"that is held out of its training images: {{{name}-validation: {{validation_of: {name}}}}}."
+            )
+    for name in as_list(grid["model"]):
+        if name in models and not weights(models[name]):
+            yield f"{place}.model: {name} has no weight to tune. Leave it out."
+        for other in (factor_model(name, factor) for factor in factors if factor != 1):
+            if other in models:
+                yield f"models.{other}: {place} has another model of this name. Rename yours."
 
 
 def weights(model: Mapping) -> dict[str, object]:

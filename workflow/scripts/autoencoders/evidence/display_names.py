@@ -29,8 +29,8 @@ def comparison_label(comparison: str) -> str:
 
 def dataset_label(dataset: str) -> str:
     """cifar10 as CIFAR-10, cifar10-validation as CIFAR-10 validation; a user's own name unchanged."""
-    base, validation, rest = dataset.rpartition("-validation")
-    return f"{DATASETS[base]} validation" if base in DATASETS and not rest else DATASETS.get(dataset, dataset)
+    base = dataset.removesuffix("-validation")
+    return DATASETS.get(dataset) or (f"{DATASETS[base]} validation" if base in DATASETS else dataset)
 
 
 def distance_label(extractor: str) -> str:
