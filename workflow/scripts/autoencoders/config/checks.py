@@ -92,7 +92,12 @@ def find_contradictions(config: dict) -> Iterator[str]:
 
 
 def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
-    """Faults of the penalties of the models of cells. Each is reported once, though many cells have it."""
+    """Faults of the penalties of the models of cells. Each is reported once, though many cells have it.
+
+    Models with multiplied weights have the faults of those that are described, which run too.
+    """
+    described = described_models(config)
+    cells = [cell for cell in cells if cell["model"] in described]
     for model, dataset, latent in sorted({(cell["model"], cell["dataset"], cell["latent"]) for cell in cells}):
         recipe, batch_size = config["models"][model], config["training"]["batch_size"]
         for name, entry in recipe["penalties"].items():
