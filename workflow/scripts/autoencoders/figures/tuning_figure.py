@@ -52,7 +52,9 @@ def tuning_figure(table: pd.DataFrame, scores: pd.DataFrame, models: Sequence[st
     the line, with a mark on the axis. ``models`` are all models that the config describes (``model_looks``).
     """
     colours = channel(Encoding("Method", ("model",), model_looks(models)), table)
-    entries = [*colour_entries(colours), heading("Chosen"), (symbol(**RING), "lowest mean"), *seed_entries(scores)]
+    entries = [*colour_entries(colours), heading("Chosen"), (symbol(**RING), "lowest mean")]
+    # As `draw_line` does.
+    entries += seed_entries(scores, connected=table["factor"].nunique() > 2)
     if (table["status"] != "ok").any():
         entries += [heading("On the axis"), (symbol(**DIVERGED_MARK, color=GREY), "diverged")]
     networks = list(table.groupby(NETWORK))
