@@ -44,13 +44,14 @@ def resolved(paper: dict, change: str = "{}") -> dict:
 def test_a_validation_dataset_has_the_images_of_another_and_keys_of_its_own(paper):
     change = """
     datasets:
-      cifar10: { source: parquet, limit: { train: 20000 }, comparison_latent: 64, extractors: [classifier] }
+      cifar10: { source: parquet, test_fraction: 0.3, limit: { train: 20000 }, latent: 64, comparison_latent: 64 }
       early: { validation_of: late, latent: 7, extractors: [random], test_fraction: 0.1 }
       late: { source: sklearn, sklearn: { name: digits }, test_fraction: 0.4, latent: [3, 5], size: 64 }
     """
     datasets = resolved(paper, change)["datasets"]
     base, held_out = datasets["cifar10"], datasets["cifar10-validation"]
-    assert held_out == base | {"validation_of": "cifar10"} and held_out["parquet"]["image"] == "img"
+    assert held_out == base | {"validation_of": "cifar10", "test_fraction": 0.2}
+    assert held_out["parquet"]["image"] == "img"
     early = {"validation_of": "late", "latent": 7, "comparison_latent": 7, "extractors": ["random"]}
     assert datasets["early"] == datasets["late"] | early | {"test_fraction": 0.1}
     assert (datasets["late"]["test_fraction"], datasets["early"]["size"]) == (0.4, 64)

@@ -16,8 +16,10 @@ OWN_KEYS = ("validation_of", "test_fraction", "latent", "comparison_latent", "ex
 
 
 def complete_validation(config: dict) -> Iterator[str]:
-    """Gives each dataset with `validation_of` the other keys of the dataset that it is held out of, in place, before
-    defaults are filled in. Yields a message for each that can't be completed.
+    """Gives each dataset with `validation_of` the keys of the dataset that it is held out of, in place, before defaults
+    are filled in. Yields a message for each that can't be completed.
+
+    The share of test images is not one of them: it may be that of another split before.
     """
     datasets = config["datasets"]
     for name, dataset in list(datasets.items()):
@@ -37,7 +39,8 @@ def complete_validation(config: dict) -> Iterator[str]:
                 f"key, or write it in datasets.{base}. Keys here: {', '.join(OWN_KEYS)}."
             )
         else:
-            datasets[name] = {**copy.deepcopy(datasets[base]), **dataset}
+            inherited = {key: value for key, value in datasets[base].items() if key != "test_fraction"}
+            datasets[name] = copy.deepcopy(inherited) | dataset
 
 
 def add_settings(config: dict) -> Iterator[str]:
