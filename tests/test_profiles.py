@@ -85,7 +85,7 @@ def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path
     assert {*groups, *partitions} <= with_script
     # Rules without a group are jobs of their own, or run beside Snakemake.
     local = {"download_dataset", "download_extractor", "provenance"}
-    alone = {"prepare_dataset", "prepare_external", "train", "redraw", "score_external"}
+    alone = {"prepare_dataset", "prepare_validation", "prepare_external", "train", "redraw", "score_external"}
     assert with_script - groups.keys() == alone | local
     # Rules that may need a GPU run in its partition, and so do the other rules of their groups.
     groups_with_gpu = {groups.get(name) for name in with_gpu} - {None}

@@ -81,7 +81,8 @@ def test_every_snakemake_command_plans_its_jobs(tmp_path):
     folder = copy_project(PROJECT, tmp_path)
     config = read("config")
     for dataset in config["datasets"].values():
-        dataset["latent"] = dataset["comparison_latent"]
+        if "validation_of" not in dataset:
+            dataset["latent"] = dataset["comparison_latent"]
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "images").mkdir()
     Image.new("RGB", (64, 64)).save(folder / "images" / "a.png")

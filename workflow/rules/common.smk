@@ -22,7 +22,7 @@ if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 sys.path.insert(0, str(SCRIPTS))
 
-from autoencoders.config import checks, external, grid
+from autoencoders.config import checks, external, grid, tuning
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
@@ -42,9 +42,15 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+
+def one_of(names):
+    """The constraint of a wildcard that has one of some names."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 CONSTRAINTS = {
-    "dataset": "|".join(map(re.escape, config["datasets"])),
-    "model": "|".join(map(re.escape, config["models"])),
+    "dataset": one_of(config["datasets"]),
+    "model": one_of(config["models"]),
     "filters": r"[1-9][0-9]*",
     "depth": r"[1-9]|[1-9]{4}",
     "latent": r"[1-9][0-9]*",
@@ -83,11 +89,18 @@ NATIVE_CELL = CONSTRAINED_CELL.replace(
 # The reference of all training images, of whose split a subset is compared.
 TRAINING = "training"
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
+# The datasets that are compared with the paper, and those whose test images are held out of others' training images.
+TESTED = grid.tested_datasets(config)
+VALIDATION = [name for name in config["datasets"] if name not in TESTED]
+# The cells that weights are chosen by.
+TUNING = grid.tuning_cells(config)
 # The images made elsewhere that are scored.
 EXTERNAL = external.running_external(config)
-# The experiment of each figure of scores.
+# The experiment of each figure of scores. Those that compare methods or tune weights have figures of their own.
 FIGURES = {
-    grid.PAPER_FIGURES.get(name, name): name for name in config["run"] if name not in (grid.SCATTER, grid.BASELINES)
+    grid.PAPER_FIGURES.get(name, name): name
+    for name in config["run"]
+    if name not in (grid.SCATTER, grid.BASELINES) and not grid.tuning_grids(config, [name])
 }
 # The user's own files.
 CONTENTS = fingerprints.Contents(Path(config["pathvars"]["results"], "fingerprints.json"))
@@ -95,7 +108,8 @@ CONTENTS = fingerprints.Contents(Path(config["pathvars"]["results"], "fingerprin
 
 try:
     if workflow.is_main_process:
-        used = {name: config["datasets"][name] for name in USED_DATASETS}
+        used = {grid.images_of(config, name): None for name in USED_DATASETS}
+        used = {name: config["datasets"][name] for name in used}
         settings.refuse(
             [
                 *first_look.find_misfits(used, config["pathvars"], CONTENTS),
@@ -109,12 +123,12 @@ except UserError as error:
 
 wildcard_constraints:
     dataset=CONSTRAINTS["dataset"],
-    prior="|".join(map(re.escape, config["priors"])),
-    extractor="|".join(map(re.escape, config["extractors"])),
+    prior=one_of(config["priors"]),
+    extractor=one_of(config["extractors"]),
     split=f"train|test|{TRAINING}",
-    measure="|".join(re.escape(name) for name in MEASURES if name != "frechet") or "(?!)",
-    figure="|".join(map(re.escape, FIGURES)) or "(?!)",
-    external="|".join(map(re.escape, config["external"])) or "(?!)",
+    measure=one_of(name for name in MEASURES if name != "frechet"),
+    figure=one_of(FIGURES),
+    external=one_of(config["external"]),
 
 
 def modules(script, kinds_of=None):
@@ -177,10 +191,12 @@ def for_models(pattern, key, values):
 
 
 def for_dataset(pattern):
-    """An input function: the path ``pattern`` for each cell that runs on the dataset."""
+    """An input function: the path ``pattern`` for each cell that runs on the dataset with a model that the config
+    describes.
+    """
 
     def found(wildcards):
-        cells = [cell for cell in CELLS if cell["dataset"] == wildcards.dataset]
+        cells = [cell for cell in CELLS if cell["dataset"] == wildcards.dataset and cell["model"] in MODELS]
         if not cells:
             raise WorkflowError(f"no experiment that runs has a cell on {wildcards.dataset}")
         return for_cells(pattern, cells)
@@ -240,6 +256,17 @@ def dataset_options(wildcards):
     if hasattr(source, "has_test") and not source.has_test(options):
         used.append("test_fraction")
     return {key: dataset[key] for key in used} | source_options(wildcards)
+
+
+def of_images(pattern):
+    """An input function: the path ``pattern`` of the dataset that a validation dataset is held out of."""
+    return lambda wildcards: pattern.replace("{dataset}", grid.images_of(config, wildcards.dataset))
+
+
+def validation_options(wildcards):
+    """The options that a validation dataset depends on, besides the images that it is held out of."""
+    dataset = config["datasets"][wildcards.dataset]
+    return {key: dataset[key] for key in ("validation_of", "test_fraction")} | {"limit": dataset["limit"]["test"]}
 
 
 def options_of(definition, options):
@@ -677,10 +704,12 @@ def cell_neighbours(wildcards):
     )
 
 
-# The noise of drawing, measured once for each dataset and extractor. Not a part of `all_scores`.
+# The noise of drawing, measured once for each extractor of the datasets that the paper's tables show. Not a part of
+# `all_scores`.
 REDRAWS = [
     f"<results>/redraws/{dataset}-{extractor}.parquet"
     for dataset in USED_DATASETS
+    if dataset in TESTED
     for extractor in config["datasets"][dataset]["extractors"]
 ]
 PUBLISHED = local(os.path.relpath(SCRIPTS.parents[1] / "config" / "published_fid.csv"))
@@ -770,16 +799,17 @@ def scatter_clouds(wildcards):
     return found
 
 
-# What tables say of the models that run.
+# The models that the config describes, which have the same looks in all figures of our own.
+MODELS = grid.described_models(config)
+# What tables say of those that run.
 METHODS = {
     model: {
         "native_prior": config["models"][model]["native_prior"],
         "untuned": grid.untuned_datasets(config, model),
     }
-    for model in dict.fromkeys(cell["model"] for cell in CELLS)
+    for model in MODELS
+    if model in {cell["model"] for cell in CELLS}
 }
-# The models of the config, which have the same looks in all figures of our own.
-MODELS = list(config["models"])
 
 
 def scatter_models(wildcards):
@@ -791,11 +821,12 @@ COMPARISON_LATENT = {name: config["datasets"][name]["comparison_latent"] for nam
 
 
 def compared_cells(extractor):
-    """The cells of depth 1 at their dataset's comparison latent size that an extractor scores."""
+    """The cells of depth 1 at their dataset's comparison latent size that an extractor scores by test images."""
     return [
         cell
         for cell in CELLS
-        if cell["depth"] == "1"
+        if cell["dataset"] in TESTED
+        and cell["depth"] == "1"
         and cell["latent"] == COMPARISON_LATENT[cell["dataset"]]
         and extractor in config["datasets"][cell["dataset"]]["extractors"]
     ]
@@ -811,6 +842,27 @@ def compared_scores(wildcards):
 def compared_external(wildcards):
     datasets = {cell["dataset"] for cell in compared_cells(wildcards.extractor)}
     return external_scores(datasets, [wildcards.extractor])
+
+
+# The pairs of dataset and extractor by which weights are chosen.
+TUNED = sorted(
+    {(cell["dataset"], extractor) for cell in TUNING for extractor in config["datasets"][cell["dataset"]]["extractors"]}
+)
+
+
+def tuning_scores(wildcards):
+    """The scores that weights are chosen by: of the wildcards dataset and extractor, if there are any."""
+    return [
+        f"<results>/cells/{CELL}/scores/{extractor}.parquet".format(**cell)
+        for cell in TUNING
+        for extractor in config["datasets"][cell["dataset"]]["extractors"]
+        if (cell["dataset"], extractor)
+        == (wildcards.get("dataset", cell["dataset"]), wildcards.get("extractor", extractor))
+    ]
+
+
+def tuning_title(wildcards):
+    return figure_title(f"tuning-{wildcards.dataset}-{wildcards.extractor}")
 
 
 def precision_recall_title(wildcards):
@@ -848,10 +900,12 @@ FIGURE_FILES = [
     *(f"scatter-{dataset}" for dataset in USED_DATASETS if scatter_cells(dataset)),
     "latent_statistics",
     *(f"learning_curves-{dataset}" for dataset in USED_DATASETS),
+    *(f"tuning-{dataset}-{extractor}" for dataset, extractor in TUNED),
 ]
 FIGURE_TITLES = {
     **{f"scatter-{name}": f"Codes of {display_names.dataset_label(name)}" for name in USED_DATASETS},
     **{f"learning_curves-{name}": f"Learning curves, {display_names.dataset_label(name)}" for name in USED_DATASETS},
+    **{f"tuning-{name}-{other}": f"Tuning, {display_names.dataset_label(name)}, {other}" for name, other in TUNED},
     "figure1": "Figure 1: width",
     "figure2_5": "Figure 2 (and 5): depth",
     "figure3": "Figure 3: frozen latent layer",

@@ -23,6 +23,8 @@ rule download_dataset:
         "<logs>/download_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/download_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(TESTED),
     priority: 6  # on a machine without a network, fail before the first training, not after the last
     conda:
         "../../envs/data.yaml"
@@ -50,6 +52,8 @@ rule prepare_dataset:
         "<logs>/prepare_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/prepare_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(TESTED),
     conda:
         "../../envs/data.yaml"
     resources:
@@ -63,3 +67,33 @@ rule prepare_dataset:
         "preparing {wildcards.dataset}"
     script:
         "../scripts/prepare_dataset.py"
+
+
+rule prepare_validation:
+    """Hold images out of a dataset's training images, to choose weights by."""
+    input:
+        train=of_images("<results>/datasets/{dataset}/train.npz"),
+        info=of_images("<results>/datasets/{dataset}/dataset.json"),
+        modules=modules("prepare_validation"),
+    output:
+        train="<results>/datasets/{dataset}/train.npz",
+        test="<results>/datasets/{dataset}/test.npz",
+        info="<results>/datasets/{dataset}/dataset.json",
+    log:
+        "<logs>/prepare_validation/{dataset}.log",
+    benchmark:
+        "<benchmarks>/prepare_validation/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(VALIDATION),
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=megabytes(2000, images=3),
+        runtime=minutes(15),
+    params:
+        split=validation_options,
+        format=FORMAT,
+    message:
+        "holding out {wildcards.dataset}"
+    script:
+        "../scripts/prepare_validation.py"

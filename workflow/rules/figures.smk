@@ -272,6 +272,40 @@ rule learning_curves:
         "../scripts/learning_curves.py"
 
 
+rule tuning_figure:
+    """Draw scores on validation images against the factor of each method's weights."""
+    input:
+        scores=tuning_scores,
+        caption=caption("tuning_figure"),
+        modules=modules("tuning_figure"),
+    output:
+        pdf="<results>/figures/tuning-{dataset}-{extractor}.pdf",
+        png="<results>/figures/tuning-{dataset}-{extractor}.png",
+        html=report(
+            "<results>/figures/tuning-{dataset}-{extractor}.html",
+            caption="../report/tuning_figure.rst",
+            category=CATEGORIES["figures"],
+            labels=figure_label(tuning_title),
+        ),
+    log:
+        "<logs>/tuning_figure/{dataset}-{extractor}.log",
+    benchmark:
+        "<benchmarks>/tuning_figure/{dataset}-{extractor}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    params:
+        title=tuning_title,
+        settings=tuning.described_settings(config),
+        models=MODELS,
+    message:
+        "drawing the choice of weights on {wildcards.dataset} in {wildcards.extractor} features"
+    script:
+        "../scripts/tuning_figure.py"
+
+
 rule contact_sheet:
     """Draw all figures on one page."""
     input:

@@ -10,7 +10,10 @@ rule all_tables:
     input:
         expand(
             "<results>/tables/{table}.{format}",
-            table=["table1", "table2", "table3", "claims", "scores", "latent", "parameters", "costs"],
+            table=[
+                *["table1", "table2", "table3", "claims", "scores", "latent", "parameters", "costs"],
+                *["tuning"] * bool(TUNING),
+            ],
             format=["parquet", "csv", "md", "tex", "html"],
         ),
         "<results>/provenance.json",
@@ -280,3 +283,27 @@ rule costs:
         "adding up what the cells cost"
     script:
         "../scripts/costs.py"
+
+
+rule tuning:
+    """Choose the weights of each method by validation images."""
+    input:
+        scores=tuning_scores,
+        modules=modules("tuning"),
+    output:
+        **table_files("tuning", "Tuning: weights of the methods"),
+    log:
+        "<logs>/tuning.log",
+    benchmark:
+        "<benchmarks>/tuning.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=minutes(3),
+    params:
+        settings=tuning.described_settings(config),
+    message:
+        "choosing the weights of each method"
+    script:
+        "../scripts/tuning.py"

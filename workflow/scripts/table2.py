@@ -8,14 +8,15 @@ from autoencoders.evidence.methods import with_methods
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
-from autoencoders.evidence.score_tables import of_measure, table2
+from autoencoders.evidence.score_tables import of_measure, on_test_images, table2
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        scores, published = read_parquet(snakemake.input.scores), read_published(snakemake.input.published)
+        scores = on_test_images(read_parquet(snakemake.input.scores), snakemake.config)
+        published = read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         measure = snakemake.wildcards.get("measure", FRECHET)
         cells = of_cells(scores)

@@ -4,14 +4,15 @@ from autoencoders.evidence.external_rows import of_cells
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table3_sections
-from autoencoders.evidence.score_tables import table3
+from autoencoders.evidence.score_tables import on_test_images, table3
 from autoencoders.evidence.table_files import write_table
 from autoencoders.jobs.job import job
 from autoencoders.jobs.parquet_tables import read_parquet
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        scores, published = of_cells(read_parquet(snakemake.input.scores)), read_published(snakemake.input.published)
+        scores = on_test_images(of_cells(read_parquet(snakemake.input.scores)), snakemake.config)
+        published = read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         table, title = table3(scores, published), "Table 3: models at their best latent size"
         write_table(table, title, snakemake.output, table3_sections(table, scores, published, noise))

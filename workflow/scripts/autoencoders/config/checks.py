@@ -20,11 +20,15 @@ from autoencoders.config.grid import (
     SCATTER,
     as_list,
     cells,
+    described_models,
     experiment_cells,
+    images_of,
     model_priors,
+    native_prior,
     objective_options,
     prior_options,
     running,
+    tuning_grids,
 )
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
@@ -88,6 +92,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
     yield from faults
     if not wrong_names and not faults:
         yield from check_native_priors(config, found)
+    yield from check_tuning(config)
     if config["training"]["batch_size"] == 1:
         for name in sorted({cell["model"] for cell in found}):
             if config["models"][name]["latent_norm"] in ("batch", "batch_plain"):
@@ -106,13 +111,18 @@ def find_contradictions(config: dict) -> Iterator[str]:
 
 
 def check_penalties(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:
-    """Faults of the penalties of the models of cells. Each is reported once, though many cells have it."""
+    """Faults of the penalties of the models of cells. Each is reported once, though many cells have it.
+
+    Models with multiplied weights have the faults of those that are described, which run too.
+    """
+    described = described_models(config)
+    cells = [cell for cell in cells if cell["model"] in described]
     for model, dataset, latent in sorted({(cell["model"], cell["dataset"], cell["latent"]) for cell in cells}):
         recipe, batch_size, earlier = config["models"][model], config["training"]["batch_size"], {}
         for name, entry in recipe["penalties"].items():
             place, module = f"models.{model}.penalties.{name}", kinds.load("penalties", entry["kind"])
             try:
-                options = kinds.of_dataset(entry, kinds.options(module), dataset)
+                options = kinds.of_dataset(entry, kinds.options(module), images_of(config, dataset))
             except UserError as error:
                 yield f"{place}.{error}"
                 continue
@@ -147,6 +157,18 @@ def clash(name: str, first: Mapping, second: Mapping) -> str | None:
     return None
 
 
+def check_tuning(config: dict) -> Iterator[str]:
+    """Faults of the grids with `weight_factors` that run; `config.tuning` reports those of all of them."""
+    for grid in tuning_grids(config, config["run"]):
+        for model in as_list(grid["model"]):
+            if model in config["models"] and native_prior(config, model) not in model_priors(config, model):
+                prior = native_prior(config, model)
+                key = "priors" if prior not in config["priors"] else "run_priors"
+                yield f"{key}: the weights of {model} are chosen by samples from the prior {prior}. Add {prior}."
+    if tuning_grids(config, [SCATTER]):
+        yield f"experiments.{SCATTER}: weight_factors can't be used here. Write them in another experiment."
+
+
 def used_extractors(config: dict, datasets: Iterable[str]) -> dict[str, dict]:
     """The extractors of some datasets, by name; those that the config does not describe are left out."""
     named = {name for dataset in datasets for name in config["datasets"][dataset]["extractors"]}
@@ -164,10 +186,13 @@ def find_unusable(extractors: Mapping[str, dict]) -> Iterator[str]:
 def check_names(config: dict) -> Iterator[str]:
     """Unknown names in `run`, `run_on` and the grids, and other faults of the grids."""
 
+    names = {kind: list(config[kind]) for kind in ("experiments", "datasets", "extractors")}
+    names["models"] = described_models(config)
+
     def unknown(path: str, name: str, kind: str) -> str:
-        close = difflib.get_close_matches(name, config[kind], n=1)
+        close = difflib.get_close_matches(name, names[kind], n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        known = f"Known: {', '.join(config[kind])}."
+        known = f"Known: {', '.join(names[kind])}."
         if kind == "datasets" and not close:
             known += " If another file defines it, pass both after one flag: --configfile config/demo.yaml mine.yaml"
         return f"{path}: there is no {kind.removesuffix('s')} {name!r}.{guess} {known}"
@@ -179,12 +204,14 @@ def check_names(config: dict) -> Iterator[str]:
         if name not in config["datasets"]:
             yield unknown(f"run_on[{index}]", name, "datasets")
     for dataset, options in config["datasets"].items():
+        if options["extractors"] == config["datasets"].get(options.get("validation_of"), {}).get("extractors"):
+            continue  # It has them from that dataset.
         for index, name in enumerate(options["extractors"]):
             if name not in config["extractors"]:
                 yield unknown(f"datasets.{dataset}.extractors[{index}]", name, "extractors")
     for experiment, grids in config["experiments"].items():
         if experiment in PAPER_FIGURES.values() or experiment.startswith(
-            (f"{SCATTER}-", f"{BASELINES}-", "learning_curves", "precision_recall")
+            (f"{SCATTER}-", f"{BASELINES}-", "learning_curves", "precision_recall", "tuning-")
         ):
             yield f"experiments.{experiment}: this is the name of another experiment's figure. Write another name."
         for index, grid in enumerate(grids):
@@ -193,7 +220,7 @@ def check_names(config: dict) -> Iterator[str]:
                 if name not in config["datasets"]:
                     yield unknown(f"{path}.dataset", name, "datasets")
             for name in as_list(grid["model"]):
-                if name not in config["models"]:
+                if name not in names["models"]:
                     yield unknown(f"{path}.model", name, "models")
             for depth in as_list(grid["depth"]):
                 if "0" in str(depth):
@@ -258,27 +285,27 @@ def check_cells_per_gpu(cells_per_gpu: Mapping) -> Iterator[str]:
 
 def check_dataset(name: str, dataset: dict, extractors: Mapping[str, dict]) -> Iterator[str]:
     """What can be checked without opening images, which `data.first_look` does."""
-    kind = dataset["source"]
+    kind, base = dataset["source"], dataset.get("validation_of", name)
     if kind not in dataset:
-        yield f"datasets.{name}: its source is {kind!r}, but it has no key {kind!r}. Add it, with the source's options."
+        yield f"datasets.{base}: its source is {kind!r}, but it has no key {kind!r}. Add it, with the source's options."
         return
     source, options = kinds.load("sources", kind), dataset[kind]
     crop, side = dataset["crop"], source.side(options) if hasattr(source, "side") else None
     if crop is not None and side is not None and crop > side:
         yield (
-            f"datasets.{name}.crop: {crop} is larger than the images ({side} pixels). "
+            f"datasets.{base}.crop: {crop} is larger than the images ({side} pixels). "
             f"Write at most {side}, or null for the largest centred square."
         )
     try:
         faults = list(source.check(options)) if hasattr(source, "check") else []
     except RuntimeError:  # pathlib's, for the home folder of an unknown user.
         yield (
-            f"datasets.{name}.{kind}: a path of {dict(options)} begins with the home folder of an unknown user. Write "
+            f"datasets.{base}.{kind}: a path of {dict(options)} begins with the home folder of an unknown user. Write "
             "./~ for a name that begins with ~."
         )
         return
     for key, fault in faults:
-        yield f"datasets.{name}.{kind}.{key}: {fault}"
+        yield f"datasets.{base}.{kind}.{key}: {fault}"
     needing = {
         extractor: kinds.needs(kinds.load("extractors", entry["kind"]), "NEEDS_LABELS", False)
         for extractor, entry in extractors.items()

@@ -36,9 +36,15 @@ def cells(config: dict, known_only: bool = False) -> list[dict]:
 
 def experiment_cells(config: dict, experiment: str, known_only: bool = False) -> list[dict]:
     """The cells of one experiment, each once: the product of each grid's axes, of which seeds are one."""
+    grids = config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]
+    return cells_of_grids(config, grids, known_only)
+
+
+def cells_of_grids(config: dict, grids: Iterable[Mapping], known_only: bool = False) -> list[dict]:
+    """The cells of some grids, each once."""
     found = {}
-    for grid in config["experiments"].get(experiment, []) if known_only else config["experiments"][experiment]:
-        for dataset, model in itertools.product(as_list(grid["dataset"]), as_list(grid["model"])):
+    for grid in grids:
+        for dataset, model in itertools.product(as_list(grid["dataset"]), grid_models(grid)):
             if known_only and (dataset not in config["datasets"] or model not in config["models"]):
                 continue
             if config["run_on"] and dataset not in config["run_on"]:
@@ -49,6 +55,60 @@ def experiment_cells(config: dict, experiment: str, known_only: bool = False) ->
             for values in itertools.product(as_list(grid["filters"]), depth, latent, seeds):
                 found[dataset, model, *values] = None
     return [dict(zip(CELL_KEYS, values, strict=True)) for values in found]
+
+
+def grid_models(grid: Mapping) -> list[str]:
+    """The models of a grid: with `weight_factors`, each with its weights times every factor."""
+    factors = grid.get("weight_factors", [1])
+    return [factor_model(model, factor) for model in as_list(grid["model"]) for factor in factors]
+
+
+def factor_model(model: str, factor: float) -> str:
+    """The name of a model with its weights times a factor: wae-x0.3; wae itself for 1."""
+    return model if factor == 1 else f"{model}-x{factor:g}"
+
+
+def tuning_grids(config: dict, experiments: Iterable[str]) -> list[dict]:
+    """The grids with `weight_factors` of some experiments."""
+    return [grid for name in experiments for grid in config["experiments"].get(name, []) if "weight_factors" in grid]
+
+
+def tuning_cells(config: dict) -> list[dict]:
+    """The cells of the grids with `weight_factors` that run, each once."""
+    return cells_of_grids(config, tuning_grids(config, config["run"]))
+
+
+def tuned_settings(config: dict) -> dict[str, tuple[str, float]]:
+    """The models of all grids with `weight_factors`: name -> the model that is described, and the factor of its
+    weights.
+    """
+    return {
+        factor_model(model, factor): (model, factor)
+        for grid in tuning_grids(config, config["experiments"])
+        for model in as_list(grid["model"])
+        for factor in grid["weight_factors"]
+    }
+
+
+def described_models(config: dict) -> list[str]:
+    """The models of a resolved config without those that `weight_factors` made."""
+    settings = tuned_settings(config)
+    return [name for name in config["models"] if settings.get(name, (name, 1))[0] == name]
+
+
+def native_prior(config: dict, model: str) -> str:
+    """The prior by whose samples a model's weights are chosen."""
+    return config["models"][model]["native_prior"] or "gmm"
+
+
+def images_of(config: dict, dataset: str) -> str:
+    """The dataset that describes a dataset's images: itself, or the one that it is a validation split of."""
+    return config["datasets"][dataset].get("validation_of", dataset)
+
+
+def tested_datasets(config: dict) -> list[str]:
+    """The datasets whose test images are not held out of another one's training images."""
+    return [name for name, dataset in config["datasets"].items() if "validation_of" not in dataset]
 
 
 def first_seeds(cells: Iterable[Mapping]) -> list[Mapping]:
@@ -105,6 +165,7 @@ def network_options(config: dict, cell: Mapping) -> dict:
 
 def objective_options(config: dict, model: str, dataset: str) -> dict:
     """The options of a model's training objective on a dataset, named as in `networks.objective.Objective`."""
+    dataset = images_of(config, dataset)
     options = {key: config["models"][model][key] for key in ("beta", "kl_reduction", "noise", "penalties")}
     return options | {
         "penalties": {
@@ -123,7 +184,7 @@ def penalty_kinds(config: dict, model: str) -> list[str]:
 def untuned_datasets(config: dict, model: str) -> list[str]:
     """The datasets on which the weights of a model's penalties were not chosen; none for a model without penalties."""
     recipe = config["models"][model]
-    return [name for name in config["datasets"] if recipe["penalties"] and name not in recipe["tuned_on"]]
+    return [name for name in tested_datasets(config) if recipe["penalties"] and name not in recipe["tuned_on"]]
 
 
 def running(config: dict, group: str) -> dict[str, dict]:
@@ -153,7 +214,7 @@ def model_priors(config: dict, model: str) -> dict[str, dict]:
 def prior_options(config: dict, prior: str, dataset: str) -> dict:
     """A prior's entry with the values of one dataset."""
     entry = config["priors"][prior]
-    return kinds.of_dataset(entry, kinds.options(kinds.load("priors", entry["kind"])), dataset)
+    return kinds.of_dataset(entry, kinds.options(kinds.load("priors", entry["kind"])), images_of(config, dataset))
 
 
 def own_kinds(config: dict) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ import yaml
 
 from autoencoders.config.checks import by_width, compared_sizes, find_contradictions
 from autoencoders.config.grid import as_list
+from autoencoders.config.tuning import add_settings, complete_validation
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 
@@ -37,13 +38,15 @@ def resolve(config: dict, command_line: Mapping | None = None) -> dict:
     if not faults:
         shared = config.get("model_defaults", {})
         config["models"] = {name: neutral({**shared, **model}) for name, model in config["models"].items()}
+        refuse(complete_validation(config))
         # Validation also fills in defaults.
         list(find_errors(config))
+        faults = list(add_settings(config))
         for name, dataset in config["datasets"].items():
             if dataset["comparison_latent"] is None:
                 sizes = compared_sizes(config, name) or sorted(as_list(dataset["latent"]))
                 dataset["comparison_latent"] = sizes[len(sizes) // 2]
-        faults = list(find_contradictions(config))
+        faults += find_contradictions(config)
     refuse(faults)
     config["cells_per_gpu"] = dict(by_width(config["cells_per_gpu"]))
     return config

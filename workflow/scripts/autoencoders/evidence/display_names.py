@@ -16,8 +16,11 @@ DATASETS = {"cifar10": "CIFAR-10", "celeba": "CelebA"}
 
 
 def model_label(model: str) -> str:
-    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1; a user's own name unchanged."""
-    return re.sub(r"\b(dae|vae|wae|rae|eae|ae|gmm|bn0?|sn|ln|l2|gp)\b", lambda match: match[0].upper(), model)
+    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1, wae-x0.3 (with weights times 0.3) as WAE ×0.3; a user's own name
+    unchanged.
+    """
+    label = re.sub(r"\b(dae|vae|wae|rae|eae|ae|gmm|bn0?|sn|ln|l2|gp)\b", lambda match: match[0].upper(), model)
+    return re.sub(r"-x(\d+(\.\d+)?)$", r" ×\1", label)
 
 
 def comparison_label(comparison: str) -> str:
@@ -25,7 +28,9 @@ def comparison_label(comparison: str) -> str:
 
 
 def dataset_label(dataset: str) -> str:
-    return DATASETS.get(dataset, dataset)
+    """cifar10 as CIFAR-10, cifar10-validation as CIFAR-10 validation; a user's own name unchanged."""
+    base = dataset.removesuffix("-validation")
+    return DATASETS.get(dataset) or (f"{DATASETS[base]} validation" if base in DATASETS else dataset)
 
 
 def distance_label(extractor: str) -> str:

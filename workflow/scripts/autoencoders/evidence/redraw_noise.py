@@ -14,9 +14,12 @@ def redraw_noise(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
     Columns: these three; model, filters, depth, latent and seed of the cell whose samples were drawn; draws (how many);
     sd_of_log, the sample standard deviation over draws of ln value: 0.01 is about 1 % of the score. It is NaN for
-    fewer than two draws, and if a value is not above 0. A cell that diverged has no row.
+    fewer than two draws, and if a value is not above 0. A cell that diverged has no row. Without files, there is none.
     """
-    table = pd.concat(list(frames), ignore_index=True)
+    frames = list(frames)
+    if not frames:
+        return pd.DataFrame(columns=["dataset", "extractor", "comparison", *CELL, "draws", "sd_of_log"])
+    table = pd.concat(frames, ignore_index=True)
     values = table["value"]
     table["log"] = np.log(values.where(values > 0))
     groups = table.groupby(["dataset", "extractor", "comparison", *CELL], sort=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.grid import CELL_KEYS, EXTERNAL, NOT_PRIORS, TEST_IMAGES
+from autoencoders.config.grid import CELL_KEYS, EXTERNAL, NOT_PRIORS, TEST_IMAGES, tested_datasets
 from autoencoders.evidence.display_names import comparison_order, model_order
 from autoencoders.evidence.external_rows import IMAGES
 from autoencoders.evidence.measure_texts import FRECHET, measure_text
@@ -52,6 +52,13 @@ def collect_scores(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def of_measure(scores: pd.DataFrame, measure: str = FRECHET) -> pd.DataFrame:
     return scores[scores["measure"] == measure]
+
+
+def on_test_images(scores: pd.DataFrame, config: Mapping) -> pd.DataFrame:
+    """Scores without those of validation datasets of the resolved config, which no other table shows than that of all
+    scores and that of tuning.
+    """
+    return scores[scores["dataset"].isin(tested_datasets(config))]
 
 
 def table2(
