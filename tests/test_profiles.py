@@ -81,6 +81,8 @@ def test_groups_of_the_slurm_profile_share_a_partition_as_the_site_says(tmp_path
     assert resources == models | {f"{name}:slurm_partition": "long" for name in partitions}
     text = "".join(file.read_text(encoding="utf-8") for file in (PROJECT / "workflow" / "rules").glob("*.smk"))
     rules = {rule.split(":", 1)[0]: rule for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]}
+    # With a model's native prior, samples are this rule's.
+    rules["sample_native"] = rules["sample"]
     with_script, with_gpu = ({name for name in rules if key in rules[name]} for key in ("script:", "gpu="))
     assert {*groups, *partitions} <= with_script
     # Rules without a group are jobs of their own, or run beside Snakemake.
