@@ -104,11 +104,6 @@ def test_rates_of_cells_that_share_are_added_up(monkeypatch):
     assert "80%" in found.note
 
 
-def test_the_cited_methods_are_those_that_no_experiment_runs(paper):
-    expected = ["wae", "ae-l2", "rae", "rae-l2", "rae-sn", "rae-gp", "eae", "dae-bn0", "gmm-dae"]
-    assert methods.cited(paper) == expected
-
-
 def test_a_step_of_a_method_in_the_benchmark_is_that_of_training(paper, monkeypatch):
     """Both from the same weights, and with the same random numbers, to the same weights."""
     case, images = replace(CASE, latent=12), CASE.noise()[:BATCH]
@@ -119,7 +114,7 @@ def test_a_step_of_a_method_in_the_benchmark_is_that_of_training(paper, monkeypa
         return made[-1]
 
     monkeypatch.setattr(methods, "Autoencoder", network)
-    for model in (methods.PLAIN, *methods.cited(paper)):
+    for model in (methods.PLAIN, *methods.METHODS):
         step = methods.training_step(paper, model, case, "fp32", CPU)
         objective = Objective(**grid.objective_options(paper, model, "cifar10"))
         trained = Autoencoder(made[-1].options, 0)
@@ -140,7 +135,7 @@ def test_a_step_of_a_method_in_the_benchmark_is_that_of_training(paper, monkeypa
 def test_methods_are_compared_turn_by_turn(paper, monkeypatch):
     """A machine that becomes three times as slow in some turns changes no ratio."""
     turns, slow = iter(range(10**6)), [1, 3, 1, 1, 3]
-    models = (methods.PLAIN, *methods.cited(paper))
+    models = (methods.PLAIN, *methods.METHODS)
 
     def timed(step, images):
         # The first one is the plain model's alone, and sets the number of turns.

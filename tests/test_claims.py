@@ -519,7 +519,7 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     scores.loc[0, ["images", "reference_images"]] = 10_000
     noise = {"dataset": "digits", "extractor": "inception-other", "comparison": "mvg", "sd_of_log": 0.0123}
     noise |= {"draws": 5, "model": "dae", "filters": 8, "latent": 16}
-    sections = {each.heading: each for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise]))}
+    sections = {each.heading: each for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise]), {})}
     assert len(sections) == 4 * len({*FAMILIES} - {*OPTIONAL})
     digits = sections["digits: this run, FD (inception-other features), not the paper's setting: primary claims"]
     ours = sections["CIFAR-10: this run, FID: primary claims"]
@@ -541,7 +541,7 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     assert sum(by_family) == len(papers) - 2 and by_family[0] == 5
     assert not any("mean little" in each.text for each in sections.values())
     scores.loc[scores["extractor"] == "inception-other", "steps"] = 175
-    for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise])):
+    for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise]), {}):
         assert ("Trained for 175 steps only: below 500" in each.text) == each.heading.startswith("digits")
 
 
@@ -551,6 +551,22 @@ def test_claims_about_the_cited_methods_are_in_tables_of_runs_that_trained_one()
     of_methods = table[table["family"] == "methods"].set_index("claim")["verdict"]
     assert of_methods["wae_below_dae_gmm"] == "one run" and set(of_methods.drop("wae_below_dae_gmm")) == {LACKS}
     assert "methods" not in set(judged(*rows[:1])["family"])
+    # Trained, but diverged.
+    rows[1] = score(None, comparison="gmm", model="wae")
+    diverged = judged(*rows)
+    assert set(diverged.loc[diverged["family"] == "methods", "verdict"]) == {LACKS}
+    scores = pd.DataFrame(rows).assign(images=300, reference_images=500, extractor_accuracy=0.9, extractor_chance=0.1)
+    methods = {"wae": {"untuned": ["digits"]}}
+    texts = {each.heading: each.text for each in claims_sections(table, scores, NO_NOISE, methods)}
+    marked = [heading for heading, text in texts.items() if "on this dataset: WAE." in text]
+    assert len(marked) == 1 and marked[0].endswith("the methods that the paper cites, trained here")
+
+
+def test_the_papers_claim_about_the_best_network_is_about_its_own_models():
+    best = at("dae", 70, depth="3321", latent=96)
+    assert outcome("best_is_3321_at_96", best + at("dae", 73)) == HOLDS
+    assert outcome("best_is_3321_at_96", best + at("dae", 73) + at("rae", 65) + at("gmm-dae", 60)) == HOLDS
+    assert outcome("best_is_3321_at_96", best + at("dae", 73) + at("vae", 65)) == FAILS
 
 
 def test_two_rows_of_the_same_keys_are_not_judged():

@@ -6,15 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from running import copy_project, laid_over, planned, snakemake
+from matplotlib.figure import Figure
+from running import PROJECT, copy_project, laid_over, planned, snakemake
 from scipy import stats
 
 from autoencoders.config import grid, settings
 from autoencoders.evidence.display_names import model_label
+from autoencoders.evidence.paper_values import read_published
 from autoencoders.figures.methods import method_points, methods_figure
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import read_npz
 
+PUBLISHED = read_published(PROJECT / "config" / "published_fid.csv")
 NATIVE = {"wae": "standard_normal", "gmm-dae": "target_gmm", "rae": "gmm", "dae": None}
 CELLS = "experiments: {mine: [{dataset: DATASET, model: MODEL, filters: 8, latent: 64}]}\nrun: [mine]\n"
 CELLS += "datasets: {cifar10: {comparison_latent: 64}, celeba: {comparison_latent: 64}}"
@@ -116,13 +119,27 @@ def test_weights_count_as_untuned_until_the_config_says_where_they_were_chosen(r
 # ---- the figure
 
 
+def drawn(table: pd.DataFrame) -> Figure:
+    methods = {model: {"native_prior": prior, "untuned": []} for model, prior in NATIVE.items()}
+    methods["wae"]["untuned"] = ["digits"]
+    figure = methods_figure(table, next(iter(table["extractor"]), "classifier"), PUBLISHED, list(NATIVE), methods)
+    figure.draw_without_rendering()
+    return figure
+
+
 def scores(*rows) -> pd.DataFrame:
     """A table of scores: (model, comparison, value for each seed), of which None diverged."""
     found = []
     for model, comparison, *values in rows:
         for seed, value in enumerate(values):
             cell = {"dataset": "digits", "model": model, "filters": 8, "depth": "1", "latent": 16, "seed": seed}
-            cell |= {"steps": 900, "extractor": "classifier", "comparison": comparison, "measure": "frechet"}
+            cell |= {
+                "setting": "own",
+                "steps": 900,
+                "extractor": "classifier",
+                "comparison": comparison,
+                "measure": "frechet",
+            }
             status = "diverged" if value is None else "ok"
             found.append(cell | {"value": math.nan if value is None else float(value), "status": status})
     return pd.DataFrame(found)
@@ -164,15 +181,13 @@ def test_a_single_seed_has_no_interval_and_without_a_plain_autoencoder_there_are
     none = method_points(TABLE[TABLE["model"] != "dae"], NATIVE)
     assert none["ratio"].isna().all() and none["sample"].notna().all()
     for table in (TABLE[TABLE["seed"] == 0], TABLE[TABLE["model"] != "dae"], TABLE[TABLE["model"] == "nothing"]):
-        figure = methods_figure(table, "classifier", ["dae", "wae", "rae"], NATIVE)
-        figure.draw_without_rendering()
+        drawn(table)
 
 
 def test_the_figure_shows_each_method_by_name_left_of_the_line_if_it_beats_the_plain_autoencoder():
-    figure = methods_figure(TABLE, "classifier", ["dae", "wae", "rae"], NATIVE)
-    figure.draw_without_rendering()
+    figure = drawn(TABLE)
     left, right = figure.axes
-    assert [text.get_text() for text in right.get_yticklabels()] == ["DAE", "RAE", "WAE"]
+    assert [text.get_text() for text in right.get_yticklabels()] == ["DAE", "RAE", "WAE*"]
     points = {
         container.get_label(): container.lines[0].get_xydata()[0]
         for axes in (left, right)
@@ -185,6 +200,20 @@ def test_the_figure_shows_each_method_by_name_left_of_the_line_if_it_beats_the_p
     # The dashed lines: the DAE's score, and the ratio 1.
     assert any(line.get_ydata()[0] == pytest.approx(67 / 3) for line in left.lines)
     assert any(list(line.get_xdata()) == [1, 1] for line in right.lines)
+
+
+def test_crosses_are_the_papers_values_and_those_that_it_cites_in_its_setting_alone():
+    paper = TABLE.assign(dataset="cifar10", filters=128, latent=128, setting="paper", extractor="inception")
+    crosses = {line.get_label(): line.get_xydata()[0].tolist() for line in drawn(paper).axes[0].lines}
+    crosses = {label: point for label, point in crosses.items() if label.endswith("; paper")}
+    # Table 2. It cites no score of a plain RAE.
+    assert crosses == {
+        "DAE; GMM; paper": [45.21, 73.78],
+        "WAE; GMM; paper": [57.94, 93.53],
+        "WAE; N(0,I); paper": [57.94, 117.4],
+    }
+    for other in ({"setting": "own"}, {"extractor": "classifier"}):
+        assert not any(line.get_label().endswith("; paper") for line in drawn(paper.assign(**other)).axes[0].lines)
 
 
 def test_every_model_of_the_config_looks_different(project):
@@ -241,6 +270,12 @@ def test_a_run_with_a_native_prior_scores_it_for_its_model_alone(project, tmp_pa
     table = pd.read_parquet(results / "tables" / "table2.parquet").set_index("model")
     assert table["native_prior"].to_dict() == {"dae": None, "wae": "standard_normal", "gmm-dae": "target_gmm"}
     assert table["untuned"].to_dict() == {"dae": False, "wae": True, "gmm-dae": True}
+    # The other models never had that prior, so Table 3 has no row of it for them, and its only value is not the best.
+    best_sizes = pd.read_parquet(results / "tables" / "table3.parquet")
+    assert set(best_sizes["status"]) == {"ok"}
+    assert best_sizes.loc[best_sizes["prior"] == "target_gmm", "model"].tolist() == ["gmm-dae"]
+    page = (results / "tables" / "table2.md").read_text(encoding="utf-8")
+    assert f"**{table.loc['gmm-dae', 'target_gmm']:.2f}**" not in page
     assert table["target_gmm"].notna().to_dict() == {"dae": False, "wae": False, "gmm-dae": True}
     assert (results / "figures" / "baselines-classifier.png").exists()
     assert not (results / "figures" / "own-classifier.png").exists()

@@ -12,7 +12,7 @@ import yaml
 from autoencoders.config import settings
 from autoencoders.config.grid import network_options, objective_options
 from autoencoders.evidence.cell_tables import table1, table1_sections
-from autoencoders.evidence.methods import with_methods
+from autoencoders.evidence.methods import untuned_text, with_native_priors, with_untuned
 from autoencoders.evidence.paper_values import (
     ABOUT,
     READINGS,
@@ -281,7 +281,7 @@ def test_a_cited_method_that_is_trained_here_has_its_cited_value_and_the_differe
 def test_table2_names_the_native_prior_and_marks_weights_that_were_not_chosen_on_the_dataset():
     scores = merged(cell(values=40), cell(model="wae", values=30), cell("celeba", "wae", latent=64, values=30))
     methods = {"wae": {"native_prior": "standard_normal", "untuned": ["digits"]}, "dae": {"native_prior": None}}
-    table = with_methods(table2(scores, PUBLISHED, LATENT), methods)
+    table = with_untuned(with_native_priors(table2(scores, PUBLISHED, LATENT), methods), methods)
     assert table["untuned"].tolist() == [False, False, True]
     sections = list(table2_sections(table, scores, PUBLISHED, NO_NOISE))
     header, *rows = shown(sections, "digits, classifier")
@@ -290,7 +290,12 @@ def test_table2_names_the_native_prior_and_marks_weights_that_were_not_chosen_on
     header, *rows = shown(sections, "CelebA, classifier")
     assert [row[header.index("Model")] for row in rows] == ["WAE"]
     assert all("(untuned): with weights" in section.text for section in sections)
-    tuned = with_methods(table2(scores, PUBLISHED, LATENT), {})
+    of_table3 = with_untuned(table3(scores, PUBLISHED), methods)
+    header, *rows = shown(table3_sections(of_table3, scores, PUBLISHED, NO_NOISE), "digits, classifier")
+    assert {row[header.index("Model")] for row in rows} == {"DAE", "WAE (untuned)"}
+    assert untuned_text(["dae", "wae"], "digits", methods).endswith("on this dataset: WAE.")
+    assert untuned_text(["dae", "wae"], "celeba", methods) == untuned_text(["dae"], "digits", methods) == ""
+    tuned = with_untuned(table2(scores, PUBLISHED, LATENT), {})
     assert not any("untuned" in section.text for section in table2_sections(tuned, scores, PUBLISHED, NO_NOISE))
 
 

@@ -11,6 +11,7 @@ from benchmark.machine import Machine, timed
 from torch import Tensor
 
 from autoencoders.config import grid
+from autoencoders.evidence.claim_values import METHODS
 from autoencoders.networks.cuda_graphs import WARM_UP, recorded, side_stream
 from autoencoders.networks.network import Autoencoder, to_unit_interval
 from autoencoders.networks.numerics import usable
@@ -23,13 +24,6 @@ PLAIN = "dae"
 DATASETS = {32: "cifar10", 64: "celeba"}
 # With fewer, a median says little.
 MIN_ROUNDS = 9
-
-
-def cited(config: Mapping) -> list[str]:
-    """The models of a resolved config that no experiment names: methods that the paper cites, and their controls."""
-    grids = [cells for experiment in config["experiments"].values() for cells in experiment]
-    named = {model for cells in grids for model in grid.as_list(cells["model"])}
-    return [model for model in config["models"] if model not in named]
 
 
 def training_step(config: Mapping, model: str, case: Case, precision: str, device: torch.device) -> Callable:
@@ -60,7 +54,7 @@ def measure_methods(machine: Machine, case: Case, default: str, config: Mapping,
     device = machine.job_device(default)
     precision, images = usable(default, device), torch.from_numpy(case.noise()[:BATCH]).to(device)
     with side_stream(device):
-        steps = {model: training_step(config, model, case, precision, device) for model in (PLAIN, *cited(config))}
+        steps = {model: training_step(config, model, case, precision, device) for model in (PLAIN, *METHODS)}
         # The first steps load libraries, and on a GPU the last of these is recorded.
         for step in steps.values():
             for _ in range(WARM_UP + 1):

@@ -137,6 +137,7 @@ rule methods_figure:
     """Draw methods beside a plain autoencoder: samples against reconstructions, and ratios to it."""
     input:
         scores=baseline_scores,
+        published=PUBLISHED,
         caption=caption("methods"),
         modules=modules("methods_figure"),
     output:
@@ -160,7 +161,7 @@ rule methods_figure:
     params:
         title=baselines_title,
         models=MODELS,
-        native={model: method["native_prior"] for model, method in METHODS.items()},
+        methods=METHODS,
     message:
         "drawing methods in {wildcards.extractor} features"
     script:

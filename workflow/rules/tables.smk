@@ -202,6 +202,8 @@ rule table3:
     resources:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
+    params:
+        methods=METHODS,
     message:
         "writing Table 3: every model at its best latent size"
     script:
@@ -231,6 +233,7 @@ rule claims:
         runtime=minutes(3),
     params:
         comparison_latent=COMPARISON_LATENT,
+        methods=METHODS,
     message:
         "judging the paper's claims"
     script:

@@ -19,6 +19,11 @@ if __name__ == "__main__":
         published = read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
         table = claims_table(our_values(scores, latent), published, snakemake.params.comparison_latent, noise)
-        write_table(table, "The paper's claims", snakemake.output, claims_sections(table, scores, noise))
+        write_table(
+            table,
+            "The paper's claims",
+            snakemake.output,
+            claims_sections(table, scores, noise, snakemake.params.methods),
+        )
         with atomic(snakemake.output.answer) as temporary:
             temporary.write_text(answer(table, scores, snakemake.params.comparison_latent), encoding="utf-8")

@@ -4,7 +4,7 @@ table2_by_measure).
 
 from autoencoders.evidence.external_rows import add_external, of_cells, of_external
 from autoencoders.evidence.measure_texts import FRECHET
-from autoencoders.evidence.methods import with_methods
+from autoencoders.evidence.methods import with_native_priors, with_untuned
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table2_sections
@@ -22,6 +22,6 @@ if __name__ == "__main__":
         cells = of_cells(scores)
         table = table2(cells, published, snakemake.params.comparison_latent, measure)
         table = add_external(table, of_measure(of_external(scores), measure))
-        table = with_methods(table, snakemake.params.methods)
+        table = with_untuned(with_native_priors(table, snakemake.params.methods), snakemake.params.methods)
         title = "Table 2: models at one latent size" + f", {measure}" * (measure != FRECHET)
         write_table(table, title, snakemake.output, table2_sections(table, cells, published, noise, measure))

@@ -1,6 +1,7 @@
 """Table 3 of the paper: the best latent size of every width, model and prior (rule table3)."""
 
 from autoencoders.evidence.external_rows import of_cells
+from autoencoders.evidence.methods import with_untuned
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.redraw_noise import redraw_noise
 from autoencoders.evidence.score_pages import table3_sections
@@ -14,5 +15,6 @@ if __name__ == "__main__":
         scores = on_test_images(of_cells(read_parquet(snakemake.input.scores)), snakemake.config)
         published = read_published(snakemake.input.published)
         noise = redraw_noise(map(read_parquet, snakemake.input.redraws))
-        table, title = table3(scores, published), "Table 3: models at their best latent size"
+        table = with_untuned(table3(scores, published), snakemake.params.methods)
+        title = "Table 3: models at their best latent size"
         write_table(table, title, snakemake.output, table3_sections(table, scores, published, noise))

@@ -28,6 +28,7 @@ from autoencoders.config.grid import (
     objective_options,
     prior_options,
     running,
+    tested_datasets,
     tuning_grids,
 )
 from autoencoders.jobs import kinds
@@ -400,7 +401,8 @@ def check_kinds(config: dict) -> Iterator[str]:
     if not alike and FRECHET not in running(config, "measures"):
         key = "measures" if FRECHET not in config["measures"] else "run_measures"
         yield f"{key}: tables, figures and claims report the Fréchet distance. Add {FRECHET}."
-    for model, recipe in config["models"].items():
+    for model in described_models(config):
+        recipe = config["models"][model]
         for name, entry in recipe["penalties"].items():
             if kinds.KL in (name, entry["kind"]):
                 yield (
@@ -413,8 +415,10 @@ def check_kinds(config: dict) -> Iterator[str]:
             yield f"models.{model}.native_prior: there is no prior {native!r}. Known: {known}. Or write null."
         for index, name in enumerate(recipe["tuned_on"]):
             if name not in config["datasets"]:
-                known = ", ".join(config["datasets"])
+                known = ", ".join(tested_datasets(config))
                 yield f"models.{model}.tuned_on[{index}]: there is no dataset {name!r}. Known: {known}."
+            elif (images := images_of(config, name)) != name:
+                yield f"models.{model}.tuned_on[{index}]: {name} is held out of {images}. Write {images}."
 
 
 def check_native_priors(config: dict, cells: Iterable[Mapping]) -> Iterator[str]:

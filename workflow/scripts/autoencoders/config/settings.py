@@ -123,11 +123,12 @@ def without_nulls(config: dict) -> dict:
     models = models.values() if isinstance(models, dict) else []
     priors = config.get("priors")
     removed = [name for name, entry in priors.items() if entry is None] if isinstance(priors, dict) else []
+    models = [model for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
     for model in models:
-        if isinstance(model, dict) and model.get("native_prior") in removed:
+        if model.get("native_prior") in removed:
             model["native_prior"] = None
     owners = [(config, group) for group in (*NAMED, "external")]
-    owners += [(model, "penalties") for model in [config.get("model_defaults"), *models] if isinstance(model, dict)]
+    owners += [(model, "penalties") for model in models]
     for owner, key in owners:
         if isinstance(owner.get(key), dict):
             owner[key] = {name: entry for name, entry in owner[key].items() if entry is not None}

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from autoencoders.config.grid import as_list, factor_model, images_of, native_prior, tuned_settings, tuning_cells
+from autoencoders.config.grid import (
+    as_list,
+    factor_model,
+    images_of,
+    native_prior,
+    tested_datasets,
+    tuned_settings,
+    tuning_cells,
+)
 from autoencoders.jobs import kinds
 
 # The keys that a validation dataset may have of its own.
@@ -118,7 +126,7 @@ def described_settings(config: dict) -> list[dict]:
     for dataset, name in sorted({(cell["dataset"], cell["model"]) for cell in tuning_cells(config)}):
         model, factor = settings[name]
         options, images = config["models"][name], images_of(config, dataset)
-        texts = {"weights": weights_text(options, images), "line": config_line(model, options, images)}
+        texts = {"weights": weights_text(options, images), "line": config_line(config, model, options, images)}
         row = {"dataset": dataset, "setting": name, "model": model, "factor": float(factor)}
         found.append({**row, "prior": native_prior(config, model), **texts})
     return found
@@ -130,18 +138,23 @@ def weights_text(model: Mapping, dataset: str) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in found.items())
 
 
-def config_line(name: str, model: Mapping, dataset: str) -> str:
-    """The line of YAML that gives the model ``name`` of a config the weights of ``model`` on a dataset.
+def config_line(config: Mapping, name: str, model: Mapping, dataset: str) -> str:
+    """The line of YAML that gives the model ``name`` of a resolved config the weights of ``model`` on a dataset, and
+    says that they were chosen there.
 
-    A weight that has values by dataset keeps those of other datasets.
+    Penalties keep their weights on the config's other datasets. A VAE's beta is one for all.
     """
+    recipe, others = config["models"][name], [other for other in tested_datasets(config) if other != dataset]
 
-    def written(weight: object) -> object:
-        return {dataset: weight[dataset]} if isinstance(weight, Mapping) else weight
+    def written(key: str) -> object:
+        old, new = recipe["penalties"][key]["weight"], model["penalties"][key]["weight"]
+        if isinstance(new, Mapping):
+            return {dataset: new[dataset]}
+        return {dataset: new, **dict.fromkeys(others, old)} if others else new
 
-    penalties = {key: {"weight": written(entry["weight"])} for key, entry in model["penalties"].items()}
-    changed = ({"beta": model["beta"]} if model["variational"] else {}) | (
-        {"penalties": penalties} if penalties else {}
-    )
+    penalties = {key: {"weight": written(key)} for key in model["penalties"]}
+    changed = {"beta": model["beta"]} if model["variational"] else {}
+    if penalties:
+        changed |= {"penalties": penalties, "tuned_on": sorted({*recipe["tuned_on"], dataset})}
     line = yaml.safe_dump({name: changed}, default_flow_style=True, width=float("inf"), sort_keys=False)
     return f"models: {line.strip()}"

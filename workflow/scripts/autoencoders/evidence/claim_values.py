@@ -28,6 +28,8 @@ LATENT_STATISTICS = [
 ]
 FITTED = ("mvg", "gmm")
 DAE, VAE = "dae", "vae"
+# The methods that the paper cites, and controls: models that it did not train.
+METHODS = ("wae", "ae-l2", "rae", "rae-l2", "rae-sn", "rae-gp", "eae", "dae-bn0", "gmm-dae")
 # A curve of fewer latent sizes has no shape, and its lowest value is no optimum.
 MIN_SIZES = 3
 

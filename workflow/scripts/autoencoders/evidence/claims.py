@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from autoencoders.evidence import findings as judge
-from autoencoders.evidence.claim_values import DAE, FITTED, VAE, elsewhere
+from autoencoders.evidence.claim_values import DAE, FITTED, METHODS, VAE, elsewhere
 from autoencoders.evidence.display_names import comparison_label, model_label
 from autoencoders.evidence.findings import ABOVE, BELOW, CLOSE, LITTLE, NEAR_ONE, NOT_BELOW, Finding
 
@@ -23,9 +23,8 @@ FAMILIES = {
 }
 # Families that a run without their models leaves out.
 OPTIONAL = ("methods",)
-# The methods that the paper cites and controls, and the priors of those that are made for one which is not fitted.
-METHODS = ("wae", "rae", "rae-l2", "rae-sn", "rae-gp", "ae-l2", "eae", "dae-bn0", "gmm-dae")
-MADE_FOR = {"wae": "standard_normal", "eae": "standard_normal", "gmm-dae": "target_gmm"}
+# The priors of methods and controls that are made for one which is not fitted.
+MADE_FOR = {"dae-bn0": "standard_normal", "wae": "standard_normal", "eae": "standard_normal", "gmm-dae": "target_gmm"}
 
 
 class Claim(NamedTuple):

@@ -16,11 +16,10 @@ DATASETS = {"cifar10": "CIFAR-10", "celeba": "CelebA"}
 
 
 def model_label(model: str) -> str:
-    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1, wae-x0.3 (with weights times 0.3) as WAE ×0.3; a user's own name
+    """dae-bn as DAE-BN, dae-noise0.1 as DAE-noise0.1, wae-x0.3 (with weights times 0.3) as WAE-x0.3; a user's own name
     unchanged.
     """
-    label = re.sub(r"\b(dae|vae|wae|rae|eae|ae|gmm|bn0?|sn|ln|l2|gp)\b", lambda match: match[0].upper(), model)
-    return re.sub(r"-x(\d+(\.\d+)?)$", r" ×\1", label)
+    return re.sub(r"\b(dae|vae|wae|rae|eae|ae|gmm|bn0?|sn|ln|l2|gp)\b", lambda match: match[0].upper(), model)
 
 
 def comparison_label(comparison: str) -> str:

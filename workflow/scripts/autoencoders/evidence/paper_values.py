@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.config.grid import running
+from autoencoders.config.grid import model_priors
 from autoencoders.evidence.short_trainings import steps_of
 
 # What identifies a published value. It is compared with no other cell or comparison.
@@ -54,6 +54,14 @@ RECIPES = {
     "dae-noise1": RECIPE | {"noise": 1},
     "dae-frozen": RECIPE | {"frozen_latent": True},
 }
+# What the cited methods add to it: the normalisation of codes, and the kinds of penalties, whose weights may be tuned.
+ADDITIONS = {
+    "wae": ("none", ["mmd"]),
+    "rae-l2": ("none", ["code_norm", "decoder_decay"]),
+    "rae-sn": ("spectral_all", ["code_norm"]),
+    "eae": ("batch_plain", ["entropy"]),
+    "gmm-dae": ("none", ["mixture"]),
+}
 # The options that the paper leaves open, with the readings that its text allows. Number formats are not among them:
 # they stand beside its values.
 READINGS = {
@@ -77,10 +85,16 @@ def read_published(path: str | Path) -> pd.DataFrame:
 
 
 def papers_model(name: str, options: Mapping) -> bool:
-    """Whether a model of this name is the paper's. One of another name is the user's own: there is nothing to compare
-    it with. An option that is neither in ``RECIPE`` nor in ``READINGS`` is not the paper's.
+    """Whether a model of this name is the paper's, or the method of this name that it cites. One of another name is the
+    user's own: there is nothing to compare it with. An option that is neither in ``RECIPE`` nor in ``READINGS`` is not
+    the paper's.
     """
     recipe = RECIPES.get(name)
+    if name in ADDITIONS:
+        latent_norm, kinds = ADDITIONS[name]
+        if sorted(entry["kind"] for entry in options["penalties"].values()) != kinds:
+            return False
+        recipe = RECIPE | {"latent_norm": latent_norm, "penalties": options["penalties"]}
     if recipe is None:
         return True
     return all(
@@ -129,7 +143,7 @@ def with_setting(scores: pd.DataFrame, record: Mapping, config: Mapping) -> pd.D
         papers_images(name, record["dataset"], record["training_images"])
         and record["training"] == TRAINING
         and papers_model(model, options)
-        and papers_priors(running(config, "priors"))
+        and papers_priors(model_priors(config, model))
         and reference == SCORED_IMAGES
         # 0 if the cell diverged.
         and int(distances["images"].max()) in (0, SCORED_IMAGES)

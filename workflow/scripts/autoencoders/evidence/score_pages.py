@@ -32,19 +32,22 @@ HEADERS = {"latent": "Latent units", **COMPARISONS, EXTERNAL: "External", "nativ
 def table2_sections(
     table: pd.DataFrame, scores: pd.DataFrame, published: pd.DataFrame, noise: pd.DataFrame, measure: str = FRECHET
 ) -> Iterator[Section]:
-    """``table`` of ``evidence.score_tables.table2`` and ``evidence.methods.with_methods``, computed from ``scores``.
+    """``table`` of ``evidence.score_tables.table2`` with the columns of ``evidence.methods``, computed from ``scores``.
 
     The ``noise`` of drawing again is known of the Fréchet distance alone.
     """
     legend = "Depth 1, at the dataset's comparison latent size."
     if "native_prior" in table:
         legend += " Native prior: the one that the method is made for."
-    if "untuned" in table and table["untuned"].any():
-        legend += f" {UNTUNED.strip()}: with weights that were not chosen on this dataset, but on other terms."
+    legend += untuned_legend(table)
     what = {"published": published, "noise": noise if measure == FRECHET else None}
     if better := measure_text(measure).better:
         what["bold_is"] = f"{'lowest' if better == 'lower' else 'highest'} value for each width"
-    return score_sections(in_units(table, measure), scores, best(table, measure=measure), legend, measure, **what)
+    bold = best(table, measure=measure)
+    for prior in set(table.get("native_prior", [])) & set(table):
+        # Where it runs for no other model, its values have no rivals.
+        bold[prior] &= not (table.loc[table[prior].notna(), "native_prior"] == prior).all()
+    return score_sections(in_units(table, measure), scores, bold, legend, measure, **what)
 
 
 def table3_sections(
@@ -55,9 +58,15 @@ def table3_sections(
         "Depth 1 only. Each row shows the latent size with the lowest mean score (first score column) of those that "
         "ran, by the seeds that ran with the most sizes. Only that score has its ± over seeds. A lowest score was "
         "chosen from many, which flatters it."
-    )
+    ) + untuned_legend(table)
     what = {"bold_is": "lowest model for each width and prior", "published": published, "noise": noise}
     return score_sections(table, scores, best_of_table3(table), legend, **what)
+
+
+def untuned_legend(table: pd.DataFrame) -> str:
+    """What the mark of models with untuned weights (``evidence.methods.with_untuned``) means; "" if none has it."""
+    marked = "untuned" in table and table["untuned"].any()
+    return f" {UNTUNED.strip()}: with weights that were not chosen on this dataset." if marked else ""
 
 
 def bold_text(rows: pd.DataFrame, what: str) -> str:

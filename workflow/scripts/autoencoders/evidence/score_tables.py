@@ -200,7 +200,10 @@ def table3(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         for key, group in cells.groupby([*GROUP, "model"]):
             row = dict(zip([*GROUP, "model"], key, strict=True)) | {"prior": prior}
             of_row = chosen_scores[(chosen_scores[[*GROUP, "model"]] == list(key)).all(axis=1)]
-            latent = best_latent(of_row[of_row["comparison"] == prior])
+            of_prior = of_row[of_row["comparison"] == prior]
+            if of_prior.empty:
+                continue  # Another model's native prior.
+            latent = best_latent(of_prior)
             if latent is None:
                 rows.append(row | {"seeds": 0, "status": "diverged"})
                 continue

@@ -21,6 +21,7 @@ from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.short_trainings import short_training_note
 from autoencoders.evidence.table_files import DIVERGED, NO_VALUE, Section, decimals
 
+FEWER = "fewer seeds"
 NETWORK = ["filters", "depth", "latent"]
 METHOD = ["dataset", "extractor", "model", *NETWORK]
 HEADERS = {"filters": "Filters", "depth": "Depth", "latent": "Latent units"}
@@ -43,9 +44,9 @@ def tuning_table(scores: pd.DataFrame, settings: Iterable[Mapping]) -> pd.DataFr
 
     Columns: dataset, extractor, model (as described), filters, depth, latent, prior, factor, weights (text),
     frechet_distance and frechet_distance_sd (mean and sample standard deviation over the seeds that finished), seeds
-    (their number), status ("ok" if all seeds of the method finished with this factor, otherwise "diverged"), chosen
-    (boolean: the lowest mean of those that are ok; of equal ones, the nearest to 1) and line (of config, which writes
-    these weights).
+    (their number), status ("diverged" if a seed did with this factor, "fewer seeds" if others ran with more, otherwise
+    "ok"), chosen (boolean: the lowest mean of those that are ok; of equal ones, the nearest to 1) and line (of config,
+    which writes these weights).
     """
     rows = native_scores(scores, settings)
     rows = rows.assign(value=rows["value"].where(rows["status"] == "ok"))
@@ -60,7 +61,7 @@ def tuning_table(scores: pd.DataFrame, settings: Iterable[Mapping]) -> pd.DataFr
                     **dict(zip(METHOD, method, strict=True)),
                     **{"prior": first["prior"], "factor": factor, "weights": first["weights"]},
                     **{"frechet_distance": values.mean(), "frechet_distance_sd": values.std(), "seeds": len(values)},
-                    **{"status": "ok" if len(values) == seeds else DIVERGED, "chosen": False, "line": first["line"]},
+                    **{"status": status_of(cells, seeds), "chosen": False, "line": first["line"]},
                 }
             )
         finished = [row for row in of_method if row["status"] == "ok"]
@@ -73,6 +74,13 @@ def tuning_table(scores: pd.DataFrame, settings: Iterable[Mapping]) -> pd.DataFr
         key=lambda column: column.map(model_order) if column.name == "model" else column,
         ignore_index=True,
     )
+
+
+def status_of(cells: pd.DataFrame, seeds: int) -> str:
+    """Of the cells of one factor, given the number of seeds of the method."""
+    if (cells["status"] != "ok").any():
+        return DIVERGED
+    return "ok" if len(cells) == seeds else FEWER
 
 
 def tuning_sections(table: pd.DataFrame, scores: pd.DataFrame, settings: Iterable[Mapping]) -> Iterator[Section]:
@@ -90,8 +98,8 @@ def tuning_sections(table: pd.DataFrame, scores: pd.DataFrame, settings: Iterabl
             "Means over seeds ± their sample standard deviation." if several else "One run each.",
             counted,
             short_training_note(compared["steps"]),
-            f"Bold: chosen, the lowest mean of the factors with which no seed {DIVERGED}. A lowest value of several is "
-            "flattered by its choice: compare methods on test images, with these weights.",
+            f"Bold: chosen, the lowest mean of the factors that ran with all seeds and with which none {DIVERGED}. A "
+            "lowest value of several is flattered by its choice: compare methods on test images, with these weights.",
         ]
         yield Section(f"{dataset_label(dataset)}, {extractor}", " ".join(filter(None, text)), method_rows(rows))
 
@@ -117,9 +125,11 @@ def method_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_text(row: pd.Series, places: int) -> str:
-    if row["status"] != "ok":
+    if row["status"] == DIVERGED:
         return DIVERGED
     text = value_text(row["frechet_distance"], "ok", row["frechet_distance_sd"], places)
+    if row["status"] == FEWER:
+        return f"{text} (n = {row['seeds']})"
     return f"**{text}**" if row["chosen"] else text
 
 
@@ -135,8 +145,10 @@ def notes(tried: pd.DataFrame) -> Iterator[str]:
     if chosen["factor"] == 1:
         return
     spread = max(chosen["frechet_distance_sd"], recipe["frechet_distance_sd"])
-    if recipe["status"] != "ok":
+    if recipe["status"] == DIVERGED:
         yield "the recipe's own weights diverged"
+    elif recipe["status"] == FEWER:
+        yield "the recipe's own weights have fewer seeds"
     elif np.isnan(spread):
         yield "one seed: its spread is unknown"
     elif recipe["frechet_distance"] - chosen["frechet_distance"] <= spread:

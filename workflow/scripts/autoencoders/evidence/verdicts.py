@@ -11,10 +11,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from autoencoders.evidence.claim_values import CITED_MODELS, DAE, GROUP, MIN_SIZES, elsewhere, published_values, select
+from autoencoders.evidence.claim_values import (
+    CITED_MODELS,
+    DAE,
+    GROUP,
+    METHODS,
+    MIN_SIZES,
+    elsewhere,
+    published_values,
+    select,
+)
 from autoencoders.evidence.claims import CLAIMS, FAMILIES, OPTIONAL, Claim
 from autoencoders.evidence.display_names import dataset_label, distance_label
 from autoencoders.evidence.findings import Finding
+from autoencoders.evidence.methods import untuned_text
 from autoencoders.evidence.paper_values import DATASETS, comparable
 from autoencoders.evidence.score_pages import precision_text, redraw_text, what_was_compared
 from autoencoders.evidence.seed_statistics import (
@@ -106,7 +116,7 @@ def judge_all(
     for family in FAMILIES:
         claims = {name: claim for name, claim in chosen.items() if claim.family == family}
         judged = [judge(evaluate(claim, values, comparison_latent, evidence), noise) for claim in claims.values()]
-        if family in OPTIONAL and all(judgement.outcome == NOT_MEASURED for judgement in judged):
+        if family in OPTIONAL and not values["model"].isin(METHODS).any():
             continue
         for (name, claim), judgement, adjusted in zip(claims.items(), judged, adjust(judged, family), strict=True):
             yield {
@@ -221,9 +231,14 @@ def effect_text(finding: Finding) -> str:
     return f" ({text}{sds}, n = {len(effects)})"
 
 
-def claims_sections(table: pd.DataFrame, scores: pd.DataFrame, noise: pd.DataFrame) -> Iterator[Section]:
-    """``table`` of ``claims_table``, computed from ``scores``: a section for each dataset, evidence and family."""
-    for (_, evidence, _, _, family), part in table.groupby(SECTION, sort=False):
+def claims_sections(
+    table: pd.DataFrame, scores: pd.DataFrame, noise: pd.DataFrame, methods: Mapping[str, Mapping]
+) -> Iterator[Section]:
+    """``table`` of ``claims_table``, computed from ``scores``: a section for each dataset, evidence and family.
+
+    ``methods`` say which models have untuned weights (`evidence.methods`).
+    """
+    for (dataset, evidence, _, _, family), part in table.groupby(SECTION, sort=False):
         cells = pd.DataFrame(
             {
                 "Claim": part["statement"],
@@ -233,6 +248,8 @@ def claims_sections(table: pd.DataFrame, scores: pd.DataFrame, noise: pd.DataFra
             }
         ).reset_index(drop=True)
         heading, text = introduce_ours(part, scores, noise) if evidence == THIS_RUN else introduce_published(part)
+        if family == "methods":
+            text = " ".join(filter(None, [text, untuned_text(METHODS, dataset, methods)]))
         yield Section(f"{heading}: {FAMILIES[family]}", text, cells)
 
 

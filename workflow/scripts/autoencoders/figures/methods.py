@@ -2,7 +2,7 @@
 method's sample score beside the plain autoencoder's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from autoencoders.evidence.display_names import (
     model_label,
     model_order,
 )
+from autoencoders.evidence.paper_values import comparable, one_a_cell
 from autoencoders.evidence.score_tables import of_measure
 from autoencoders.evidence.seed_statistics import interval
 from autoencoders.evidence.short_trainings import short_training_note
@@ -31,6 +32,8 @@ from autoencoders.figures.score_curves import message_figure, ordered_datasets, 
 PLAIN, FITTED, RECONSTRUCTIONS = "dae", "gmm", "test_recon"
 # The filled part of a marker.
 OF_FITTED, OF_NATIVE = "full", "none"
+# What the paper prints or cites, with the fitted prior (True) and a native one.
+CROSSES = {True: {"marker": "x", "markersize": 6}, False: {"marker": "+", "markersize": 7}}
 PLAIN_LINE = {"color": BLACK, "linewidth": 0.7, "linestyle": (0, (4, 3))}
 
 
@@ -67,20 +70,38 @@ def method_points(scores: pd.DataFrame, native: Mapping[str, str | None]) -> pd.
     return pd.DataFrame(points)
 
 
+def published_points(points: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """What the paper prints or cites for the points: dataset, filters, model, prior, reconstruction and sample."""
+    keys = ["dataset", "filters", "model"]
+    values = one_a_cell(published)
+    values = values[(values["depth"] == "1") & (values["source"] == "Table 2")]
+    reconstruction = values[values["comparison"] == RECONSTRUCTIONS].rename(columns={"fid": "reconstruction"})
+    sample = values.rename(columns={"comparison": "prior", "fid": "sample"})
+    found = points[[*keys, "prior"]].merge(sample[[*keys, "prior", "sample"]], on=[*keys, "prior"])
+    return found.merge(reconstruction[[*keys, "reconstruction"]], on=keys)
+
+
 @styled
 def methods_figure(
-    scores: pd.DataFrame, extractor: str, models: Sequence[str], native: Mapping[str, str | None]
+    scores: pd.DataFrame,
+    extractor: str,
+    published: pd.DataFrame,
+    models: Sequence[str],
+    methods: Mapping[str, Mapping],
 ) -> Figure:
     """For each dataset and width a row of two panels, of ``method_points``.
 
-    On the left, a point for each method and prior with its standard deviations over seeds, and a line for the plain
-    autoencoder with the fitted prior: what lies below beats it. On the right, each method's ratio to it with its 95 %
-    interval. ``models`` are all models of the config (``model_looks``).
+    On the left, a point for each method and prior with its standard deviations over seeds, a cross for what the paper
+    prints or cites, and a line for the plain autoencoder with the fitted prior: what lies below beats it. On the right,
+    each method's ratio to it with its 95 % interval. ``published`` is a table of ``read_published``; ``models`` are all
+    models of the config (``model_looks``); ``methods`` say which have a native prior and untuned weights
+    (`evidence.methods`).
     """
     scores = scores[scores["extractor"] == extractor]
-    points = method_points(scores, native)
+    points = method_points(scores, {model: method["native_prior"] for model, method in methods.items()})
     if points.empty:
         return message_figure("no method of depth 1 was trained without diverging")
+    crosses = published_points(points, published) if comparable(scores).all() else points.iloc[:0]
     groups = [
         group
         for dataset in ordered_datasets(points)
@@ -90,22 +111,28 @@ def methods_figure(
     figure = Figure(figsize=(WIDTH, 0.35 + (0.55 + 0.19 * names) * len(groups)), layout="constrained")
     rows = figure.subplots(len(groups), 2, squeeze=False, width_ratios=(1, 1))
     for (left, right), group in zip(rows, groups, strict=True):
+        dataset, filters = group["dataset"].iloc[0], group["filters"].iloc[0]
         draw_scores(left, group, models)
-        draw_ratios(right, group, models)
-        network = f"{dataset_label(group['dataset'].iloc[0])}, {group['filters'].iloc[0]} filters"
-        left.set_title(network, loc="left")
-        left.set_ylabel(f"samples: {distance_label(extractor)}")
+        for cross in crosses[(crosses["dataset"] == dataset) & (crosses["filters"] == filters)].to_dict("records"):
+            look = CROSSES[cross["prior"] == FITTED] | {"color": model_look(cross["model"], models)[0]}
+            label = f"{model_label(cross['model'])}; {comparison_label(cross['prior'])}; paper"
+            left.plot([cross["reconstruction"]], [cross["sample"]], linestyle="none", label=label, **look)
+        untuned = {model for model, method in methods.items() if dataset in method.get("untuned", ())}
+        draw_ratios(right, group, models, untuned)
+        left.set_title(f"{dataset_label(dataset)}, {filters} filters", loc="left")
+    figure.supylabel(f"samples: {distance_label(extractor)}")
     rows[-1, 0].set_xlabel(f"reconstructed test images: {distance_label(extractor)}")
     rows[-1, 1].set_xlabel(f"samples: ratio to {model_label(PLAIN)}, {comparison_label(FITTED)}")
     sns.despine(figure)
     handles = [symbol("o", markersize=5, **face(GREY, fill)) for fill in (OF_FITTED, OF_NATIVE)]
-    handles.append(Line2D([], [], **PLAIN_LINE))
-    labels = [
-        comparison_label(FITTED),
-        "the method's native prior",
-        f"{model_label(PLAIN)} with {comparison_label(FITTED)}",
-    ]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    labels = [comparison_label(FITTED), "the method's native prior"]
+    if points["ratio"].notna().any():
+        handles.append(Line2D([], [], **PLAIN_LINE))
+        labels.append(f"{model_label(PLAIN)} with {comparison_label(FITTED)}")
+    if len(crosses):
+        handles.append(symbol(color=GREY, **CROSSES[True]))
+        labels.append("paper")
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     add_note(figure, short_training_note(scores["steps"]))
     return figure
 
@@ -122,9 +149,14 @@ def draw_scores(axes: Axes, points: pd.DataFrame, models: Sequence[str]) -> None
     axes.set_axisbelow(True)
 
 
-def draw_ratios(axes: Axes, points: pd.DataFrame, models: Sequence[str]) -> None:
-    """A line of the panel for each model; its priors one below the other."""
+def draw_ratios(axes: Axes, points: pd.DataFrame, models: Sequence[str], untuned: Collection[str]) -> None:
+    """A line of the panel for each model, with a star for untuned weights; its priors one below the other."""
     names = list(dict.fromkeys(points["model"]))
+    if points["ratio"].isna().all():
+        text = f"no {model_label(PLAIN)} with {comparison_label(FITTED)}\nto compare with"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
+        axes.set_axis_off()
+        return
     axes.axvline(1, zorder=1, **PLAIN_LINE)
     for point in points.dropna(subset="ratio").to_dict("records"):
         of_model = points[points["model"] == point["model"]]["prior"].tolist()
@@ -132,10 +164,10 @@ def draw_ratios(axes: Axes, points: pd.DataFrame, models: Sequence[str]) -> None
         known = not np.isnan(point["low"])
         spread = [[point["ratio"] - point["low"]], [point["high"] - point["ratio"]]] if known else None
         draw_point(axes, point, models, point["ratio"], place, {"xerr": spread})
-    axes.set_yticks(range(len(names)), [model_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [model_label(name) + "*" * (name in untuned) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    plain_logarithm(axes.xaxis, axes.set_xscale, points["ratio"])
+    plain_logarithm(axes.xaxis, axes.set_xscale, points[["low", "ratio", "high"]].stack())
     axes.grid(axis="both")
     axes.set_axisbelow(True)
 

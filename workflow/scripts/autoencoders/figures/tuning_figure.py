@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from autoencoders.evidence.display_names import distance_label
 from autoencoders.evidence.short_trainings import short_training_note
+from autoencoders.evidence.table_files import DIVERGED
 from autoencoders.evidence.tuning import NETWORK
 from autoencoders.figures.line_looks import (
     BLACK,
@@ -55,7 +56,7 @@ def tuning_figure(table: pd.DataFrame, scores: pd.DataFrame, models: Sequence[st
     entries = [*colour_entries(colours), heading("Chosen"), (symbol(**RING), "lowest mean")]
     # As `draw_line` does.
     entries += seed_entries(scores, connected=table["factor"].nunique() > 2)
-    if (table["status"] != "ok").any():
+    if (table["status"] == DIVERGED).any():
         entries += [heading("On the axis"), (symbol(**DIVERGED_MARK, color=GREY), "diverged")]
     networks = list(table.groupby(NETWORK))
     columns = min(len(networks), 2)
@@ -86,11 +87,11 @@ def draw_methods(axes: Axes, rows: pd.DataFrame, scores: pd.DataFrame, colours: 
     factors, diverged = sorted(rows["factor"].unique()), {}
     for model, of_method in rows.groupby("model"):
         colour, marker = colours.looks[(model,)]
-        finished = of_method.loc[of_method["status"] == "ok", "factor"]
+        finished = of_method.loc[of_method["status"] != DIVERGED, "factor"]
         of_model = scores[scores["model"] == model]
         values = of_model["value"].where(of_model["factor"].isin(finished))
         draw_line(axes, values.groupby(of_model["factor"]), colour, marker, *SOLID, colours.names[(model,)])
-        for factor in set(of_method["factor"]) - set(finished):
+        for factor in of_method.loc[of_method["status"] == DIVERGED, "factor"]:
             diverged.setdefault(factor, []).append(colour)
     for factor, of_factor in diverged.items():
         draw_diverged(axes, factor, of_factor)
