@@ -74,6 +74,8 @@ def test_removing_a_prior_removes_it_from_the_models_that_are_made_for_it(resolv
     config = resolved(change="priors: {target_gmm: null, gmm: null}")
     assert list(grid.model_priors(config, "gmm-dae")) == list(grid.model_priors(config, "rae"))
     assert config["models"]["gmm-dae"]["native_prior"] is None
+    change = "{model_defaults: {native_prior: gmm}, priors: {gmm: null}}"
+    assert list(grid.model_priors(resolved("dae", change=change), "dae")) == ["standard_normal", "mvg"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,10 @@ def test_removing_a_prior_removes_it_from_the_models_that_are_made_for_it(resolv
         ),
         ("models: {wae: {native_prior: [gmm]}}", "Write the name of the prior that the model is made for, or null"),
         ("models: {wae: {tuned_on: [cifar]}}", "models.wae.tuned_on[0]: there is no dataset 'cifar'. Known: cifar10"),
+        (
+            "models: {wae: {tuned_on: [cifar10-validation]}}",
+            "models.wae.tuned_on[0]: cifar10-validation is held out of cifar10. Write cifar10.",
+        ),
         ("models: {wae: {tuned_on: cifar10}}", "Write the datasets on which the penalties' weights were chosen"),
         (
             "priors: {target_gmm: {components: 20}}",
@@ -99,6 +105,8 @@ def test_what_can_not_be_is_refused_with_what_to_write(resolved, change, words):
     with pytest.raises(UserError) as refused:
         resolved(change=change)
     assert words in str(refused.value)
+    # Not once more for each of the models that tuning makes.
+    assert "-x0.1" not in str(refused.value)
 
 
 def test_a_prior_needs_a_value_for_each_dataset_that_its_model_runs_on(resolved):

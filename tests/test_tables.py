@@ -15,6 +15,7 @@ from autoencoders.evidence.cell_tables import table1, table1_sections
 from autoencoders.evidence.methods import untuned_text, with_native_priors, with_untuned
 from autoencoders.evidence.paper_values import (
     ABOUT,
+    CITED,
     READINGS,
     RECIPE,
     RECIPES,
@@ -478,7 +479,8 @@ def test_a_cells_record_says_whether_its_scores_are_in_the_papers_setting(resolv
     # A model of another name has no recipe to differ from.
     mine = record(resolved, objective=record(resolved)["objective"] | {"penalties": KL})
     mine["cell"]["model"] = "mine"
-    assert judged(scored(), mine, resolved) == "paper"
+    with_mine = resolved | {"models": resolved["models"] | {"mine": resolved["models"]["dae"]}}
+    assert judged(scored(), mine, with_mine) == "paper"
     # Older records have no penalties.
     old = record(resolved)
     del old["objective"]["penalties"]
@@ -509,6 +511,31 @@ def test_a_cell_trained_in_another_way_is_in_its_own_setting(resolved, changes):
     changed = papers | {key: papers[key] | new if isinstance(new, dict) else new for key, new in changes.items()}
     assert changed != papers
     assert judged(scored(), changed, resolved) == "own"
+
+
+@pytest.mark.parametrize("model", CITED)
+def test_a_cited_method_is_compared_if_only_its_weights_differ(resolved, model):
+    of_method = record(resolved, model)
+    assert judged(scored(), of_method, resolved) == "paper"
+    penalties = of_method["objective"]["penalties"]
+    heavier = {name: entry | {"weight": 2 * entry["weight"]} for name, entry in penalties.items()}
+    for changed, setting in (
+        ({"objective": {"penalties": heavier}}, "paper"),
+        ({"objective": {"penalties": {}}}, "own"),
+        ({"objective": {"penalties": penalties | KL}}, "own"),
+        ({"objective": {"noise": 1}}, "own"),
+        ({"network": {"latent_norm": "batch"}}, "own"),
+    ):
+        other = of_method | {key: of_method[key] | new for key, new in changed.items()}
+        assert judged(scored(), other, resolved) == setting, changed
+
+
+def test_a_native_prior_counts_for_its_model_even_if_it_does_not_run_for_all(resolved):
+    config = resolved | {"run_priors": ["mvg"]}
+    priors = config["priors"] | {"gmm": config["priors"]["gmm"] | {"components": 50}}
+    for model, setting in (("rae-l2", "own"), ("dae", "paper")):
+        assert judged(scored(), record(resolved, model), config) == "paper"
+        assert judged(scored(), record(resolved, model), config, priors) == setting
 
 
 def test_scores_of_fewer_images_or_other_priors_are_in_their_own_setting(resolved):
