@@ -232,7 +232,11 @@ REFUSED = [
     ),
     ("datasets: {celeba: {crop: 179}}", "crop: 179 is larger than the images (178 pixels). Write at most 178"),
     ("datasets: {cifar10: {latent: [16, 64]}}", "128 is not one of the latent sizes that run (16, 64)"),
-    ("priors: {standard_normal: null, mvg: null, gmm: null}", "priors is empty. Write at least one prior"),
+    ("priors: {standard_normal: null, mvg: null, gmm: null}", "priors: none of target_gmm runs for every model. Write"),
+    (
+        "priors: {standard_normal: null, mvg: null, gmm: null, target_gmm: null}",
+        "priors is empty. Write at least one prior",
+    ),
     ("priors: {gmm: null, mine: {kind: gmn}}", "'gmn' is not a kind. Did you mean 'gmm'? Write one of gmm, mvg"),
     ("run_priors: [gmm, gmn]", "run_priors[1]: there is no prior 'gmn'. Known: standard_normal, mvg, gmm"),
     ("measures: {mine: {kind: frechet}}", "measures.mine: only frechet may be or be called the Fréchet distance"),

@@ -101,8 +101,8 @@ REFUSED = [
         "mine[0].model: there is no model 'wae-x0.3'.",
     ),
     (
-        "{run: [tuning], run_priors: [mvg]}",
-        "run_priors: the weights of vae are chosen by samples from the prior",
+        "{run: [tuning], run_priors: [mvg], models: {rae: {native_prior: null}}}",
+        "run_priors: the weights of rae are chosen by samples from the prior gmm. Add gmm",
     ),
     (
         "{run: [scatter], experiments: "

@@ -377,6 +377,8 @@ def check_kinds(config: dict) -> Iterator[str]:
             yield f"priors.{name}: a cell already has images of this name. Write another name."
         if name in PAPERS_PRIORS and prior["kind"] != name:
             yield f"priors.{name}: this name is reserved for the paper's prior. Write kind: {name}, or another name."
+    if config["run_priors"] is None and not running(config, "priors"):
+        yield f"priors: none of {', '.join(config['priors'])} runs for every model. Write one that does, such as mvg."
     for group in ("priors", "measures"):
         for index, name in enumerate(config[f"run_{group}"] or []):
             if name not in config[group]:
