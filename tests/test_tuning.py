@@ -484,8 +484,10 @@ experiments:
     for row in table.to_dict("records"):
         name = grid.factor_model(row["model"], row["factor"])
         found = pd.read_parquet(results / f"cells/digits-validation/{name}/f2-d1-z4-s0/scores/classifier.parquet")
-        found = found[(found["comparison"] == "gmm") & (found["measure"] == "frechet")]
+        found = found[(found["comparison"] == row["prior"]) & (found["measure"] == "frechet")]
         assert found["value"].tolist() == [row["frechet_distance"]]
+    # A VAE's native prior, which run_priors leaves out.
+    assert dict(zip(table["model"], table["prior"], strict=True)) == {"vae": "standard_normal", "norm": "gmm"}
     assert table.groupby("model")["chosen"].sum().to_dict() == {"vae": 1, "norm": 1}
     assert Image.open(results / "figures/tuning-digits-validation-classifier.png").width > 800
     assert "×3" in (results / "tables/tuning.md").read_text(encoding="utf-8")
