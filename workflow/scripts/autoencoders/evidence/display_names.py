@@ -10,6 +10,7 @@ COMPARISONS = {
     "standard_normal": "N(0,I)",
     "mvg": "MVG",
     "gmm": "GMM",
+    "target_gmm": "Target GMM",
     "test_images": "Test images",
 }
 DATASETS = {"cifar10": "CIFAR-10", "celeba": "CelebA"}
