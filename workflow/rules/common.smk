@@ -83,9 +83,7 @@ IMAGE_SETS = grid.image_sets(config)
 REFERENCES = sorted({split for _, split in grid.comparisons(config).values()})
 # Cells with a native prior beside the priors of all models, as CONSTRAINED_CELL.
 NATIVE_MODELS = [model for model in config["models"] if grid.extra_prior(config, model)]
-NATIVE_CELL = CONSTRAINED_CELL.replace(
-    f"{{model,{CONSTRAINTS['model']}}}", f"{{model,{'|'.join(map(re.escape, NATIVE_MODELS)) or '(?!)'}}}"
-)
+NATIVE_CELL = CONSTRAINED_CELL.replace(f"{{model,{CONSTRAINTS['model']}}}", f"{{model,{one_of(NATIVE_MODELS)}}}")
 # The reference of all training images, of whose split a subset is compared.
 TRAINING = "training"
 USED_DATASETS = sorted({cell["dataset"] for cell in CELLS})
@@ -423,10 +421,6 @@ def cell_priors(wildcards):
 def shown_priors(wildcards):
     """The names of a cell's priors, in the order of tables."""
     return sorted(grid.model_priors(config, wildcards.model), key=display_names.comparison_order)
-
-
-def native_prior(wildcards):
-    return config["models"][wildcards.model]["native_prior"]
 
 
 def cell_images(wildcards):
