@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from autoencoders.evidence.claim_values import our_values, value
-from autoencoders.evidence.claims import CLAIMS, FAMILIES, MADE_FOR, METHODS, OPTIONAL
+from autoencoders.evidence.claims import CLAIMS, FAMILIES, MADE_FOR, METHODS, OF_METHODS
 from autoencoders.evidence.paper_values import read_published
 from autoencoders.evidence.verdicts import claims_sections, claims_table, evaluate, judge
 
@@ -403,7 +403,7 @@ def test_verdicts_on_the_papers_own_numbers():
     table = table[table["evidence"] == "published"]
     # Each dataset has the claims about it: three of them are about CelebA only, and 21 are about CIFAR-10 only.
     # It trained none of the methods that it cites.
-    papers = [claim for claim in CLAIMS.values() if claim.family not in OPTIONAL]
+    papers = [claim for claim in CLAIMS.values() if claim.family != OF_METHODS]
     assert table["dataset"].value_counts().to_dict() == {"cifar10": len(papers) - 3, "celeba": len(papers) - 21}
     assert set(table["verdict"]) == {"as printed", LACKS} and table["seeds"].isna().all() and table["p"].isna().all()
     verdicts = table.groupby(["dataset", "outcome"])["claim"].agg(set)
@@ -520,7 +520,7 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     noise = {"dataset": "digits", "extractor": "inception-other", "comparison": "mvg", "sd_of_log": 0.0123}
     noise |= {"draws": 5, "model": "dae", "filters": 8, "latent": 16}
     sections = {each.heading: each for each in claims_sections(judged(*rows), scores, pd.DataFrame([noise]), {})}
-    assert len(sections) == 4 * len({*FAMILIES} - {*OPTIONAL})
+    assert len(sections) == 4 * len({*FAMILIES} - {OF_METHODS})
     digits = sections["digits: this run, FD (inception-other features), not the paper's setting: primary claims"]
     ours = sections["CIFAR-10: this run, FID: primary claims"]
     mine = sections["CIFAR-10: this run, FID, not the paper's setting: primary claims"]
@@ -537,7 +537,7 @@ def test_sections_say_what_was_compared_and_how_it_was_judged():
     assert "n = 2)" in mine.rows["Numbers"][1] and "n =" not in digits.rows["Numbers"][1]
     by_family = [len(each.rows) for name, each in sections.items() if name.startswith("digits")]
     # Two claims compare the paper's datasets.
-    papers = [claim for claim in CLAIMS.values() if claim.family not in OPTIONAL]
+    papers = [claim for claim in CLAIMS.values() if claim.family != OF_METHODS]
     assert sum(by_family) == len(papers) - 2 and by_family[0] == 5
     assert not any("mean little" in each.text for each in sections.values())
     scores.loc[scores["extractor"] == "inception-other", "steps"] = 175

@@ -220,7 +220,8 @@ def test_crosses_are_the_papers_values_and_those_that_it_cites_in_its_setting_al
         "WAE; GMM; paper": [57.94, 93.53],
         "WAE; N(0,I); paper": [57.94, 117.4],
     }
-    for other in ({"setting": "own"}, {"extractor": "classifier"}):
+    # Nor of another latent size.
+    for other in ({"setting": "own"}, {"extractor": "classifier"}, {"latent": 64}):
         assert not any(line.get_label().endswith("; paper") for line in drawn(paper.assign(**other)).axes[0].lines)
 
 

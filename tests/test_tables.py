@@ -325,6 +325,20 @@ def test_table3_takes_the_lowest_mean_and_the_smaller_of_equals():
     assert len(table) == 4
 
 
+def test_a_prior_of_one_model_has_no_row_of_others_in_table3_and_no_rival_in_table2():
+    own = dict.fromkeys(COMPARISONS, 7) | {"target_gmm": 3}
+    scores = merged(cell(values=5), cell(model="gmm-dae", values=own), cell(model="vae", values=None))
+    best_sizes = table3(scores, PUBLISHED).set_index(["model", "prior"])["status"]
+    assert best_sizes[best_sizes.index.get_level_values("prior") == "target_gmm"].to_dict() == {
+        ("gmm-dae", "target_gmm"): "ok"
+    }
+    assert best_sizes["vae", "gmm"] == "diverged"
+    table = with_native_priors(table2(scores, PUBLISHED, LATENT), {"gmm-dae": {"native_prior": "target_gmm"}})
+    header, *rows = shown(table2_sections(table, scores, PUBLISHED, NO_NOISE), "digits, classifier")
+    by_model = {row[header.index("Model")]: dict(zip(header, row, strict=True)) for row in rows}
+    assert by_model["GMM-DAE"]["Target GMM"] == "3.00" and by_model["DAE"]["GMM"] == "**5.00**"
+
+
 def test_table3_has_all_rows_of_a_model_together_in_its_file_and_its_page():
     models, widths, priors = ["vae", "mine", "dae"], [16, 8], ["gmm", "own", "mvg"]
     cells = [cell(model=m, filters=f, values=dict.fromkeys(priors, 5)) for f in widths for m in models]

@@ -92,6 +92,7 @@ TESTED = grid.tested_datasets(config)
 VALIDATION = [name for name in config["datasets"] if name not in TESTED]
 # The cells that weights are chosen by.
 TUNING = grid.tuning_cells(config)
+SETTINGS = tuning.described_settings(config)
 # The images made elsewhere that are scored.
 EXTERNAL = external.running_external(config)
 # The experiment of each figure of scores. Those that compare methods or tune weights have figures of their own.

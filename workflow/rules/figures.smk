@@ -299,7 +299,7 @@ rule tuning_figure:
         runtime=minutes(3),
     params:
         title=tuning_title,
-        settings=tuning.described_settings(config),
+        settings=SETTINGS,
         models=MODELS,
     message:
         "drawing the choice of weights on {wildcards.dataset} in {wildcards.extractor} features"

@@ -305,7 +305,7 @@ rule tuning:
         mem_mb=megabytes(2000),
         runtime=minutes(3),
     params:
-        settings=tuning.described_settings(config),
+        settings=SETTINGS,
     message:
         "choosing the weights of each method"
     script:

@@ -46,8 +46,6 @@ HEADERS = {"midpoints", "fd", "fid"}
 # Names of extractors that begin with these words must have this kind, or tables would misstate what features are.
 DINOV2 = "dinov2"
 NAMED_KINDS = {kind: kind for kind in kinds.names("extractors")} | {DINOV2: "timm"}
-# Penalties of which each draws codes to a law of its own. The kind `mixture` refuses all of them beside itself.
-OF_CODES = {"mmd", "code_norm", "entropy"}
 # The extractor of the FID, and the name in tables if it has other weights (scores/extractors/inception.py).
 OFFICIAL, NOT_OFFICIAL = "inception", "inception-other"
 # Each prior's name also becomes an array in a cell's gallery beside these.
@@ -153,7 +151,7 @@ def clash(name: str, first: Mapping, second: Mapping) -> str | None:
         return f"{name} is a mixture too, but codes can have one law. Write one of the two."
     if kind == other and not kinds.is_file(kind) and {**first, "weight": 0} == {**second, "weight": 0}:
         return f"{name} is {kind} too. Write one of the two, with the sum of their weights."
-    if kind != other and {kind, other} <= OF_CODES:
+    if kind != other and {kind, other} <= {*kinds.load("penalties", "mixture").OTHER_LAWS}:
         return f"{kind} draws codes to another law than {name} ({other}) does. Write one of the two."
     return None
 

@@ -12,6 +12,8 @@ from autoencoders.evidence.display_names import comparison_label, model_label
 from autoencoders.evidence.findings import ABOVE, BELOW, CLOSE, LITTLE, NEAR_ONE, NOT_BELOW, Finding
 
 CIFAR10, CELEBA = ("cifar10",), ("celeba",)
+# The family that runs without its models leave out.
+OF_METHODS = "methods"
 # Claims whose p values are adjusted for one another, in the order of the tables. The primary claims were named before
 # any run: five at most, or too few true ones are found.
 FAMILIES = {
@@ -19,10 +21,10 @@ FAMILIES = {
     "paper": "the paper's other claims",
     "cited": "claims about results that the paper cites",
     "own": "hypotheses, by measures of ours",
-    "methods": "the methods that the paper cites, trained here",
+    OF_METHODS: "the methods that the paper cites, trained here",
 }
-# Families that a run without their models leaves out.
-OPTIONAL = ("methods",)
+# Where claims of this family are from.
+OF_OTHERS = "ours: the paper quotes scores of other code"
 # The priors of methods and controls that are made for one which is not fitted.
 MADE_FOR = {"dae-bn0": "standard_normal", "wae": "standard_normal", "eae": "standard_normal", "gmm-dae": "target_gmm"}
 
@@ -54,22 +56,20 @@ def little(change: str, source: str, model: str, quantities: tuple[str, ...] = F
     return Claim(statement, source, findings, CIFAR10, "curves", family)
 
 
-def below_vae(prior: str) -> Claim:
+def below(statement: str, source: str, family: str, first: str, second: str, prior: str) -> Claim:
+    """A claim that a model scores below another with the same prior, at depth 1; ``statement`` has its end."""
+    findings = partial(judge.below, first=first, second=second, depth="1", quantities=(prior,))
     return Claim(
-        f"At the comparison latent size and with {prior.upper()}, the DAE scores below the VAE.",
-        "section 4, Table 2",
-        partial(judge.below, first=DAE, second=VAE, depth="1", quantities=(prior,)),
-        family="primary",
+        f"At the comparison latent size and with {prior.upper()}, {statement}.", source, findings, family=family
     )
+
+
+def below_vae(prior: str) -> Claim:
+    return below("the DAE scores below the VAE", "section 4, Table 2", "primary", DAE, VAE, prior)
 
 
 def method_below(model: str, prior: str) -> Claim:
-    return Claim(
-        f"At the comparison latent size and with {prior.upper()}, {model_label(model)} scores below the DAE.",
-        "ours: the paper quotes scores of other code",
-        partial(judge.below, first=model, second=DAE, depth="1", quantities=(prior,)),
-        family="methods",
-    )
+    return below(f"{model_label(model)} scores below the DAE", OF_OTHERS, OF_METHODS, model, DAE, prior)
 
 
 def method_as_made(model: str, prior: str) -> Claim:
@@ -77,9 +77,9 @@ def method_as_made(model: str, prior: str) -> Claim:
     return Claim(
         f"At the comparison latent size, {model_label(model)} with {comparison_label(prior)}, for which it is made, "
         "scores below the DAE with GMM.",
-        "ours: the paper quotes scores of other code",
+        OF_OTHERS,
         partial(judge.below_with, first=(model, prior), second=(DAE, "gmm"), depth="1"),
-        family="methods",
+        family=OF_METHODS,
     )
 
 

@@ -21,7 +21,7 @@ from autoencoders.evidence.claim_values import (
     published_values,
     select,
 )
-from autoencoders.evidence.claims import CLAIMS, FAMILIES, OPTIONAL, Claim
+from autoencoders.evidence.claims import CLAIMS, FAMILIES, OF_METHODS, Claim
 from autoencoders.evidence.display_names import dataset_label, distance_label
 from autoencoders.evidence.findings import Finding
 from autoencoders.evidence.methods import untuned_text
@@ -116,7 +116,7 @@ def judge_all(
     for family in FAMILIES:
         claims = {name: claim for name, claim in chosen.items() if claim.family == family}
         judged = [judge(evaluate(claim, values, comparison_latent, evidence), noise) for claim in claims.values()]
-        if family in OPTIONAL and not values["model"].isin(METHODS).any():
+        if family == OF_METHODS and not values["model"].isin(METHODS).any():
             continue
         for (name, claim), judgement, adjusted in zip(claims.items(), judged, adjust(judged, family), strict=True):
             yield {
@@ -248,7 +248,7 @@ def claims_sections(
             }
         ).reset_index(drop=True)
         heading, text = introduce_ours(part, scores, noise) if evidence == THIS_RUN else introduce_published(part)
-        if family == "methods":
+        if family == OF_METHODS:
             text = " ".join(filter(None, [text, untuned_text(METHODS, dataset, methods)]))
         yield Section(f"{heading}: {FAMILIES[family]}", text, cells)
 

@@ -30,6 +30,7 @@ from autoencoders.figures.score_curves import message_figure, ordered_datasets, 
 
 # The plain autoencoder, the fitted prior of all methods, and what reconstructs.
 PLAIN, FITTED, RECONSTRUCTIONS = "dae", "gmm", "test_recon"
+NETWORK = ["dataset", "filters", "latent"]
 # The filled part of a marker.
 OF_FITTED, OF_NATIVE = "full", "none"
 # What the paper prints or cites, with the fitted prior (True) and a native one.
@@ -41,8 +42,8 @@ def method_points(scores: pd.DataFrame, native: Mapping[str, str | None]) -> pd.
     """What the figure shows of each method, with the fitted prior and with its native one if that is another.
 
     ``scores`` (``evidence.score_tables.collect_scores``) are of one extractor; cells of depth 1 with the status "ok"
-    count. ``native``: the native prior of each model. One row for each dataset, filters, model and prior, in the order
-    of tables: reconstruction and sample (means over seeds of the Fréchet distances), their standard deviations
+    count. ``native``: the native prior of each model. One row for each of NETWORK, model and prior, in the order of
+    tables: reconstruction and sample (means over seeds of the Fréchet distances), their standard deviations
     reconstruction_sd and sample_sd, and ratio, the sample score divided by that of the plain autoencoder with the
     fitted prior: the geometric mean over the seeds that both have, between low and high (95 %). What a single seed or
     a missing autoencoder can't give is NaN.
@@ -50,7 +51,7 @@ def method_points(scores: pd.DataFrame, native: Mapping[str, str | None]) -> pd.
     found = of_measure(scores)
     found = found[(found["depth"] == "1") & (found["status"] == "ok")]
     points = []
-    for (dataset, filters), rows in found.groupby(["dataset", "filters"]):
+    for network, rows in found.groupby(NETWORK):
         values = rows.pivot(index="seed", columns=["model", "comparison"], values="value")
         plain = np.log(values[PLAIN, FITTED]) if (PLAIN, FITTED) in values else pd.Series(dtype=float)
         for model in sorted(rows["model"].unique(), key=model_order):
@@ -61,7 +62,8 @@ def method_points(scores: pd.DataFrame, native: Mapping[str, str | None]) -> pd.
                 low, high = interval(effects) if len(effects) > 1 else (np.nan, np.nan)
                 points.append(
                     {
-                        **{"dataset": dataset, "filters": filters, "model": model, "prior": prior},
+                        **dict(zip(NETWORK, network, strict=True)),
+                        **{"model": model, "prior": prior},
                         **{"reconstruction": reconstruction.mean(), "reconstruction_sd": reconstruction.std()},
                         **{"sample": sample.mean(), "sample_sd": sample.std()},
                         **{"ratio": np.exp(effects.mean()), "low": np.exp(low), "high": np.exp(high)},
@@ -71,8 +73,8 @@ def method_points(scores: pd.DataFrame, native: Mapping[str, str | None]) -> pd.
 
 
 def published_points(points: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """What the paper prints or cites for the points: dataset, filters, model, prior, reconstruction and sample."""
-    keys = ["dataset", "filters", "model"]
+    """What the paper prints or cites for these networks: NETWORK, model, prior, reconstruction and sample."""
+    keys = [*NETWORK, "model"]
     values = one_a_cell(published)
     values = values[(values["depth"] == "1") & (values["source"] == "Table 2")]
     reconstruction = values[values["comparison"] == RECONSTRUCTIONS].rename(columns={"fid": "reconstruction"})
@@ -101,7 +103,8 @@ def methods_figure(
     points = method_points(scores, {model: method["native_prior"] for model, method in methods.items()})
     if points.empty:
         return message_figure("no method of depth 1 was trained without diverging")
-    crosses = published_points(points, published) if comparable(scores).all() else points.iloc[:0]
+    own = scores.loc[~comparable(scores), "dataset"]
+    crosses = published_points(points[~points["dataset"].isin(own)], published)
     groups = [
         group
         for dataset in ordered_datasets(points)
