@@ -17,7 +17,7 @@ help:
 	@echo "make lint        the linters and formatters, checking only"
 	@echo "make bench       the speed of this pipeline and its alternatives on this machine, in minutes"
 	@echo "make gpu-check   does this GPU do what it should: tests, speed, memory, a cell; in eight minutes"
-	@echo "make estimates   hours of the paper's run on one GPU; CONFIG=mine.yaml of another run"
+	@echo "make estimates   what the paper's run and other experiments take on one GPU; CONFIG=mine.yaml of another run"
 	@echo "make soak        an hour of killed jobs and killed runs, after which the results must be the same"
 	@echo "make rulegraph   redraw the graph of the rules in workflow/README.md; needs Graphviz"
 	@echo "make setup       only the environment that all of these use: $(VENV)"

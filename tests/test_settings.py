@@ -196,6 +196,7 @@ REFUSED = [
     (experiment("width", "filter: 8"), "experiments.width[0].filter is not a key. Did you mean 'filters'?"),
     ("training: {epochs: 50}", "a step begins at epoch 66, but training.epochs is 50"),
     ("training: {learning_rate: [{epoch: 0, rate: 1}, {epoch: 0, rate: 1}]}", "in ascending order, starting with 0"),
+    ("models: {slow: {learning_rate_factor: 0}}", "models.slow.learning_rate_factor: 0 can't be used here"),
     ("training: {batch_size: 1}", "dae-bn normalises codes over the batch. Write at least 2"),
     ("seeds: [1, 1]", "seeds: [1, 1] can't be used here"),
     ("run: [1]", "YAML reads it as a number, true, false or null: write it in quotes"),

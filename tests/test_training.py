@@ -12,8 +12,9 @@ import yaml
 from interrupting import Interrupted
 from own_penalties import OWN
 
-from autoencoders.config import settings
+from autoencoders.config import grid, settings
 from autoencoders.config.seeds import seed_globals
+from autoencoders.evidence import paper_values
 from autoencoders.jobs import kinds
 from autoencoders.jobs.errors import UserError
 from autoencoders.latent.encode_decode import encode
@@ -139,6 +140,18 @@ def test_batches_have_two_images_or_more(count, bounds):
         # PyTorch counts the batches that batch normalisation has seen.
         steps = model.encoder.normalisation.num_batches_tracked.item()
         assert training_steps(count, OPTIONS.epochs, OPTIONS.batch_size) == steps > 0
+
+
+def test_a_models_factor_multiplies_all_rates(project):
+    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8")))
+    assert grid.training_options(config, "dae") == config["training"]
+    slower = grid.training_options(config, "vae-rate0.25")
+    assert [step["rate"] for step in slower["learning_rate"]] == [2.5e-5, 2.5e-4, 2.5e-5, 2.5e-6]
+    assert slower | {"learning_rate": None} == config["training"] | {"learning_rate": None}
+    # Such a model is none of the paper's, whatever its name.
+    for factor, papers in ((1, True), (0.5, False)):
+        options = config["models"]["dae"] | {"learning_rate_factor": factor}
+        assert paper_values.papers_model("dae", options) == papers
 
 
 def test_the_default_schedule_is_the_papers(project):

@@ -23,8 +23,11 @@ TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
 
 def training_images(config: dict, dataset: str) -> int:
     """The number of training images: counted if the dataset is prepared, else known or assumed."""
-    info = Path(config["pathvars"]["results"], "datasets", dataset, "dataset.json")
-    return resources.training_images(config["datasets"][dataset], TRAINING_IMAGES.get(dataset), info)
+    info, entry = Path(config["pathvars"]["results"], "datasets", dataset, "dataset.json"), config["datasets"][dataset]
+    known = TRAINING_IMAGES.get(grid.images_of(config, dataset))
+    if known is None or "validation_of" not in entry or info.exists():
+        return resources.training_images(entry, known, info)
+    return round((1 - entry["test_fraction"]) * resources.training_images(entry, known, info))
 
 
 def cell_flops(config: dict, cell: dict) -> float:

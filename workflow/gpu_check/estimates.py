@@ -1,8 +1,9 @@
-"""`make estimates`: the hours of the paper's run, or of CONFIG, on one GPU, and of each of its experiments.
+"""`make estimates`: what the paper's run, or that of CONFIG, takes on one GPU, and each of the config's experiments.
 
     python -m gpu_check.estimates [CONFIG...]
 
-They follow from the rates that `make gpu-check` measured or, if it was not run here, from an assumed one.
+Hours follow from the rates that `make gpu-check` measured or, if it was not run here, from an assumed one; operations,
+memory and disk are counted.
 """
 
 import math
@@ -22,7 +23,13 @@ from autoencoders.config import grid
 from autoencoders.jobs import resources
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.parquet_tables import read_parquet
+from autoencoders.networks import memory_count
 
+# Test images of the datasets in config/config.yaml.
+TEST_IMAGES = {"cifar10": 10_000, "celeba": 19_962}
+OF_COLUMNS = """EFLOP: 10^18 floating point operations of training. GPU memory: the least that the largest network needs
+to train, without CUDA's own (usually below 1 GB). Disk: weights, codes and priors; checkpoints during the run and
+features come on top, and images are deleted once they are scored."""
 ROWS = Path("results/gpu-check/gpu-check.parquet")
 
 
@@ -49,9 +56,28 @@ def rates(file: Path) -> tuple[list[dict], str]:
 
 
 def parts(config: dict) -> dict[str, dict]:
-    """The whole run's config, and that of each experiment alone; a cell that several share counts in each."""
-    alone = {f"  {name}": config | {"run": [name]} for name in config["run"]}
-    return {"the whole run": config} | (alone if len(alone) > 1 else {})
+    """The whole run's config, and those of each experiment alone; a cell that several share counts in each."""
+    run, others = config["run"], [name for name in config["experiments"] if name not in config["run"]]
+    alone = {f"  {name}": config | {"run": [name]} for name in run if len(run) > 1}
+    return {"the whole run": config} | alone | {f"not in it: {name}": config | {"run": [name]} for name in others}
+
+
+def network_work(config: dict, cell: dict) -> tuple[dict, str, int, int]:
+    """What ``memory_count.training_bytes`` is given for a cell."""
+    precision, batch_size = config["models"][cell["model"]]["precision"], config["training"]["batch_size"]
+    network = grid.network_options(config, cell)
+    return network, precision, batch_size, projection.training_images(config, cell["dataset"])
+
+
+def cell_bytes(config: dict, cell: dict) -> int:
+    """What stays of a cell: its weights, the codes of all images, and the fitted Gaussians' covariances."""
+    network, _, _, training_images = network_work(config, cell)
+    images, latent = training_images + TEST_IMAGES.get(cell["dataset"], 0), cell["latent"]
+    gaussians = sum(
+        {"mvg": 1, "gmm": options.get("components", 0)}.get(options["kind"], 0)
+        for options in grid.model_priors(config, cell["model"]).values()
+    )
+    return 4 * sum(memory_count.parameter_counts(network)) + 4 * images * latent + 8 * gaussians * latent**2
 
 
 def for_cells(found: list[dict], cells: int) -> list[dict]:
@@ -62,14 +88,20 @@ def for_cells(found: list[dict], cells: int) -> list[dict]:
 
 
 def estimates(found: list[dict], config: dict) -> str:
-    lines = [f"{'hours':<24}{'cells':>7}{'training':>11}{'all':>9}"]
+    lines = [f"{'':<26}{'cells':>6}{'EFLOP':>8}{'training':>11}{'all':>10}{'GPU memory':>12}{'disk':>9}"]
     for name, part in parts(config).items():
-        cells = len(grid.cells(part))
-        hours = {what: value for what, value, _ in page.hours(for_cells(found, cells), part)}
+        cells = grid.cells(part)
+        hours = {what: value for what, value, _ in page.hours(for_cells(found, len(cells)), part)}
         training = sum(value for what, value in hours.items() if what.startswith("training"))
-        everything = rounded(hours["all of these"]) or "unknown"
-        lines.append(f"{name:<24}{cells:>7}{rounded(training):>11}{everything:>9}")
-    return "\n".join([*lines, page.REST])
+        operations = sum(projection.cell_flops(part, cell) for cell in cells) / 1e18
+        memory = max(memory_count.training_bytes(*network_work(part, cell)) for cell in cells) / 1e9
+        disk = sum(cell_bytes(part, cell) for cell in cells) / 1e9
+        everything = f"{rounded(hours['all of these'])} h" if not math.isnan(hours["all of these"]) else "unknown"
+        lines.append(
+            f"{name:<26}{len(cells):>6}{rounded(operations):>8}{rounded(training) + ' h':>11}{everything:>10}"
+            f"{rounded(memory) + ' GB':>12}{rounded(disk) + ' GB':>9}"
+        )
+    return "\n".join([*lines, "", page.REST, OF_COLUMNS])
 
 
 def main() -> None:

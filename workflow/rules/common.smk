@@ -26,10 +26,11 @@ from autoencoders.config import checks, external, grid, tuning
 from autoencoders.config import settings
 from autoencoders.data import first_look
 from autoencoders.evidence import display_names
-from autoencoders.jobs import fingerprints, gpu_slots, kinds, provenance, resources, search_path, tracked_modules
+from autoencoders.jobs import fingerprints, gpu_memory, gpu_slots, kinds, provenance, resources
+from autoencoders.jobs import search_path, tracked_modules
 from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.files import FORMAT
-from autoencoders.networks import flop_count
+from autoencoders.networks import flop_count, memory_count
 
 search_path.put_first(SCRIPTS, conda=DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method)
 
@@ -277,6 +278,10 @@ def network_options(wildcards):
     return options_of("model", grid.network_options(config, dict(wildcards.items())))
 
 
+def training_options(wildcards):
+    return options_of("training", grid.training_options(config, wildcards.model))
+
+
 def training_slots(wildcards):
     """The number of GPU slots of a cell's training: a resource, not a param, so that changing it retrains nothing."""
     return gpu_slots.training_slots(config["cells_per_gpu"], int(wildcards.filters))
@@ -327,6 +332,41 @@ def megabytes(process, images=0, codes=0, more=None):
         return min(attempt, 2) * math.ceil(total)
 
     return asked
+
+
+def training_work(wildcards):
+    """What `memory_count.training_bytes` is given for a cell."""
+    network, precision = (
+        grid.network_options(config, dict(wildcards.items())),
+        config["models"][wildcards.model]["precision"],
+    )
+    return network, precision, config["training"]["batch_size"], training_images(wildcards)
+
+
+def training_gpu_megabytes(wildcards):
+    """The least memory that a cell's training takes on a GPU: a resource, so that a change retrains nothing."""
+    return math.ceil(memory_count.training_bytes(*training_work(wildcards)) / 1e6)
+
+
+def refuse_small_gpu(dag):
+    """Raises UserError if no GPU of this machine has the memory for a training of the run. On a cluster, and where GPUs
+    differ, each training checks its own.
+    """
+    allowed = workflow.global_resources.get("gpu")
+    trainings = [job for job in dag.jobs if job.rule.name == "train" and dag.needrun(job)]
+    if not trainings or not workflow.local_exec or (allowed is not None and allowed.value == 0):
+        return
+    gpu, faults = gpu_memory.largest_gpu(), {}
+    for wildcards in (job.wildcards for job in trainings) if gpu else ():
+        work = training_work(wildcards)
+        if fault := memory_count.shortage(*work, gpu.name, gpu.memory):
+            cell = CELL.format(**dict(wildcards.items())).rpartition("-s")[0]
+            faults[cell] = memory_count.training_bytes(*work), f"{cell}: {fault}"
+    if faults:
+        raise UserError(
+            f"the GPU is too small for {len(faults)} of the networks to train. The largest, {max(faults.values())[1]}. "
+            "Change the config, or choose other experiments (`run`)"
+        )
 
 
 def training_flops(wildcards):

@@ -30,6 +30,7 @@ rule train:
     threads: config["threads"]
     resources:
         gpu=training_slots,
+        gpu_mb=training_gpu_megabytes,
         mem_mb=megabytes(6000, images=2),
         runtime=minutes(training_minutes),
     params:
@@ -38,7 +39,7 @@ rule train:
         objective=objective_options,
         frozen_latent=lookup(within=config, dpath="models/{model}/frozen_latent"),
         precision=lookup(within=config, dpath="models/{model}/precision"),
-        training=options_of("training", config["training"]),
+        training=training_options,
         format=FORMAT,
         own_files=own_files(penalty_kinds),
     message:

@@ -175,6 +175,13 @@ def objective_options(config: dict, model: str, dataset: str) -> dict:
     }
 
 
+def training_options(config: dict, model: str) -> dict:
+    """The options of a model's training, with its own rates."""
+    factor, training = config["models"][model]["learning_rate_factor"], config["training"]
+    rates = [step | {"rate": factor * step["rate"]} for step in training["learning_rate"]]
+    return training | {"learning_rate": rates}
+
+
 def penalty_kinds(config: dict, model: str) -> list[str]:
     """The kinds of a model's penalties, including the KL divergence of a variational model."""
     recipe = config["models"][model]

@@ -109,6 +109,11 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def total_memory(device: torch.device) -> int | None:
+    """The memory of a CUDA GPU, or of a slice of one, in bytes; None for other devices."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+
+
 def energy(device: torch.device) -> float | None:
     """Joules that the GPU has used since its driver was loaded, for all processes on it; None where it is unknown, as
     on a slice of a GPU (MIG): the driver counts for all slices together.
