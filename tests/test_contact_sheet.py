@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from autoencoders.figures.contact_sheet import HEIGHT, WIDTH, contact_sheet, layout
@@ -41,3 +42,13 @@ def test_the_page_shows_the_pictures_of_any_mode_with_their_titles(tmp_path):
         assert np.ptp(columns) == pytest.approx(shape * np.ptp(rows), rel=0.02)
         assert len(rows) == pytest.approx(np.ptp(rows) * np.ptp(columns), rel=0.03)
     assert (page == 100).all(axis=2).sum() > 10_000
+
+
+def test_no_title_is_wider_than_its_picture(tmp_path):
+    titles = [f"Figure {place}: normalisation of codes, inception" for place in range(12)]
+    Image.new("RGB", (1100, 900)).save(tmp_path / "one.png")
+    figure = contact_sheet(dict.fromkeys(titles, tmp_path / "one.png"))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        title, picture = axes._left_title.get_window_extent(renderer), axes.get_window_extent(renderer)
+        assert title.width < picture.width and axes.get_title(loc="left") in titles

@@ -13,6 +13,8 @@ from autoencoders.figures.page_style import DPI, STYLE
 # Inches: A4, portrait.
 WIDTH, HEIGHT = 8.27, 11.69
 MARGIN, GAP, TITLE = 0.4, 0.15, 0.22
+# The mean width of a letter of a title, as a share of the type's size.
+LETTER = 0.66
 
 
 @matplotlib.rc_context(STYLE)
@@ -28,7 +30,8 @@ def contact_sheet(pictures: Mapping[str, str | Path]) -> Figure:
         axes = figure.add_axes((left / WIDTH, 1 - (top + height) / HEIGHT, width / WIDTH, height / HEIGHT))
         axes.imshow(image, aspect="auto")
         axes.set_axis_off()
-        axes.set_title(title, loc="left", pad=3, weight="bold", fontsize=STYLE["font.size"])
+        fitting = 72 * width / (LETTER * len(title))
+        axes.set_title(title, loc="left", pad=3, weight="bold", fontsize=min(STYLE["font.size"], fitting))
     return figure
 
 
