@@ -55,10 +55,10 @@ onstart:
         if writes_below(workflow.dag, config["pathvars"]["resources"]):
             files.require_writable(config["pathvars"]["resources"])
         CONTENTS.save()
-        refuse_small_gpu(workflow.dag)
         for notice in notices_of_features(workflow.dag):
             logger.info(notice, extra={"quietness": Quietness.PROGRESS})
         if not workflow.touch:
+            refuse_small_gpu(workflow.dag)
             run_status.start(
                 Path(config["pathvars"]["results"]),
                 recorded_jobs(workflow.dag),

@@ -211,6 +211,14 @@ def test_estimates_of_the_run_and_its_experiments_say_where_they_come_from(tmp_p
     assert lines["not in it: baselines"][:2] == ["24", "4.53"] and lines["not in it: tuning"][:2] == ["90", "2.87"]
     assert lines["not in it: seeds"][:2] == ["188", "21.5"]
     assert lines["not in it: scale"] == ["28", "30.7", "854", "h", "unknown", "18.7", "GB", "39.8", "GB"]
+    # An experiment without a cell on the datasets that run has no line.
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{run_on: [celeba], run: [scatter]}", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["estimates", str(mine)])
+    estimates.main()
+    printed = capsys.readouterr().out
+    assert "not in it: width" in printed and "depth" not in printed
+    monkeypatch.setattr(sys, "argv", ["estimates"])
     page.save(tmp_path, rates(training=5e13), [], dry=False)
     estimates.main()
     printed = capsys.readouterr().out

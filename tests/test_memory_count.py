@@ -1,7 +1,8 @@
-"""Parameters and memory in closed form: against the real networks, PyTorch's own tracker, and counts of the issue."""
+"""Parameters and memory in closed form, against networks and PyTorch's own tracker; GPUs that are too small."""
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ import yaml
 from running import copy_project, snakemake
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from autoencoders.config import grid, settings
 from autoencoders.jobs import gpu_memory
+from autoencoders.jobs.device import require_memory
+from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.resources import known_images, training_images
 from autoencoders.networks.memory_count import halves, parameter_counts, shortage, training_bytes
 from autoencoders.networks.network import Autoencoder, NetworkOptions, parameter_count, parse_depth
 from autoencoders.networks.objective import Objective, batch_losses
@@ -61,7 +64,7 @@ def test_parameters_are_those_of_the_network(options):
 
 @pytest.mark.parametrize(
     ("size", "filters", "depth", "latent", "encoder", "decoder"),
-    # BASELINES, section 8: counted on built networks, in millions.
+    # Counted on built networks, in millions.
     [
         *((32, 256, "1", 128, 45.1, 33.6), (32, 512, "2", 128, 535, 75.6), (32, 1024, "1", 128, 709, 210)),
         *((64, 128, "1", 64, 18.3, 21.5), (64, 512, "1", 64, 280, 122), (64, 2048, "1", 64, 4421, 1263)),
@@ -79,7 +82,7 @@ def test_parameters_of_the_largest_networks(size, filters, depth, latent, encode
 def test_memory_is_what_pytorchs_tracker_sees(options, precision, batch):
     network = {**NETWORK, **options}
     counted = training_bytes(network, precision, batch, batch)
-    assert counted == pytest.approx(tracked(network, precision, batch), rel=0.08)
+    assert counted == pytest.approx(tracked(network, precision, batch), rel=0.05)
 
 
 def test_images_stay_in_memory_and_a_small_dataset_is_one_batch():
@@ -89,24 +92,16 @@ def test_images_stay_in_memory_and_a_small_dataset_is_one_batch():
 
 def test_a_shortage_says_what_would_fit():
     wide = {**NETWORK, "filters": 1024, "latent": 128, "decoder_channels": 1024}
-    assert shortage(wide, "bf16", 128, 50_000, "A GPU", 80 * 10**9) == ""
     fault = shortage(wide, "bf16", 128, 50_000, "A GPU", 16 * 10**9)
-    assert fault == ("training takes at least 18.6 GB of memory, and A GPU has 16.0 GB. What would fit: 512 filters")
+    assert fault == ("training takes about 18.6 GB of memory, and A GPU has 16.0 GB. What may fit: 512 filters")
     # Fewer images a step help only where activations are most of it.
     deep = {**NETWORK, "size": 64, "filters": 256, "depth": "3"}
     fault = shortage(deep, "bf16", 128, 1000, "A GPU", 9 * 10**9)
-    found = re.search(r"What would fit: (\d+) filters or training\.batch_size: (\d+), for all models alike", fault)
+    found = re.search(r"What may fit: (\d+) filters or training\.batch_size: (\d+), for all models alike", fault)
     for network, batch in ({**deep, "filters": int(found[1])}, 128), (deep, int(found[2])):
         assert training_bytes(network, "bf16", batch, 1000) <= 9 * 10**9
     assert shortage(deep, "bf16", 128, 1000, "A GPU", 10**6).endswith("no width, and no batch size")
     assert halves(12) == [6, 3, 1] and halves(1) == []
-
-
-def test_every_network_of_the_config_is_counted(project):
-    config = settings.resolve(yaml.safe_load((project / "config" / "config.yaml").read_text(encoding="utf-8")))
-    config["run"] = list(config["experiments"])
-    for cell in grid.cells(config):
-        assert training_bytes(grid.network_options(config, cell), "bf16", 128, 50_000) > 1e8
 
 
 # ---- before the first job
@@ -118,7 +113,8 @@ def says(folder: Path, monkeypatch, text: str) -> None:
     if text:
         (folder / "nvidia-smi").write_text(f"#!/bin/sh\nprintf '{text}'\n", encoding="utf-8")
         (folder / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    # Without one, a machine's own would be found in /usr/bin.
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin" if text else str(folder))
 
 
 @pytest.mark.parametrize(
@@ -137,23 +133,63 @@ def test_the_largest_gpu_is_the_one_that_nvidia_smi_names(tmp_path, monkeypatch,
     assert gpu_memory.largest_gpu() == found
 
 
-def test_a_gpu_that_is_too_small_is_refused_before_the_first_job(project, tmp_path, monkeypatch):
-    copy_project(project, tmp_path)
-    # 0.4 GB: too small for 128 filters, and large enough for 2.
-    config = {
-        "run": ["mine"],
-        "pathvars": {"results": "results/small"},
-        "experiments": {
-            "mine": [
-                {"dataset": "digits", "model": ["dae", "vae"], "filters": [2, 128], "latent": 16, "seeds": [0, 1]},
-                {"dataset": "digits", "model": "dae", "filters": 256, "latent": 16},
-            ]
-        },
-    }
+@pytest.fixture
+def two_widths(project, tmp_path) -> Path:
+    """A copy of the project with a config of narrow and wide networks."""
+    grids = [
+        {"dataset": "digits", "model": ["dae", "vae"], "filters": [2, 128], "latent": 16, "seeds": [0, 1]},
+        {"dataset": "digits", "model": "dae", "filters": 256, "latent": 16},
+    ]
+    config = {"run": ["mine"], "pathvars": {"results": "results/small"}, "experiments": {"mine": grids}}
+    config["training"] = {"epochs": 1, "learning_rate": [{"epoch": 0, "rate": 1e-3}]}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    says(tmp_path / "bin", monkeypatch, "400, [N/A], A small GPU\\n")
-    done = snakemake(tmp_path, "all_models", gpu=1, configs=("config/demo.yaml", "mine.yaml"), check=False)
-    output = done.stdout
-    assert done.returncode != 0 and "Execute" not in output
-    assert "the GPU is too small for 3 of the networks to train. The largest, digits/dae/f256-d1-z16: " in output
-    assert "A small GPU has 0.4 GB. What would fit: 64 filters" in output
+    return copy_project(project, tmp_path)
+
+
+CONFIGS = ("config/demo.yaml", "mine.yaml")
+
+
+def test_a_gpu_that_is_too_small_is_refused_before_the_first_job(two_widths, monkeypatch):
+    # 0.4 GB: too little for 128 filters, and enough for 2.
+    says(two_widths / "bin", monkeypatch, "400, [N/A], A small GPU\\n")
+    done = snakemake(two_widths, "all_models", gpu=1, configs=CONFIGS, check=False)
+    assert done.returncode != 0 and "Execute" not in done.stdout
+    assert "the GPU is too small for 3 of the networks to train. The largest, digits/dae/f256-d1-z16: " in done.stdout
+    assert "A small GPU has 0.4 GB. What may fit: no width, and no batch size. Change the config" in done.stdout
+
+
+def test_nothing_is_refused_on_a_cpu_for_a_touch_or_on_a_larger_gpu(two_widths, monkeypatch):
+    cell = "results/small/cells/digits/dae/f2-d1-z16-s0/weights.safetensors"
+    says(two_widths / "bin", monkeypatch, "1, [N/A], A tiny GPU\\n")
+    assert snakemake(two_widths, cell, gpu=0, configs=CONFIGS).returncode == 0
+    # Touching needs the outputs of all jobs: this one's are there, and outdated.
+    (two_widths / cell).with_name("cell.json").touch()
+    assert snakemake(two_widths, cell, "--touch", "--forcerun", "train", gpu=1, configs=CONFIGS).returncode == 0
+    says(two_widths / "bin", monkeypatch, "80000, [N/A], A GPU\\n")
+    # This machine has none, as the training says.
+    done = snakemake(two_widths, cell, "--forcerun", "train", gpu=1, configs=CONFIGS, check=False)
+    assert "too small" not in done.stdout
+
+
+def test_a_training_refuses_the_gpu_that_it_gets(monkeypatch):
+    found = SimpleNamespace(total_memory=16e9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A slice")
+    require_memory(torch.device("cuda"), 15_000)
+    require_memory(torch.device("cpu"), 17_000)
+    with pytest.raises(
+        UserError, match=r"training takes about 17\.0 GB of memory, and A slice has 16\.0 GB\. Use a larger"
+    ):
+        require_memory(torch.device("cuda"), 17_000)
+
+
+def test_only_images_that_are_known_are_counted(tmp_path):
+    dataset, info = {"limit": {"train": None}}, tmp_path / "dataset.json"
+    assert known_images(dataset, None, info) is None and training_images(dataset, None, info) == 200_000
+    assert known_images(dataset, 50_000, info) == training_images(dataset, 50_000, info) == 50_000
+    limited = {"limit": {"train": 300}}
+    # A folder may hold fewer than the limit.
+    assert known_images(limited, None, info) is None and training_images(limited, None, info) == 300
+    assert known_images(limited, 50_000, info) == 300
+    info.write_text('{"images": {"train": 70}}', encoding="utf-8")
+    assert known_images(limited, 50_000, info) == training_images(limited, None, info) == 70

@@ -17,8 +17,9 @@ from autoencoders.latent.priors import gmm
 from autoencoders.networks.flop_count import training_flops
 
 PAPER = PROJECT / "config" / "config.yaml"
-# Training images of the datasets in config/config.yaml, which a benchmark does not download.
+# Training and test images of the datasets in config/config.yaml, which a benchmark does not download.
 TRAINING_IMAGES = {"cifar10": 50_000, "celeba": 162_770}
+TEST_IMAGES = {"cifar10": 10_000, "celeba": 19_962}
 
 
 def training_images(config: dict, dataset: str) -> int:
@@ -28,6 +29,13 @@ def training_images(config: dict, dataset: str) -> int:
     if known is None or "validation_of" not in entry or info.exists():
         return resources.training_images(entry, known, info)
     return round((1 - entry["test_fraction"]) * resources.training_images(entry, known, info))
+
+
+def images(config: dict, dataset: str) -> int:
+    """The number of all images of a dataset; without test images where their number is not known."""
+    base = grid.images_of(config, dataset)
+    training = training_images(config, base)
+    return training if base != dataset else training + TEST_IMAGES.get(dataset, 0)
 
 
 def cell_flops(config: dict, cell: dict) -> float:

@@ -25,11 +25,9 @@ from autoencoders.jobs.errors import UserError
 from autoencoders.jobs.parquet_tables import read_parquet
 from autoencoders.networks import memory_count
 
-# Test images of the datasets in config/config.yaml.
-TEST_IMAGES = {"cifar10": 10_000, "celeba": 19_962}
-OF_COLUMNS = """EFLOP: 10^18 floating point operations of training. GPU memory: the least that the largest network needs
-to train, without CUDA's own (usually below 1 GB). Disk: weights, codes and priors; checkpoints during the run and
-features come on top, and images are deleted once they are scored."""
+OF_COLUMNS = """EFLOP: 10^18 floating point operations of training. GPU memory: what training the largest network
+takes, without CUDA's own and what penalties keep. Disk: weights, codes and priors; checkpoints and images
+during the run, and features, come on top."""
 ROWS = Path("results/gpu-check/gpu-check.parquet")
 
 
@@ -56,28 +54,29 @@ def rates(file: Path) -> tuple[list[dict], str]:
 
 
 def parts(config: dict) -> dict[str, dict]:
-    """The whole run's config, and those of each experiment alone; a cell that several share counts in each."""
+    """The whole run's config, and those of each experiment alone; a cell that several share counts in each. Experiments
+    without a cell on the datasets of `run_on` are left out.
+    """
     run, others = config["run"], [name for name in config["experiments"] if name not in config["run"]]
     alone = {f"  {name}": config | {"run": [name]} for name in run if len(run) > 1}
-    return {"the whole run": config} | alone | {f"not in it: {name}": config | {"run": [name]} for name in others}
-
-
-def network_work(config: dict, cell: dict) -> tuple[dict, str, int, int]:
-    """What ``memory_count.training_bytes`` is given for a cell."""
-    precision, batch_size = config["models"][cell["model"]]["precision"], config["training"]["batch_size"]
-    network = grid.network_options(config, cell)
-    return network, precision, batch_size, projection.training_images(config, cell["dataset"])
+    found = {"the whole run": config} | alone | {f"not in it: {name}": config | {"run": [name]} for name in others}
+    return {name: part for name, part in found.items() if grid.cells(part)}
 
 
 def cell_bytes(config: dict, cell: dict) -> int:
     """What stays of a cell: its weights, the codes of all images, and the fitted Gaussians' covariances."""
-    network, _, _, training_images = network_work(config, cell)
-    images, latent = training_images + TEST_IMAGES.get(cell["dataset"], 0), cell["latent"]
+    latent, images = cell["latent"], projection.images(config, cell["dataset"])
     gaussians = sum(
         {"mvg": 1, "gmm": options.get("components", 0)}.get(options["kind"], 0)
         for options in grid.model_priors(config, cell["model"]).values()
     )
-    return 4 * sum(memory_count.parameter_counts(network)) + 4 * images * latent + 8 * gaussians * latent**2
+    weights = sum(memory_count.parameter_counts(grid.network_options(config, cell)))
+    return 4 * weights + 4 * images * latent + 8 * gaussians * latent**2
+
+
+def gpu_bytes(config: dict, cell: dict) -> int:
+    work = grid.training_work(config, cell, projection.training_images(config, cell["dataset"]))
+    return memory_count.training_bytes(*work)
 
 
 def for_cells(found: list[dict], cells: int) -> list[dict]:
@@ -94,7 +93,7 @@ def estimates(found: list[dict], config: dict) -> str:
         hours = {what: value for what, value, _ in page.hours(for_cells(found, len(cells)), part)}
         training = sum(value for what, value in hours.items() if what.startswith("training"))
         operations = sum(projection.cell_flops(part, cell) for cell in cells) / 1e18
-        memory = max(memory_count.training_bytes(*network_work(part, cell)) for cell in cells) / 1e9
+        memory = max(gpu_bytes(part, cell) for cell in cells) / 1e9
         disk = sum(cell_bytes(part, cell) for cell in cells) / 1e9
         everything = f"{rounded(hours['all of these'])} h" if not math.isnan(hours["all of these"]) else "unknown"
         lines.append(

@@ -287,8 +287,8 @@ def training_slots(wildcards):
     return gpu_slots.training_slots(config["cells_per_gpu"], int(wildcards.filters))
 
 
-def training_images(wildcards):
-    """The number of training images of the dataset; an estimate before it is prepared."""
+def counted_images(wildcards, count=resources.training_images):
+    """The number of training images of the dataset, by one of two functions of `jobs.resources`."""
     info = Path(config["pathvars"]["results"], "datasets", wildcards.dataset, "dataset.json")
     dataset = config["datasets"][wildcards.dataset]
     # Another source of the dataset may know the number: copies have as many images as the official archive.
@@ -297,7 +297,12 @@ def training_images(wildcards):
     )
     sources = [(kinds.load("sources", kind), dataset[kind]) for kind in named]
     counts = [source.training_images(options) for source, options in sources if hasattr(source, "training_images")]
-    return resources.training_images(dataset, counts[0] if counts else None, info)
+    return count(dataset, counts[0] if counts else None, info)
+
+
+def training_images(wildcards):
+    """The number of training images of the dataset; an upper estimate before it is prepared."""
+    return counted_images(wildcards)
 
 
 def minutes(amount):
@@ -336,36 +341,37 @@ def megabytes(process, images=0, codes=0, more=None):
 
 def training_work(wildcards):
     """What `memory_count.training_bytes` is given for a cell."""
-    network, precision = (
-        grid.network_options(config, dict(wildcards.items())),
-        config["models"][wildcards.model]["precision"],
-    )
-    return network, precision, config["training"]["batch_size"], training_images(wildcards)
+    return grid.training_work(config, dict(wildcards.items()), counted_images(wildcards, resources.known_images))
 
 
 def training_gpu_megabytes(wildcards):
-    """The least memory that a cell's training takes on a GPU: a resource, so that a change retrains nothing."""
+    """The memory that a cell's training takes on a GPU: a resource, so that a change retrains nothing."""
     return math.ceil(memory_count.training_bytes(*training_work(wildcards)) / 1e6)
 
 
 def refuse_small_gpu(dag):
-    """Raises UserError if no GPU of this machine has the memory for a training of the run. On a cluster, and where GPUs
-    differ, each training checks its own.
+    """Raises UserError if no GPU of this machine has the memory for one of the run's trainings.
+
+    Each is compared alone, even if cells share a GPU. Each checks the GPU that it gets, too: on a cluster, or a smaller
+    one of this machine.
     """
     allowed = workflow.global_resources.get("gpu")
-    trainings = [job for job in dag.jobs if job.rule.name == "train" and dag.needrun(job)]
-    if not trainings or not workflow.local_exec or (allowed is not None and allowed.value == 0):
+    if not workflow.local_exec or (allowed is not None and allowed.value == 0):
         return
-    gpu, faults = gpu_memory.largest_gpu(), {}
-    for wildcards in (job.wildcards for job in trainings) if gpu else ():
-        work = training_work(wildcards)
-        if fault := memory_count.shortage(*work, gpu.name, gpu.memory):
-            cell = CELL.format(**dict(wildcards.items())).rpartition("-s")[0]
-            faults[cell] = memory_count.training_bytes(*work), f"{cell}: {fault}"
-    if faults:
+    trainings = [job.wildcards for job in dag.jobs if job.rule.name == "train" and dag.needrun(job)]
+    gpu = gpu_memory.largest_gpu() if trainings else None
+    if gpu is None:
+        return
+    too_large = {}
+    for wildcards in trainings:
+        if (needed := memory_count.training_bytes(*training_work(wildcards))) > gpu.memory:
+            too_large[CELL.format(**dict(wildcards.items())).rpartition("-s")[0]] = needed, wildcards
+    if too_large:
+        largest = max(too_large, key=lambda cell: too_large[cell][0])
         raise UserError(
-            f"the GPU is too small for {len(faults)} of the networks to train. The largest, {max(faults.values())[1]}. "
-            "Change the config, or choose other experiments (`run`)"
+            f"the GPU is too small for {len(too_large)} of the networks to train. The largest, {largest}: "
+            f"{memory_count.shortage(*training_work(too_large[largest][1]), *gpu)}. Change the config, or choose other "
+            "experiments (`run`)"
         )
 
 
@@ -947,6 +953,8 @@ FIGURE_TITLES = {
     "figure4": "Figure 4: normalisation of codes",
     "noise": "Noise (section 4)",
     "precision_recall": "Precision and recall",
+    "seeds": "Five seeds",
+    "scale": "Wider networks, lower rates",
     "baselines": "Methods beside a plain autoencoder",
     "scatter-cifar10": "Figure A.1: codes",
     "scatter-celeba": "Figure A.2: codes",

@@ -17,8 +17,7 @@ import torch
 from autoencoders.config.seeds import seed_globals, stream_seed
 from autoencoders.data.prepared_images import load_images
 from autoencoders.jobs.checkpoints import Checkpoint, checkpoint_key, training_checkpoint
-from autoencoders.jobs.device import describe, open_device, peak_memory, software, total_memory
-from autoencoders.jobs.errors import UserError
+from autoencoders.jobs.device import describe, open_device, peak_memory, require_memory, software
 from autoencoders.jobs.files import write_json
 from autoencoders.jobs.gpu_slots import slots_per_gpu, training_slots
 from autoencoders.jobs.job import job
@@ -51,13 +50,7 @@ if __name__ == "__main__":
             params.precision,
         )
         images = load_images(snakemake.input.train)
-        # Snakemake has checked the GPU of its own machine, and this may be another one.
-        needed, memory = snakemake.resources.gpu_mb * 1e6, total_memory(device)
-        if memory is not None and needed > memory:
-            raise UserError(
-                f"training takes at least {needed / 1e9:.1f} GB of memory, and {describe(device)} has "
-                f"{memory / 1e9:.1f} GB. Use a larger GPU, fewer filters, or a smaller training.batch_size."
-            )
+        require_memory(device, snakemake.resources.gpu_mb)
         steps = training_steps(len(images), options.epochs, options.batch_size)
         if steps < FEW_STEPS:
             logging.getLogger(__name__).warning(

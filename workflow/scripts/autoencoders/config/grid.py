@@ -182,6 +182,13 @@ def training_options(config: dict, model: str) -> dict:
     return training | {"learning_rate": rates}
 
 
+def training_work(config: dict, cell: Mapping, images: int | None) -> tuple[dict, str, int, int]:
+    """What `networks.memory_count.training_bytes` is given for a cell: with as many ``images``, or a batch."""
+    batch_size = config["training"]["batch_size"]
+    precision = config["models"][cell["model"]]["precision"]
+    return network_options(config, cell), precision, batch_size, batch_size if images is None else images
+
+
 def penalty_kinds(config: dict, model: str) -> list[str]:
     """The kinds of a model's penalties, including the KL divergence of a variational model."""
     recipe = config["models"][model]

@@ -42,8 +42,10 @@ PRIORS = {
 CITED = ("wae", "rae-l2", "rae-sn", "eae", "gmm-dae")
 
 # The paper's models as config options.
-RECIPE = {"variational": False, "beta": 0, "latent_norm": "none", "noise": 0, "frozen_latent": False, "penalties": {}}
-RECIPE |= {"learning_rate_factor": 1}
+RECIPE = {
+    **{"variational": False, "beta": 0, "latent_norm": "none", "noise": 0, "frozen_latent": False},
+    **{"learning_rate_factor": 1, "penalties": {}},
+}
 RECIPES = {
     "dae": RECIPE,
     "vae": RECIPE | {"variational": True, "beta": 0.01},

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import matplotlib.colors as colors
 
-# DAE and VAE differ most, in grey too (luminance 0.15 and 0.67); with more noise, a DAE becomes paler.
+# DAE and VAE differ most, in grey too (luminance 0.15 and 0.67); with more noise, a DAE becomes paler, and with a lower
+# rate a DAE paler and a VAE darker.
 MODELS = {
     "dae": ("#08306b", "o"),
     "vae": ("#ff9f1c", "s"),
@@ -18,7 +19,7 @@ MODELS = {
     "dae-sn": ("#9b30c8", "D"),
     "dae-ln": ("#8c564b", "v"),
     "dae-frozen": ("#17becf", "P"),
-    "dae-rate0.5": ("#2c7fb8", "X"),
+    "dae-rate0.5": ("#02818a", "X"),
     "dae-rate0.25": ("#41b6c4", "d"),
     "dae-rate0.125": ("#7fcdbb", "h"),
     "vae-rate0.5": ("#e6550d", "X"),

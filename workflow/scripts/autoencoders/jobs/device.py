@@ -109,9 +109,19 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def total_memory(device: torch.device) -> int | None:
-    """The memory of a CUDA GPU, or of a slice of one, in bytes; None for other devices."""
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+def require_memory(device: torch.device, megabytes: float) -> None:
+    """Raises UserError if a CUDA GPU, or a slice of one, has less memory than training takes.
+
+    Snakemake has asked this before the first job, but for the largest GPU of its own machine.
+    """
+    if device.type != "cuda":
+        return
+    memory = torch.cuda.get_device_properties(device).total_memory / 1e6
+    if megabytes > memory:
+        raise UserError(
+            f"training takes about {megabytes / 1e3:.1f} GB of memory, and {describe(device)} has "
+            f"{memory / 1e3:.1f} GB. Use a larger GPU, fewer filters, or a smaller training.batch_size."
+        )
 
 
 def energy(device: torch.device) -> float | None:

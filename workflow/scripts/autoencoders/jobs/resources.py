@@ -39,17 +39,23 @@ def prepared_images(info: Path) -> int | None:
         return None  # The job that reads the broken file reports it.
 
 
-def training_images(dataset: Mapping, known: int | None, info: Path) -> int:
-    """The number of training images of a dataset of the config; an upper estimate before it is prepared.
+def known_images(dataset: Mapping, known: int | None, info: Path) -> int | None:
+    """The number of training images of a dataset of the config; None if nobody knows it before it is prepared.
 
     ``known`` is the number that its source gives, if any; ``info`` is as in ``prepared_images``.
     """
-    counted = prepared_images(info)
-    if counted is not None:
+    counted, limit = prepared_images(info), dataset["limit"]["train"]
+    if counted is not None or known is None:
         return counted
-    found = UNKNOWN if known is None else known
-    limit = dataset["limit"]["train"]
-    return found if limit is None else min(found, limit)
+    return known if limit is None else min(known, limit)
+
+
+def training_images(dataset: Mapping, known: int | None, info: Path) -> int:
+    """As ``known_images``, but an upper estimate if nobody knows it."""
+    found, limit = known_images(dataset, known, info), dataset["limit"]["train"]
+    if found is not None:
+        return found
+    return UNKNOWN if limit is None else min(UNKNOWN, limit)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""The memory that training takes, in closed form and without PyTorch: what a GPU must have at least.
+"""The memory that training takes, in closed form and without PyTorch.
 
 Counted are the tensors that exist together: the dataset's images, weights, gradients and Adam's two moments in float32,
 and what the forward pass keeps for the backward pass. A test compares the count with PyTorch's own tracker. Left out
-are CUDA's context and workspaces (usually below 1 GB), and what penalties and spectral normalisation keep.
+are CUDA's context and workspaces, what penalties and spectral normalisation keep, and that a GPU without bfloat16
+trains in float32; a frozen layer counts like the others.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ from autoencoders.networks.layer_shapes import DECODER_START, KERNELS, convoluti
 FLOAT32 = 4
 # Learned scale and shift of a batch normalisation, and the bias of a convolution, for each channel.
 SCALE_SHIFT, BIAS = 2, 1
+# What suggestions leave for CUDA, in bytes.
+SPARE = 10**9
+# With fewer images in a batch, codes can't be normalised over it.
+SMALLEST_BATCH = 2
 
 
 def parameter_counts(network: Mapping) -> tuple[int, int]:
@@ -79,23 +84,22 @@ def training_bytes(network: Mapping, precision: str, batch_size: int, images: in
 
 
 def shortage(network: Mapping, precision: str, batch_size: int, images: int, gpu: str, room: int) -> str:
-    """Why training can't run on a GPU of this name with ``room`` bytes, and what would fit; "" if nothing is known
-    against it.
+    """Why training can't run on a GPU of this name with ``room`` bytes, and what may fit: the largest half, quarter and
+    so on of the filters or of the batch.
     """
 
     def fits(filters: int, batch: int) -> bool:
-        return training_bytes({**network, "filters": filters}, precision, batch, images) <= room
+        return training_bytes({**network, "filters": filters}, precision, batch, images) + SPARE <= room
 
-    if fits(network["filters"], batch_size):
-        return ""
-    needed = training_bytes(network, precision, batch_size, images)
     filters = next((width for width in halves(network["filters"]) if fits(width, batch_size)), None)
-    batch = next((size for size in halves(batch_size) if fits(network["filters"], size)), None)
+    batches = (size for size in halves(batch_size) if size >= SMALLEST_BATCH)
+    batch = next((size for size in batches if fits(network["filters"], size)), None)
     suggestions = [f"{filters} filters"] if filters else []
     suggestions += [f"training.batch_size: {batch}, for all models alike"] if batch else []
     return (
-        f"training takes at least {needed / 1e9:.1f} GB of memory, and {gpu} has {room / 1e9:.1f} GB. "
-        f"What would fit: {' or '.join(suggestions) or 'no width, and no batch size'}"
+        f"training takes about {training_bytes(network, precision, batch_size, images) / 1e9:.1f} GB of memory, and "
+        f"{gpu} has {room / 1e9:.1f} GB. "
+        f"What may fit: {' or '.join(suggestions) or 'no width, and no batch size'}"
     )
 
 
