@@ -418,7 +418,11 @@ def test_the_figure_has_a_line_a_method_and_rings_where_the_table_is_bold():
     assert set(zip(rings.get_xdata(), rings.get_ydata(), strict=True)) == {(10, 30.25), (10, 21.5), (1, 5.5), (0.1, 2)}
     marks = [line.get_xdata()[0] for line in axes.lines if line.get_label() == "diverged"]
     assert sorted(marks) == [0.1, 1, 10]
-    assert axes.get_xscale() == "log" and [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "1", "10"]
+    assert axes.get_xscale() == axes.get_yscale() == "log" and [text.get_text() for text in axes.get_xticklabels()] == [
+        "0.1",
+        "1",
+        "10",
+    ]
 
 
 def test_other_tables_leave_validation_images_out():

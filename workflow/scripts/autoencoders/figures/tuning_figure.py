@@ -82,7 +82,6 @@ def tuning_figure(table: pd.DataFrame, scores: pd.DataFrame, models: Sequence[st
 
 def draw_methods(axes: Axes, rows: pd.DataFrame, scores: pd.DataFrame, colours: Channel) -> None:
     """``rows`` of the table and ``scores`` of one network."""
-    format_score_axis(axes, log=False)
     axes.set_xscale("log")
     factors, diverged = sorted(rows["factor"].unique()), {}
     for model, of_method in rows.groupby("model"):
@@ -97,6 +96,8 @@ def draw_methods(axes: Axes, rows: pd.DataFrame, scores: pd.DataFrame, colours: 
         draw_diverged(axes, factor, of_factor)
     chosen = rows[rows["chosen"]]
     axes.plot(chosen["factor"], chosen["frechet_distance"], linestyle="none", label="chosen", zorder=5, **RING)
+    # Methods with priors that are not fitted may score ten times as high as others.
+    format_score_axis(axes, log=True)
     axes.xaxis.set_major_locator(FixedLocator(factors))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{factor:g}" for factor in factors]))
     axes.xaxis.set_minor_locator(NullLocator())
