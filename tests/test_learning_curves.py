@@ -51,11 +51,16 @@ def test_every_cell_has_a_line_with_a_point_an_epoch():
     # The colour is the model's, paler for the narrower network.
     colour, _ = MODELS["dae"]
     assert (first.get_color(), first.get_linestyle()) == (shade(colour, 0.45), "-")
-    assert (second.get_color(), second.get_linestyle()) == (shade(colour, 1), ":")
+    assert (second.get_color(), second.get_linestyle()) == (shade(colour, 1), "-.")
     assert not marks(axes)
     assert legend_texts(figure)[1:3] == ["32", "64"] and {"1", "3321"} < set(legend_texts(figure))
     # The learning rate changes between epochs.
     assert [line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1]] == [1.5, 3.5]
+
+
+def test_every_depth_has_a_line_style_of_its_own():
+    (axes,) = draw(*(cell(depth=depth) for depth in ("1", "2", "3", "3321", "1234"))).axes
+    assert len({line.get_linestyle() + str(line._unscaled_dash_pattern) for line in drawn(axes)}) == 5
 
 
 def test_variational_models_have_a_panel_of_their_kl_divergence():

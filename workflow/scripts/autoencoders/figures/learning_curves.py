@@ -20,21 +20,26 @@ from autoencoders.evidence.short_trainings import short_training_note, steps_of
 from autoencoders.evidence.table_files import DIVERGED
 from autoencoders.figures.line_looks import (
     GREY,
+    OTHER_LINES,
     Channel,
+    Encoding,
     add_legend,
     channel,
     heading,
+    known_or_other,
     legend_height,
     symbol,
 )
 from autoencoders.figures.model_looks import model_look, shade
 from autoencoders.figures.page_style import PANELS_MIDDLE, WIDTH, add_note, wrapped
-from autoencoders.figures.paper_figures import DEPTH
+from autoencoders.figures.paper_figures import DEPTH_LINES
 from autoencoders.figures.score_curves import axes_width, styled
 
 CELL = list(CELL_KEYS)
 # Column of history.parquet -> axis label.
 LOSSES = {"reconstruction_loss": "reconstruction loss", "kl": "KL divergence"}
+# The paper's figures tell 3321 from 3 by its markers, of which curves have none.
+DEPTH = Encoding("Depth", ("depth",), known_or_other(DEPTH_LINES | {("3321",): ("-.", "top")}, OTHER_LINES))
 COLUMNS = 3
 PANEL_HEIGHT = 1.4
 PALE = {"linewidth": 0.6, "alpha": 0.3}
