@@ -1,5 +1,7 @@
 """Parameters and memory in closed form, against networks and PyTorch's own tracker; GPUs that are too small."""
 
+import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from running import copy_project, snakemake
+from running import append, copy_project, snakemake
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from autoencoders.jobs import gpu_memory
@@ -159,9 +161,12 @@ def test_a_gpu_that_is_too_small_is_refused_before_the_first_job(two_widths, mon
 
 
 def test_nothing_is_refused_on_a_cpu_for_a_touch_or_on_a_larger_gpu(two_widths, monkeypatch):
-    cell = "results/small/cells/digits/dae/f2-d1-z16-s0/weights.safetensors"
+    cell = "results/small/cells/digits/dae-rate0.5/f2-d1-z16-s0/weights.safetensors"
     says(two_widths / "bin", monkeypatch, "1, [N/A], A tiny GPU\\n")
     assert snakemake(two_widths, cell, gpu=0, configs=CONFIGS).returncode == 0
+    # The training has its model's own rates.
+    record = json.loads((two_widths / cell).with_name("cell.json").read_text(encoding="utf-8"))
+    assert record["training"]["learning_rate"] == [{"epoch": 0, "rate": 5e-4}]
     # Touching needs the outputs of all jobs: this one's are there, and outdated.
     (two_widths / cell).with_name("cell.json").touch()
     assert snakemake(two_widths, cell, "--touch", "--forcerun", "train", gpu=1, configs=CONFIGS).returncode == 0
@@ -181,6 +186,17 @@ def test_a_training_refuses_the_gpu_that_it_gets(monkeypatch):
         UserError, match=r"training takes about 17\.0 GB of memory, and A slice has 16\.0 GB\. Use a larger"
     ):
         require_memory(torch.device("cuda"), 17_000)
+
+
+def test_each_training_asks_for_the_memory_that_is_counted(two_widths):
+    asking = '\n\ndef require_memory(device, megabytes):\n    raise UserError(f"asked for {megabytes} MB")\n'
+    append(two_widths / "workflow/scripts/autoencoders/jobs/device.py", asking)
+    cell = "results/small/cells/digits/dae/f2-d1-z16-s0/weights.safetensors"
+    done = snakemake(two_widths, cell, configs=CONFIGS, check=False)
+    images = json.loads((two_widths / "results/small/datasets/digits/dataset.json").read_text(encoding="utf-8"))
+    network = {**NETWORK, "filters": 2, "latent": 16, "decoder_channels": None}
+    counted = training_bytes(network, "bf16", 16, images["images"]["train"])
+    assert f"asked for {math.ceil(counted / 1e6)} MB" in done.stdout
 
 
 def test_only_images_that_are_known_are_counted(tmp_path):
