@@ -256,6 +256,7 @@ def test_a_slow_fit_says_how_far_it_is(caplog, monkeypatch, seconds, max_iter, i
     assert [line.split(",")[0] for line in lines] == [f"EM: iteration {done}" for done in iterations]
     assert f"at most {left} left" in lines[0]
     if seconds == 30:
+        assert "rises" not in lines[0]  # from a start of unknown likelihood
         bounds = [scikit_learns(overlapping(8), done, tol=1e-12).lower_bound_ for done in (1, 11)]
         assert f"rises by {(bounds[1] - bounds[0]) / 10:.2g} per iteration, EM ends below 1e-12" in lines[1]
 

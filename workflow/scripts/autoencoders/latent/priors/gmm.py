@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -148,10 +149,12 @@ def run_em(model, codes, max_iter: int, done: int, checkpoint: Checkpoint | None
         each = (now - started) / (iterations - done)
         at_once = 10 if each < 30 else max(1, int(300 / each))
         if now - last_line >= 10:
+            rise = (bound - previous) / model.n_iter_
+            # Not after the first iteration, since the start's likelihood is not known.
+            gain = f"the log-likelihood rises by {rise:.2g} per iteration, EM ends below {model.tol:.2g}; "
             tell(
-                "EM: iteration %d, %.2g s each; the log-likelihood rises by %.2g per iteration, EM ends below %.2g; "
-                "at most %s left",
-                *(iterations, each, (bound - previous) / model.n_iter_, model.tol),
+                "EM: iteration %d, %.2g s each; %sat most %s left",
+                *(iterations, each, gain if math.isfinite(rise) else ""),
                 timedelta(seconds=round(each * (max_iter - iterations))),
             )
             last_line = now
