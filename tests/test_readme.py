@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 # Those whose commands run here; those of envs/README.md need conda or another index.
 TESTED = ("README.md", "config/README.md", "workflow/README.md", "workflow/profiles/README.md", "tests/README.md")
-PAGES = (*TESTED, "envs/README.md", "results/README.md", "CHANGELOG.md")
+PAGES = (*TESTED, "workflow/pictures/README.md", "envs/README.md", "results/README.md", "CHANGELOG.md")
 
 
 def blocks(language: str, page: str) -> list[str]:
