@@ -201,7 +201,7 @@ def test_estimates_of_the_run_and_its_experiments_say_where_they_come_from(tmp_p
     monkeypatch.setattr(estimates, "ROWS", tmp_path / "gpu-check.parquet")
     monkeypatch.setattr(sys, "argv", ["estimates"])
     estimates.main()
-    # The README's table: 590 hours in all and 140 of depth.
+    # Five times README's hours at 50 TFLOP/s: 118 in all and 28 of depth.
     printed = capsys.readouterr().out
     assert "Nothing was measured here" in printed and "10 TFLOP/s" in printed
     lines = {line[:26].strip(): line[26:].split() for line in printed.splitlines()}
