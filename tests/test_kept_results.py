@@ -83,6 +83,8 @@ def test_the_kept_scores_are_those_of_every_cell_of_the_config(name, run, comple
     assert (scores["status"] == "ok").all() and np.isfinite(scores["value"]).all()
     keys = [*CELL_KEYS, "extractor", "comparison", "measure"]
     assert not scores.duplicated(keys).any()
+    # Every cell of a model has as many rows.
+    assert scores.groupby(list(CELL_KEYS)).size().groupby(["dataset", "model"]).nunique().eq(1).all()
     # In full precision: the shortest text that gives the same number again.
     assert scores.loc[scores["measure"] == "frechet", "value"].astype(str).str.len().median() > 15
 
