@@ -108,6 +108,9 @@ def test_the_table_of_the_cited_methods_is_that_of_their_scores():
         for text, column in zip(row, columns, strict=True):
             if column:
                 check_value(text, of(scores, model=model, extractor=column[0], comparison=column[1]))
+        if own := row[1]:
+            comparison = "standard_normal" if own.startswith("N(0, I)") else "target_gmm"
+            check_value(row[1], of(scores, model=model, extractor="random", comparison=comparison))
         if model != "dae":
             for text, extractor in ((row[4], "random"), (row[6], "classifier")):
                 both = [of(scores, model=name, extractor=extractor, comparison="gmm") for name in (model, "dae")]
@@ -144,7 +147,7 @@ def test_the_studys_tables_are_those_of_the_kept_scores():
     assert len(sizes) == 2 * 2 * len(COMPARISONS)
     for row, texts in sizes.iterrows():
         extractor, comparison, model = re.fullmatch(r"(\w+), (.+): (\w+)", row).groups()
-        for latent, text in texts[texts != ""].items():
+        for latent, text in texts.items():
             where = {"model": models[model], "latent": int(latent), "comparison": COMPARISONS[comparison]}
             check_value(text, narrow(extractor=extractor, **where).loc[[0]])
     compared = table(RESULTS, "64 units")
@@ -155,6 +158,9 @@ def test_the_studys_tables_are_those_of_the_kept_scores():
             where = {"model": models[model], "latent": 64, "comparison": COMPARISONS[comparison]}
             check_value(text, narrow(extractor=extractor, **where))
     measured = table(RESULTS, "GMM, random features")
+    scores = kept("cifar10-narrow")
+    of_random = scores.loc[scores["extractor"] == "random", "measure"]
+    assert {measure.strip("`") for measure in measured.index} == {*of_random} - {"frechet"}
     for measure, texts in measured.iterrows():
         for model, text in texts.items():
             check_value(text, narrow(model=models[model], latent=64, comparison="gmm", measure=measure.strip("`")))
