@@ -117,10 +117,12 @@ class Run:
         except AssertionError as error:
             pytest.fail(f"waiting until {what}: {error}\n{self.jobs()}\n{self.output[-5000:]}")
 
-    def start_again(self, number: str, seconds: int) -> None:
-        """Let a requeued job start in so many seconds; otherwise it waits for two minutes."""
+    def start_again(self, number: str) -> None:
+        """Let a requeued job start in ten seconds; otherwise it waits for two minutes. First SLURM lets the node end
+        what ran there, which would end the new job too.
+        """
         self.wait(lambda: number in [job["id"] for job in self.jobs("pending")], f"job {number} is requeued")
-        ask("scontrol", "update", f"JobId={number}", f"StartTime=now+{seconds}")
+        ask("scontrol", "update", f"JobId={number}", "StartTime=now+10")
 
     def wait_for_training(self, model: str, resumed: int) -> None:
         """Until a model has written a checkpoint after resuming so many times: then it waits."""
@@ -192,21 +194,20 @@ def disturb(run: Run, project: Path) -> None:
     run.wait_for_training("vae", 1)
     requeued = run.trainings("vae")[-1]["id"]
     ask("scontrol", "requeue", requeued)
-    run.start_again(requeued, 0)
+    run.start_again(requeued)
     run.wait_for_training("vae", 2)
 
     run.wait_for_training("dae", 1)
     both = [run.trainings(model)[-1]["id"] for model in MODELS]
-    assert requeued in both
+    assert requeued in both, f"{run.jobs()}\n{run.output[-5000:]}"
     lose_power("node1")
     run.wait(lambda: state_of("node1") == "down", "SLURM misses the node")
     ask(str(project / "tests" / "slurm" / "start"))
     for number in both:
-        # First SLURM lets the node end what ran there, which would end the new job too.
-        run.start_again(number, 10)
+        run.start_again(number)
     run.wait_for_training("dae", 2)
     run.wait_for_training("vae", 3)
-    assert [run.trainings(model)[-1]["id"] for model in MODELS] == both
+    assert [run.trainings(model)[-1]["id"] for model in MODELS] == both, run.jobs()
 
 
 def test_the_run_ends_well_and_its_trainings_resumed_from_their_checkpoints(run):
