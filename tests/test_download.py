@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from running import copy_project, snakemake
+from running import PROJECT, copy_project, snakemake
 from serving import Server
 
 from autoencoders.data import downloads
@@ -181,6 +183,26 @@ def test_a_hub_without_an_answer_is_given_up(hub, tmp_path, monkeypatch, waits, 
         download_hub([URI], tmp_path)
     silence.set()
     assert state == "silence" or waits == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", "SOCKS"),
+        ("SSL_CERT_FILE", "/nowhere/cacert.pem", "No such file"),
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "soon", "invalid literal"),
+    ],
+)
+def test_an_environment_in_which_the_hubs_client_cannot_start_is_named(tmp_path, variable, value, named):
+    """In a process of its own: the library reads some variables when it is imported."""
+    code = (
+        "from pathlib import Path; from autoencoders.data.downloads import download_hub; "
+        f"from autoencoders.jobs.job import job\nwith job('log'): download_hub(['{URI}'], Path('x'))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "workflow/scripts"), variable: value}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True, capture_output=True)
+    assert done.returncode and "Traceback" not in done.stderr
+    assert re.search(f"can't start: .*{named}.*: look at .*{variable}", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(

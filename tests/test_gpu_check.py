@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from autoencoders.jobs import resources
+from autoencoders.jobs.errors import UserError
 
 # The processes that a check starts have a path of their own.
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
@@ -211,6 +212,12 @@ def test_estimates_of_the_run_and_its_experiments_say_where_they_come_from(tmp_p
     assert lines["not in it: baselines"][:2] == ["24", "4.53"] and lines["not in it: tuning"][:2] == ["90", "2.87"]
     assert lines["not in it: seeds"][:2] == ["188", "21.5"]
     assert lines["not in it: scale"] == ["28", "30.7", "854", "h", "unknown", "18.7", "GB", "39.8", "GB"]
+    # Files that are no config.
+    for content in (b"- a", b"a: [", b"caf\xe9: 1", None):
+        mine = tmp_path / "mine.yaml"
+        mine.write_bytes(content) if content else mine.unlink()
+        with pytest.raises(UserError, match=r"mine\.yaml (can't be read as a config|is no config)"):
+            projection.resolved([mine])
     # An experiment without a cell on the datasets that run has no line.
     mine = tmp_path / "mine.yaml"
     mine.write_text("{run_on: [celeba], run: [scatter]}", encoding="utf-8")

@@ -96,6 +96,18 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
     assert (prepared == prepared[0]).all()
 
 
+@pytest.mark.parametrize(("brightest", "warned"), [(4095, True), (4096, False)])
+def test_values_of_few_bits_in_sixteen_are_almost_black_and_a_warning_says_so(tmp_path, brightest, warned):
+    Image.fromarray(np.array([[0, brightest]], dtype=np.uint16)).save(tmp_path / "dim.png")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepared = prepare_image(open_image(tmp_path / "dim.png"), 1, 1)
+    assert prepared.max() <= 16
+    texts = [str(warning.message) for warning in caught]
+    assert texts == [text for text in texts if f"its brightest pixel is {brightest} of 65535" in text]
+    assert bool(texts) == warned
+
+
 def tiff(pixels: bytes, bits: int, **tags: int) -> io.BytesIO:
     """An uncompressed grey TIFF file of 2 x 2 pixels, written without Pillow."""
     found = {256: 2, 257: 2, 258: bits, 259: 1, 262: 1, 273: 200, 277: 1, 278: 2, 279: len(pixels)}

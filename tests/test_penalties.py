@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -436,6 +437,17 @@ def test_penalties_are_float32_beside_a_network_in_bfloat16(kind):
             step = dataclasses.replace(step, codes=codes.detach().double())
             expected = kinds.load("penalties", kind).penalty(step, KINDS[kind][0])
         assert penalties["it"].item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
+
+
+def test_a_penalty_that_changes_the_step_is_named(tmp_path):
+    """PyTorch would only say that some variable was modified, at the end of the backward pass."""
+    for change, fails in (("codes -= codes.mean(dim=0)", True), ("codes = codes - codes.mean(dim=0)", False)):
+        file = tmp_path / f"centred{fails}.py"
+        lines = ("def penalty(step, options):", "codes = step.codes", change, "return codes.square().mean()")
+        file.write_text("\n    ".join(lines), encoding="utf-8")
+        terms = Objective(penalties={"mine": {"kind": str(file), "weight": 1}}).terms(variational=False)
+        with pytest.raises(UserError, match="the penalty mine changes a tensor") if fails else nullcontext():
+            batch_losses(network(), some_batch(5), 0.0, terms, torch.Generator())[0].backward()
 
 
 def test_a_batch_that_is_too_small_is_trained_without_the_penalty_and_the_log_says_so(caplog):

@@ -17,8 +17,8 @@ MINE = {
 }
 
 
-def run(cwd: Path, *arguments: str, fails: bool = False) -> str:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+def run(cwd: Path, *arguments: str, fails: bool = False, python: str = sys.executable) -> str:
+    command = [python, "-m", "snakemake", "--cores", "2", *arguments]
     options = {"cwd": cwd, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command, **options)
     assert (done.returncode != 0) == fails, done.stdout[-3000:]
@@ -45,7 +45,8 @@ def test_without_a_config_of_its_own_a_folder_gets_that_of_the_clone(tmp_path):
     # Its own replaces the clone's.
     (elsewhere / "config").mkdir()
     (elsewhere / "config/config.yaml").write_text("{}")
-    assert "the config lacks the key" in run(elsewhere, *arguments, fails=True)
+    refused = run(elsewhere, *arguments, fails=True)
+    assert "the config lacks the key" in refused and f"config/config.yaml was read in {elsewhere}" in refused
 
 
 # Laid over the demo's config and tiny.yaml.
@@ -90,9 +91,12 @@ def test_a_clone_whose_path_has_braces_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_clone_runs_in_a_folder_of_any_other_name(tmp_path):
-    folder = clone(tmp_path / "-a [1] it's $HOME & ; # % <x> *?\\ é")
-    configs = ("--configfile", "config/demo.yaml", "tiny.yaml")
-    assert planned(run(folder, "-n", "all_datasets", *configs))["prepare_dataset"] == 1
+    """With the environment in it, as `make` puts it there: Snakemake starts its Python by a shell."""
+    folder = clone(tmp_path / "-a [1] it's $HOME & ; (# % <x> *?\\ é")
+    (folder / ".venv").symlink_to(sys.prefix)
+    python = str(folder / ".venv" / "bin" / "python")
+    run(folder, "all_datasets", "--configfile", "config/demo.yaml", "tiny.yaml", "--resources", "gpu=0", python=python)
+    assert (folder / "results/demo/datasets/digits/train.npz").exists()
 
 
 # ---- the environment of make

@@ -150,6 +150,23 @@ def test_a_measure_that_returns_nonsense_is_named(own, reference, result, messag
         score({"mvg": flat(1, 2)}, reference, {**FRECHET, "odd_one": own(f"return {result}")})
 
 
+@pytest.mark.parametrize(
+    "change", ["reference.div_(2)", "features.numpy()[0] = 7", "reference.copy_(reference.flip(0))"]
+)
+def test_a_measure_that_changes_what_it_is_given_is_named(own, reference, change):
+    """Measures after it, and comparisons, would be of other features."""
+    with pytest.raises(UserError, match="the measure mine changes the features that it is given"):
+        score({"mvg": flat(1, 2)}, reference, {"mine": own(f"{change}; return 1.0"), **FRECHET})
+    copies = "features, reference = features.clone(), reference.clone()"
+    score({"mvg": flat(1, 2)}, reference, {"mine": own(f"{copies}; {change}; return 1.0")})
+
+
+def test_a_measure_that_changes_the_reference_before_it_is_stored_is_named(own, make_reference):
+    prepare = "def prepare(reference, options): return {'a': reference.sub_(1)}"
+    with pytest.raises(UserError, match="the measure mine changes the features"):
+        make_reference(measures={"mine": own("return 1", prepare)})
+
+
 def test_a_value_that_is_not_finite_is_logged(own, reference, caplog):
     assert score({"mvg": flat(1, 2)}, reference, {"odd_one": own("return float('nan')")})["value"].isna().all()
     assert "odd_one of mvg is nan" in caplog.text

@@ -197,6 +197,17 @@ REFUSED = [
     ("training: {epochs: 50}", "a step begins at epoch 66, but training.epochs is 50"),
     ("training: {learning_rate: [{epoch: 0, rate: 1}, {epoch: 0, rate: 1}]}", "in ascending order, starting with 0"),
     ("models: {slow: {learning_rate_factor: 0}}", "models.slow.learning_rate_factor: 0 can't be used here"),
+    ("training: {batch_size: 1e2}", "Write a whole number, at least 1. Write 100."),
+    (
+        "scoring: {images: 1.0e+4}",
+        "10000.0 can't be used here. Write how many images are compared, at least 2. Write 10000.",
+    ),
+    ("scoring: {images: 1.5}", "1.5 can't be used here. Write how many images are compared, at least 2."),
+    ("datasets: {cifar10: {size: '32'}}", "'32' is not one of 32, 64. Write it without quotes."),
+    *(
+        (f"pathvars: {{results: {folder}}}", 'Write a folder as in results/mine, without "./"')
+        for folder in ("results/mine/", "./results", ".", "a//b", "a/./b", "a/.", "a/../b")
+    ),
     ("training: {batch_size: 1}", "dae-bn normalises codes over the batch. Write at least 2"),
     ("seeds: [1, 1]", "seeds: [1, 1] can't be used here"),
     ("run: [1]", "YAML reads it as a number, true, false or null: write it in quotes"),
@@ -577,9 +588,10 @@ def faults_of(paper, tmp_path, monkeypatch):
     table = {"img": pa.array([file.read_bytes()] * 2, pa.binary()), "kind": [0, 1]}
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
 
-    def faults_of(kind: str, files: str, **options) -> list[str]:
+    def faults_of(kind: str, files: str, pathvars=None, **options) -> list[str]:
         dataset = {"source": kind, kind: yaml.safe_load(files), **options}
-        config = laid_over(paper, yaml.safe_load(MINE.replace("cifar10", "mine")), {"datasets": {"mine": dataset}})
+        change = {"datasets": {"mine": dataset}, "pathvars": pathvars or {}}
+        config = laid_over(paper, yaml.safe_load(MINE.replace("cifar10", "mine")), change)
         try:
             config = settings.resolve(config)
         except UserError as error:
@@ -628,6 +640,33 @@ def test_a_results_folder_is_no_file_nor_link_to_nothing(tmp_path):
         assert fault.startswith(f"pathvars.{key}: {tmp_path}/{name} is {what}")
     folders = {"results": f"{tmp_path}/sound", "resources": f"{tmp_path}/sound/new"}
     assert not list(first_look.find_misfits({}, folders, None))
+
+
+def test_a_run_does_not_write_into_a_folder_of_its_images(faults_of, monkeypatch):
+    """Its figures would be new images, and their folder a class."""
+    for results, train in (("images/results", "images"), ("images", "./images"), ("results", ".")):
+        fault, *_ = faults_of("folder", f"{{train: {train}}}", pathvars={"results": results})
+        assert fault.startswith("datasets.mine.folder.train: the run would write into ")
+        assert f"pathvars.results is {results!r}" in fault
+    (fault,) = faults_of("folder", "{train: images, test: test}", pathvars={"resources": "test/downloads"})
+    assert fault.startswith("datasets.mine.folder.test: ") and "pathvars.resources is" in fault
+    assert faults_of("folder", "{train: images}", pathvars={"results": "images of mine"}) == []
+
+
+@pytest.mark.parametrize("key", ["datasets.mine.folder", "external.theirs.folder", "extractors.inception.weights"])
+def test_a_path_that_cannot_be_looked_up_is_refused(paper, key):
+    """As in a folder without permission, which root may read."""
+    name = 300 * "x"
+    parts = {
+        "datasets.mine.folder": {"datasets": {"mine": {"source": "folder", "folder": {"train": name}}}},
+        "external.theirs.folder": {"external": {"theirs": {"dataset": "cifar10", "folder": name}}},
+        "extractors.inception.weights": {"extractors": {"inception": {"weights": name}}},
+    }
+    dataset = "mine" if key.startswith("datasets") else "cifar10"
+    with pytest.raises(UserError) as caught:
+        settings.resolve(laid_over(paper, yaml.safe_load(MINE.replace("cifar10", dataset)), parts[key]))
+    (fault,) = [line for line in str(caught.value).splitlines() if line.strip().startswith(f"{key}: ")]
+    assert ("can't be read: File name too long" if "folder" in key else "there is no file") in fault
 
 
 @pytest.mark.parametrize("name", ["a{b}.parquet", "b{.parquet", "c<x>.parquet"])

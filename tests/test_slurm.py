@@ -152,6 +152,8 @@ def state_of(node: str) -> str:
 def prepare(project: Path, folder: Path) -> Path:
     folder.mkdir()
     copy_project(project, folder)
+    # As `make` puts it there; jobs are started by shells.
+    (folder / ".venv").symlink_to(sys.prefix)
     package = folder / "workflow" / "scripts" / "autoencoders"
     append(package / "jobs" / "device.py", DEVICE)
     hold_trainings(folder)
@@ -167,11 +169,11 @@ def prepare(project: Path, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(cluster, project, tmp_path_factory):
     """A run that builds all figures, although both trainings are interrupted: see ``disturb``."""
-    folder = prepare(project, tmp_path_factory.mktemp("slurm") / "disturbed")
+    folder = prepare(project, tmp_path_factory.mktemp("slurm") / "a disturbed run")
     (folder / "hold").touch()
     command = ["--workflow-profile", "workflow/profiles/slurm", "all_figures"]
     command += ["--slurm-init-seconds-before-status-checks", "1", "--configfile", *CONFIGS]
-    with started(folder, [sys.executable, "-c", IMPATIENT, *command]) as process:
+    with started(folder, [str(folder / ".venv/bin/python"), "-c", IMPATIENT, *command]) as process:
         run = Run(folder, process)
         try:
             disturb(run, project)

@@ -39,6 +39,13 @@ def test_every_form_of_import_is_found(tmp_path, lines, found):
         assert names(imported_modules(script, untracked=True)) == followed | untracked
 
 
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"# -*- coding: latin-1 -*-\n# \xe9\n"])
+def test_a_file_is_read_as_python_reads_it(tmp_path, start):
+    script = tmp_path / "script.py"
+    script.write_bytes(start + b"import autoencoders.networks.weights\n")
+    assert names(direct_imports(script)) == {"networks/weights.py"}
+
+
 def test_what_is_found_includes_what_python_imports(project):
     """Run a script in a fresh process, and compare with its sys.modules."""
     script = project / "workflow" / "scripts" / "train.py"

@@ -13,6 +13,7 @@ from snakemake.utils import update_config
 
 from autoencoders.config import grid, settings
 from autoencoders.jobs import kinds, resources
+from autoencoders.jobs.errors import UserError
 from autoencoders.latent.priors import gmm
 from autoencoders.networks.flop_count import training_flops
 
@@ -56,10 +57,19 @@ def value(rows: Sequence[dict], **wanted: object) -> float:
 
 
 def resolved(config_files: Sequence[Path]) -> dict:
-    """The config that Snakemake makes of config/config.yaml and these files, checked and with all defaults."""
+    """The config that Snakemake makes of config/config.yaml and these files, checked and with all defaults.
+
+    Raises UserError for a file that can't be read, or is no mapping.
+    """
     config = {}
     for file in (PAPER, *config_files):
-        update_config(config, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        try:
+            read = yaml.safe_load(file.read_bytes()) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(f"{file} can't be read as a config: {error}") from error
+        if not isinstance(read, dict):
+            raise UserError(f"{file} is no config: it has no keys. config/README.md has examples.")
+        update_config(config, read)
     return settings.resolve(config)
 
 

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from benchmark import projection
 from benchmark.comparison import Row
 from benchmark.report import rounded
@@ -111,5 +110,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (UserError, FileNotFoundError, yaml.YAMLError) as error:
+    except UserError as error:
         sys.exit(str(error))

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ if not SCRIPTS.is_dir():
 # Snakemake 9.27 formats the paths of `conda:`, and expands pathvars in those of `input:`, which are relative.
 if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
+# Snakemake 9.27 writes the path of Python into the shell commands of its jobs, without quotes for spaces and the like.
+sys.executable = shlex.quote(sys.executable)
 sys.path.insert(0, str(SCRIPTS))
 
 from autoencoders.config import checks, external, grid, tuning
@@ -41,7 +44,9 @@ try:
     # Each job reads this file again, with the same options of the command line.
     config.update(settings.resolve(config, workflow.config_settings.config))
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    elsewhere = os.path.lexists(CONFIGS[0]) and os.path.realpath(CONFIGS[0]) != os.path.realpath(CONFIGS[1])
+    note = f"\n(config/config.yaml was read in {os.getcwd()}; --directory runs in another folder)" if elsewhere else ""
+    raise WorkflowError(f"{error}{note}") from None
 
 
 def one_of(names):

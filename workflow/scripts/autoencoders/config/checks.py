@@ -8,7 +8,6 @@ import itertools
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from autoencoders.config.external import as_dataset
 from autoencoders.config.grid import (
@@ -98,7 +97,7 @@ def find_contradictions(config: dict) -> Iterator[str]:
                 yield f"training.batch_size: the model {name} normalises codes over the batch. Write at least 2."
     for extractor, entry in used_extractors(config, used).items():
         weights = entry.get("weights")
-        if weights is not None and not Path(os.path.expanduser(weights)).is_file():
+        if weights is not None and not os.path.isfile(os.path.expanduser(weights)):
             module = kinds.load("extractors", entry["kind"])
             file = module.URL.rpartition("/")[2] if hasattr(module, "URL") else "its safetensors file"
             yield (
@@ -303,6 +302,9 @@ def check_dataset(name: str, dataset: dict, extractors: Mapping[str, dict]) -> I
             "./~ for a name that begins with ~."
         )
         return
+    except OSError as error:
+        yield f"datasets.{base}.{kind}: {unreadable(error)}"
+        return
     for key, fault in faults:
         yield f"datasets.{base}.{kind}.{key}: {fault}"
     needing = {
@@ -317,6 +319,11 @@ def check_dataset(name: str, dataset: dict, extractors: Mapping[str, dict]) -> I
             f"datasets.{name}.extractors: the {learning[0]} needs labels, but this dataset has none. "
             f"Write one or more of {others}, or use images in class folders or a parquet `label` column."
         )
+
+
+def unreadable(error: OSError) -> str:
+    """A fault: a path in a folder without permission, or a name that is too long."""
+    return f"{error.filename!r} can't be read: {error.strerror}. Change that, or write another path."
 
 
 def check_extractors(config: dict) -> Iterator[str]:
@@ -472,3 +479,5 @@ def check_external(config: dict, used: Collection[str]) -> Iterator[str]:
             yield from (f"external.{name}.{key}: {fault}" for _, fault in kind.check(source[source["source"]]))
         except RuntimeError:  # pathlib's, for the home folder of an unknown user.
             yield f"external.{name}.{key}: the path begins with the home folder of an unknown user. Write ./~ for ~."
+        except OSError as error:
+            yield f"external.{name}.{key}: {unreadable(error)}"

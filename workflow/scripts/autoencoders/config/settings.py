@@ -322,19 +322,39 @@ def describe_fault(error: jsonschema.ValidationError | UserError, schema: dict, 
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{path or 'the config'} lacks the key {missing!r}.{write}"
     if error.validator == "enum":
-        close = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
+        allowed = list(map(str, error.validator_value))
+        close = difflib.get_close_matches(str(error.instance), allowed, n=1)
         guess = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{path}: {shown(error.instance)} is not one of {', '.join(map(str, error.validator_value))}.{guess}"
+        if str(error.instance) in allowed:
+            guess = f" Write it {'without' if isinstance(error.instance, str) else 'in'} quotes."
+        return f"{path}: {shown(error.instance)} is not one of {', '.join(allowed)}.{guess}"
     if isinstance(error.instance, dict | list) and not error.instance:
         return f"{path} is empty.{write}"
     hint = ""
     texts = [value for value in as_list(error.instance) if isinstance(value, str)]
     if error.validator != "pattern" and any(map(is_number, texts)):
         hint = " It is text, not a number: write it without quotes, and with a point before an exponent (1.0e-3)."
+    if (digits := whole(error.instance)) and integer_wanted(error):
+        hint = f" Write {digits}."
     text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
     if text_wanted and not isinstance(error.instance, dict | list):
         hint = " YAML reads it as a number, true, false or null: write it in quotes."
     return f"{path}: {shown(error.instance)} can't be used here.{write}{hint}"
+
+
+def whole(value: object) -> str | None:
+    """The digits of a whole number that is written in another way, as 1e4 is, or 10000.0."""
+    if not isinstance(value, str | float) or not is_number(str(value)) or not float(value).is_integer():
+        return None
+    digits = str(int(float(value)))
+    return None if digits == value else digits
+
+
+def integer_wanted(error: jsonschema.ValidationError) -> bool:
+    """Whether a whole number can be written here, and no other."""
+    parts = [part for part in (error, *error.context) if part.validator == "type"]
+    types = {name for part in parts for name in as_list(part.validator_value)}
+    return "integer" in types and "number" not in types
 
 
 def shown(value: object) -> str:

@@ -150,12 +150,24 @@ def hub_endpoint() -> str:
 
 
 def open_hub() -> HfFileSystem:
-    """The Hub at HF_ENDPOINT, with the token in HF_TOKEN only: a token stored by a login is not sent."""
-    from huggingface_hub import HfFileSystem, constants
+    """The Hub at HF_ENDPOINT, with the token in HF_TOKEN only: a token stored by a login is not sent.
 
-    # Otherwise each request would report the versions of other packages.
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    limit_waiting()
+    Raises UserError if the environment does not let its client start.
+    """
+    try:
+        from huggingface_hub import HfFileSystem, constants
+
+        # Otherwise each request would report the versions of other packages.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
+        limit_waiting()
+    except ModuleNotFoundError:
+        raise
+    except (ImportError, ValueError, OSError) as error:
+        raise UserError(
+            f"downloads from the Hugging Face Hub can't start: {str(error).rstrip('.')}. The environment may name a proxy, a file of "
+            "certificates or a number that can't be used: look at ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE and "
+            "HF_HUB_DOWNLOAD_TIMEOUT."
+        ) from error
     # It logs the URL of every request, including signed ones.
     for library in ("httpx", "httpx2"):
         logging.getLogger(library).setLevel(logging.WARNING)

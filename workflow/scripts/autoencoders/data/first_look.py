@@ -7,6 +7,7 @@ prepare_dataset reports the same faults.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import logging
 import os
@@ -66,6 +67,7 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
     readable = all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn")))
     for name, dataset in sorted(datasets.items()):
         source = kinds.load("sources", dataset["source"])
+        yield from (f"datasets.{name}.{fault}" for fault in swallowed(dataset, pathvars))
         try:
             if readable and hasattr(source, "first_look"):
                 look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"), contents)
@@ -73,6 +75,19 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
             fingerprint(dataset, contents)
         except UserError as error:
             yield f"datasets.{name}: {error}"
+
+
+def swallowed(dataset: Mapping, pathvars: Mapping[str, str]) -> Iterator[str]:
+    """A line for each folder of a dataset's images that the run would write into. Its own pictures would be images."""
+    source, options = kinds.load("sources", dataset["source"]), dataset[dataset["source"]]
+    places = source.folders(options) if hasattr(source, "folders") else {}
+    for (split, place), (key, folder) in itertools.product(places.items(), pathvars.items()):
+        if Path(folder).resolve().is_relative_to(place.resolve()):
+            yield (
+                f"{dataset['source']}.{split}: the run would write into {str(place)!r}, and take its own pictures for "
+                f"images: pathvars.{key} is {folder!r}. Write a folder outside, or move the images into one of their "
+                "own."
+            )
 
 
 def find_external_misfits(external: Mapping[str, Mapping], datasets: Mapping, contents: Contents) -> Iterator[str]:
@@ -95,11 +110,15 @@ def find_external_misfits(external: Mapping[str, Mapping], datasets: Mapping, co
 def obstacle(folder: Path) -> str | None:
     """Why a folder can't be created or used: it, or a folder above it, is a file or a link to nothing."""
     path = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if path.is_dir():
+    # Unlike pathlib, os.path takes what can't be entered for missing.
+    if os.path.isdir(path):
         return None
-    if path.exists():
+    if os.path.exists(path):
         return f"{path} is a file. Write the path of a folder."
-    return f"{path} is a link to {os.readlink(path)}, which is not there. Make that folder, or remove the link."
+    return (
+        f"{path} is a link to {os.readlink(path)}, which is not there, or can't be entered. Make that folder, or "
+        "remove the link."
+    )
 
 
 def fingerprint(dataset: Mapping, contents: Contents) -> str | None:

@@ -17,7 +17,7 @@ UNTRACKED = PACKAGE / "jobs"
 def direct_imports(file: Path) -> frozenset[Path]:
     """The files of the package's modules that ``file`` imports, at the top or inside functions."""
     names = set()
-    for node in statements(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+    for node in statements(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -36,6 +36,11 @@ class Step:
     generator: torch.Generator
     batch_size: int
 
+    def versions(self) -> list[int]:
+        """How often each tensor was changed in place."""
+        tensors = (self.images, self.codes, self.log_variance, self.decoded, self.logits)
+        return [tensor._version for tensor in tensors if tensor is not None]
+
 
 class Term(NamedTuple):
     """One penalty with its weight and options. Batches of fewer than ``min_batch`` images are trained without it."""
@@ -112,7 +117,13 @@ def batch_losses(
         if len(images) < term.min_batch:
             penalties[name] = torch.zeros_like(reconstruction)
             continue
+        versions = step.versions()
         penalties[name] = value = term.penalty(step, term.options)
+        if step.versions() != versions:
+            raise UserError(
+                f"the penalty {name} changes a tensor of the step, as x -= y does, but gradients need it as it was. "
+                "Write x = x - y."
+            )
         if not isinstance(value, Tensor) or value.shape:
             raise UserError(f"the penalty {name} must return a scalar tensor, but returned {describe(value)}.")
         if not value.requires_grad and torch.is_grad_enabled():

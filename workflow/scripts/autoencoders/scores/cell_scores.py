@@ -1,9 +1,10 @@
 """Scores of one cell: measures between its image sets and the dataset's images, as a long table."""
 
+import contextlib
 import logging
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -78,11 +79,30 @@ def reference_arrays(
         if hasattr(module, prepares):
             options = kinds.complete(entry, kinds.options(module))
             measured = of_measure(module, features, classes)
-            prepared = getattr(module, prepares)(measured, *more, options)
+            with unchanged(name, entry, measured, *more):
+                prepared = getattr(module, prepares)(measured, *more, options)
             if not isinstance(prepared, dict):
                 raise UserError(f"{prepares} of the measure {name} must return a dict of arrays, not {prepared!r}.")
             arrays |= {f"{name}/{array}": on_host(value, f"{name}/{array}") for array, value in prepared.items()}
     return arrays
+
+
+@contextlib.contextmanager
+def unchanged(measure: str, entry: Mapping, *tensors: Tensor) -> Iterator[None]:
+    """Raises UserError if a user's own measure changes the tensors (N, D) that it is given: others need them, too."""
+    own = kinds.is_file(entry["kind"])
+    before = list(map(sums, tensors)) if own else []
+    yield
+    if own and not all(torch.equal(*pair) for pair in zip(before, map(sums, tensors), strict=True)):
+        raise UserError(
+            f"the measure {measure} changes the features that it is given, which others need. Let it work on a copy, "
+            "as in features = features.clone()."
+        )
+
+
+def sums(tensor: Tensor) -> Tensor:
+    """Of each row and of each column: they differ if anything does, and take less memory than a copy."""
+    return torch.cat([tensor.sum(dim, dtype=torch.float64) for dim in (0, 1)])
 
 
 def of_measure(module: ModuleType, features: Tensor, classes: Callable[[Tensor], Tensor] | None) -> Tensor:
@@ -170,14 +190,16 @@ def score_cell(
                 continue
             for measure, module in modules.items():
                 reference = reference_of(measure, split)
-                result = module.measure(
-                    of_measure(module, features, classes),
-                    logits[split] if kinds.needs(module, "OF_CLASSES", False) else reference.features,
-                    kinds.complete(measures[measure], kinds.options(module)),
-                    prepared=reference.prepared.get(measure, {}),
-                    random=generator(seed, f"measure/{measure}/{comparison}"),
-                    shared=shared,
-                )
+                compared_with = logits[split] if kinds.needs(module, "OF_CLASSES", False) else reference.features
+                with unchanged(measure, measures[measure], features, compared_with):
+                    result = module.measure(
+                        of_measure(module, features, classes),
+                        compared_with,
+                        kinds.complete(measures[measure], kinds.options(module)),
+                        prepared=reference.prepared.get(measure, {}),
+                        random=generator(seed, f"measure/{measure}/{comparison}"),
+                        shared=shared,
+                    )
                 found[comparison, measure] = value_and_error(result, measure)
                 if not math.isfinite(found[comparison, measure][0]):
                     logger.warning("%s of %s is %s", measure, comparison, found[comparison, measure][0])

@@ -25,6 +25,8 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm",
 # Names of folders that hold a split rather than a class. "train" alone may be a class, beside cars and ships.
 TRAINING = {"train", "training"}
 OTHER_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
+# Thumbnails of a Synology disk, resource forks in a zip file of a Mac, and bins of two systems.
+KEPT_BY_OTHERS = {"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"}
 # The most seconds to spend on reading new images.
 PATIENCE = 10
 DESCRIPTION = "folders of images, as in {train: path/to/images}"
@@ -35,7 +37,7 @@ OPTIONS = {
 
 
 def folders(options: Mapping) -> dict[str, Path]:
-    """The folder of each split; ~ is the home folder."""
+    """The folder of each split that has one; ~ is the home folder."""
     return {split: Path(options[split]).expanduser() for split in SPLITS if options.get(split) is not None}
 
 
@@ -94,8 +96,8 @@ def first_look(options: Mapping, look: Look) -> None:
 
 
 def is_shown(entry: os.DirEntry) -> bool:
-    """Hidden files and folders are left out."""
-    return not entry.name.startswith(".")
+    """Hidden files and folders are left out, and copies of images that other programs keep beside them."""
+    return not entry.name.startswith(".") and entry.name not in KEPT_BY_OTHERS
 
 
 def is_image(name: str) -> bool:
