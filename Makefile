@@ -90,7 +90,7 @@ bench: setup
 
 # DRY_RUN=yes tries the check itself, without a GPU.
 gpu-check: setup
-	@PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m gpu_check $(if $(filter yes,$(DRY_RUN)),--dry-run)
+	@PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m gpu_check $(if $(filter-out yes,$(DRY_RUN)),$(error write DRY_RUN=yes, or leave it out))$(if $(DRY_RUN),--dry-run)
 
 estimates: setup
 	@PYTHONPATH=workflow:workflow/scripts $(BIN)/python -m gpu_check.estimates $(CONFIG)

@@ -145,9 +145,9 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path, size):
 def test_the_first_image_is_looked_at_before_the_first_job(tmp_path):
     datasets = {"mine": {"size": 64}}
 
-    def faults(**entry) -> list[str]:
-        contents = Contents(tmp_path / "fingerprints.json")
-        return list(first_look.find_external_misfits({"gan": {"dataset": "mine", **entry}}, datasets, contents))
+    def faults(results="elsewhere", **entry) -> list[str]:
+        contents, external = Contents(tmp_path / "fingerprints.json"), {"gan": {"dataset": "mine", **entry}}
+        return list(first_look.find_external_misfits(external, datasets, {"results": results}, contents))
 
     write_pngs(smooth_images(3, 1, 120, 60, seed=0), tmp_path / "small")
     (found,) = faults(folder=str(tmp_path / "small"))
@@ -157,6 +157,10 @@ def test_the_first_image_is_looked_at_before_the_first_job(tmp_path):
     (tmp_path / "one").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "one" / "a.png")
     assert "1 image, but scores need at least two" in faults(folder=str(tmp_path / "one"))[0]
+    Image.new("RGB", (64, 64)).save(tmp_path / "one" / "b.png")
+    assert not faults(folder=str(tmp_path / "one"))
+    (found,) = faults(folder=str(tmp_path / "one"), results=f"{tmp_path}/one/results")
+    assert found.startswith("external.gan.folder: the run would write into ")
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, "PNG")
     pq.write_table(pa.table({"img": [buffer.getvalue()] * 2}), tmp_path / "a.parquet")

@@ -71,8 +71,12 @@ def test_the_outer_config_is_checked_and_an_address_is_refused(outer):
     mine = outer / "mine.yaml"
     before = mine.read_text(encoding="utf-8")
     mine.write_text(before + "epochs: 3\n", encoding="utf-8")
+    # That of the outer workflow, which this one does not read.
+    (outer / "config").mkdir()
+    (outer / "config" / "config.yaml").touch()
     done = run(outer, "--dry-run")
     assert done.returncode == 1 and "the config can't be used" in done.stdout and "epochs" in done.stdout
+    assert "config.yaml was read in" not in done.stdout
     mine.write_text(before, encoding="utf-8")
     # Snakemake fetches single files from an address, without the package that scripts import.
     git = ["git", "-C", str(outer), "-c", "user.name=a", "-c", "user.email=a@b.c"]

@@ -161,6 +161,13 @@ def test_a_measure_that_changes_what_it_is_given_is_named(own, reference, change
     score({"mvg": flat(1, 2)}, reference, {"mine": own(f"{copies}; {change}; return 1.0")})
 
 
+def test_a_measure_that_changes_what_it_has_prepared_is_named(own, make_reference):
+    prepare = "def prepare(reference, options): return {'mean': reference.mean(0)}"
+    measures = {"mine": own("prepared['mean'] -= 1; return 1.0", prepare)}
+    with pytest.raises(UserError, match="what it has prepared"):
+        score({"mvg": flat(1, 2)}, make_reference(measures=measures), measures)
+
+
 def test_a_measure_that_changes_the_reference_before_it_is_stored_is_named(own, make_reference):
     prepare = "def prepare(reference, options): return {'a': reference.sub_(1)}"
     with pytest.raises(UserError, match="the measure mine changes the features"):

@@ -202,6 +202,7 @@ REFUSED = [
         "scoring: {images: 1.0e+4}",
         "10000.0 can't be used here. Write how many images are compared, at least 2. Write 10000.",
     ),
+    ("training: {batch_size: -1e2}", "'-1e2' can't be used here. Write a whole number, at least 1. It is text"),
     ("scoring: {images: 1.5}", "1.5 can't be used here. Write how many images are compared, at least 2."),
     ("datasets: {cifar10: {size: '32'}}", "'32' is not one of 32, 64. Write it without quotes."),
     *(
@@ -642,15 +643,18 @@ def test_a_results_folder_is_no_file_nor_link_to_nothing(tmp_path):
     assert not list(first_look.find_misfits({}, folders, None))
 
 
-def test_a_run_does_not_write_into_a_folder_of_its_images(faults_of, monkeypatch):
+def test_a_run_does_not_write_into_a_folder_of_its_images(faults_of, tmp_path):
     """Its figures would be new images, and their folder a class."""
-    for results, train in (("images/results", "images"), ("images", "./images"), ("results", ".")):
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "test")
+    within = (("images/results", "images"), ("images", "./images"), ("results", "."), ("images/link/a", "images"))
+    for results, train in within:
         fault, *_ = faults_of("folder", f"{{train: {train}}}", pathvars={"results": results})
         assert fault.startswith("datasets.mine.folder.train: the run would write into ")
         assert f"pathvars.results is {results!r}" in fault
     (fault,) = faults_of("folder", "{train: images, test: test}", pathvars={"resources": "test/downloads"})
     assert fault.startswith("datasets.mine.folder.test: ") and "pathvars.resources is" in fault
-    assert faults_of("folder", "{train: images}", pathvars={"results": "images of mine"}) == []
+    for results in ("images of mine", "images/.hidden/results", "images/@eaDir", "test/mine"):
+        assert faults_of("folder", "{train: images}", pathvars={"results": results}) == []
 
 
 @pytest.mark.parametrize("key", ["datasets.mine.folder", "external.theirs.folder", "extractors.inception.weights"])

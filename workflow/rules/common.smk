@@ -22,7 +22,9 @@ if not SCRIPTS.is_dir():
 if {"{", "}"} & set(str(SCRIPTS)) or {"<", ">"} & set(os.path.relpath(SCRIPTS)):
     raise WorkflowError(f"Snakemake interprets {{}}<> in the path of a workflow: move or rename {SCRIPTS.parents[1]}")
 # Snakemake 9.27 writes the path of Python into the shell commands of its jobs, without quotes for spaces and the like.
-sys.executable = shlex.quote(sys.executable)
+# With them the path is no longer absolute: where this file is read twice, as by two modules, they are added once.
+if os.path.isabs(sys.executable):
+    sys.executable = shlex.quote(sys.executable)
 sys.path.insert(0, str(SCRIPTS))
 
 from autoencoders.config import checks, external, grid, tuning
@@ -44,8 +46,11 @@ try:
     # Each job reads this file again, with the same options of the command line.
     config.update(settings.resolve(config, workflow.config_settings.config))
 except UserError as error:
-    elsewhere = os.path.lexists(CONFIGS[0]) and os.path.realpath(CONFIGS[0]) != os.path.realpath(CONFIGS[1])
-    note = f"\n(config/config.yaml was read in {os.getcwd()}; --directory runs in another folder)" if elsewhere else ""
+    # A module has the config of the workflow that uses it.
+    elsewhere = os.path.lexists(CONFIGS[0]) and not workflow.modifier.skip_configfile
+    note = ""
+    if elsewhere and os.path.realpath(CONFIGS[0]) != os.path.realpath(CONFIGS[1]):
+        note = f"\n(config/config.yaml was read in {os.getcwd()}; to run in another folder, use --directory)"
     raise WorkflowError(f"{error}{note}") from None
 
 
@@ -118,7 +123,7 @@ try:
         settings.refuse(
             [
                 *first_look.find_misfits(used, config["pathvars"], CONTENTS),
-                *first_look.find_external_misfits(EXTERNAL, config["datasets"], CONTENTS),
+                *first_look.find_external_misfits(EXTERNAL, config["datasets"], config["pathvars"], CONTENTS),
             ]
         )
         settings.refuse(checks.find_unusable(checks.used_extractors(config, USED_DATASETS)))

@@ -334,27 +334,25 @@ def describe_fault(error: jsonschema.ValidationError | UserError, schema: dict, 
     texts = [value for value in as_list(error.instance) if isinstance(value, str)]
     if error.validator != "pattern" and any(map(is_number, texts)):
         hint = " It is text, not a number: write it without quotes, and with a point before an exponent (1.0e-3)."
-    if (digits := whole(error.instance)) and integer_wanted(error):
-        hint = f" Write {digits}."
+    if (number := whole(error.instance)) is not None and fits(number, error.schema, schema):
+        hint = f" Write {number}."
     text_wanted = error.validator == "type" and "string" in as_list(error.validator_value)
     if text_wanted and not isinstance(error.instance, dict | list):
         hint = " YAML reads it as a number, true, false or null: write it in quotes."
     return f"{path}: {shown(error.instance)} can't be used here.{write}{hint}"
 
 
-def whole(value: object) -> str | None:
-    """The digits of a whole number that is written in another way, as 1e4 is, or 10000.0."""
+def whole(value: object) -> int | None:
+    """A whole number that is written in another way, as 1e4 is, or 10000.0."""
     if not isinstance(value, str | float) or not is_number(str(value)) or not float(value).is_integer():
         return None
-    digits = str(int(float(value)))
-    return None if digits == value else digits
+    number = int(float(value))
+    return None if str(number) == value else number
 
 
-def integer_wanted(error: jsonschema.ValidationError) -> bool:
-    """Whether a whole number can be written here, and no other."""
-    parts = [part for part in (error, *error.context) if part.validator == "type"]
-    types = {name for part in parts for name in as_list(part.validator_value)}
-    return "integer" in types and "number" not in types
+def fits(value: object, part: dict, schema: dict) -> bool:
+    """Whether ``part`` of the schema takes a value."""
+    return jsonschema.Draft202012Validator({**part, "$defs": schema.get("$defs", {})}).is_valid(value)
 
 
 def shown(value: object) -> str:

@@ -7,7 +7,6 @@ prepare_dataset reports the same faults.
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
 import logging
 import os
@@ -67,7 +66,9 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
     readable = all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow", "sklearn")))
     for name, dataset in sorted(datasets.items()):
         source = kinds.load("sources", dataset["source"])
-        yield from (f"datasets.{name}.{fault}" for fault in swallowed(dataset, pathvars))
+        yield from (
+            f"datasets.{name}.{dataset['source']}.{key}: {fault}" for key, fault in swallowed(dataset, pathvars)
+        )
         try:
             if readable and hasattr(source, "first_look"):
                 look = Look(dataset, Path(pathvars["results"], "datasets", name, "dataset.json"), contents)
@@ -77,26 +78,30 @@ def find_misfits(datasets: Mapping[str, Mapping], pathvars: Mapping[str, str], c
             yield f"datasets.{name}: {error}"
 
 
-def swallowed(dataset: Mapping, pathvars: Mapping[str, str]) -> Iterator[str]:
-    """A line for each folder of a dataset's images that the run would write into. Its own pictures would be images."""
+def swallowed(dataset: Mapping, pathvars: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A fault (key, text) for each option of a source whose folder the run would write into: its figures would be
+    images.
+    """
     source, options = kinds.load("sources", dataset["source"]), dataset[dataset["source"]]
-    places = source.folders(options) if hasattr(source, "folders") else {}
-    for (split, place), (key, folder) in itertools.product(places.items(), pathvars.items()):
-        if Path(folder).resolve().is_relative_to(place.resolve()):
+    for key, folder in pathvars.items():
+        for option in source.searching(options, folder) if hasattr(source, "searching") else ():
             yield (
-                f"{dataset['source']}.{split}: the run would write into {str(place)!r}, and take its own pictures for "
-                f"images: pathvars.{key} is {folder!r}. Write a folder outside, or move the images into one of their "
-                "own."
+                option,
+                f"the run would write into {options[option]!r}, and take that for images: pathvars.{key} is "
+                f"{folder!r}. Write a folder outside, or move the images into one of their own.",
             )
 
 
-def find_external_misfits(external: Mapping[str, Mapping], datasets: Mapping, contents: Contents) -> Iterator[str]:
+def find_external_misfits(
+    external: Mapping[str, Mapping], datasets: Mapping, pathvars: Mapping[str, str], contents: Contents
+) -> Iterator[str]:
     """A line for each of the entries ``external`` (those of a resolved config that run) whose first image does not fit
-    its dataset, or whose images can't be found or read.
+    its dataset, whose images can't be found or read, or whose folder the run would write into.
     """
     readable = all(map(importlib.util.find_spec, ("numpy", "PIL", "pyarrow")))
     for name, entry in sorted(external.items()):
         source = as_dataset(entry)
+        yield from (f"external.{name}.folder: {fault}" for _, fault in swallowed(source, pathvars))
         try:
             if readable:
                 from autoencoders.data.external_images import read_external

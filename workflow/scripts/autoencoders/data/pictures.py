@@ -104,8 +104,8 @@ def grey_of_integers(image: Image.Image) -> Image.Image:
     (bits,) = tags.get(BITS_PER_SAMPLE, (16,))
     # Pillow's own conversion clips values at 255 instead of scaling them.
     stored = np.asarray(image)
-    # The range of 12 bits. The brightest of bright photos in 16 bits lie far above it.
-    if bits == 16 and (brightest := stored.max(initial=0)) < 2**12:
+    # The range of 12 bits. Even dim photos in 16 bits have brighter pixels.
+    if bits == 16 and tags.get(PHOTOMETRIC) != 0 and (brightest := stored.max(initial=0)) < 2**12:
         warnings.warn(
             f"its brightest pixel is {brightest} of 65535, so it is almost black; if its values have fewer bits, "
             "multiply them to fill 16",

@@ -37,7 +37,7 @@ class Step:
     batch_size: int
 
     def versions(self) -> list[int]:
-        """How often each tensor was changed in place."""
+        """How often each tensor was changed in place, as PyTorch counts."""
         tensors = (self.images, self.codes, self.log_variance, self.decoded, self.logits)
         return [tensor._version for tensor in tensors if tensor is not None]
 

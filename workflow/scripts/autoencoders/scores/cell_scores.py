@@ -1,6 +1,7 @@
 """Scores of one cell: measures between its image sets and the dataset's images, as a long table."""
 
 import contextlib
+import hashlib
 import logging
 import math
 import textwrap
@@ -79,7 +80,7 @@ def reference_arrays(
         if hasattr(module, prepares):
             options = kinds.complete(entry, kinds.options(module))
             measured = of_measure(module, features, classes)
-            with unchanged(name, entry, measured, *more):
+            with unchanged(name, entry, [measured, *more]):
                 prepared = getattr(module, prepares)(measured, *more, options)
             if not isinstance(prepared, dict):
                 raise UserError(f"{prepares} of the measure {name} must return a dict of arrays, not {prepared!r}.")
@@ -88,21 +89,20 @@ def reference_arrays(
 
 
 @contextlib.contextmanager
-def unchanged(measure: str, entry: Mapping, *tensors: Tensor) -> Iterator[None]:
-    """Raises UserError if a user's own measure changes the tensors (N, D) that it is given: others need them, too."""
+def unchanged(measure: str, entry: Mapping, tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Raises UserError if a user's own measure changes the tensors that it is given, which are needed again."""
     own = kinds.is_file(entry["kind"])
-    before = list(map(sums, tensors)) if own else []
+    before = list(map(checksum, tensors)) if own else []
     yield
-    if own and not all(torch.equal(*pair) for pair in zip(before, map(sums, tensors), strict=True)):
+    if own and before != list(map(checksum, tensors)):
         raise UserError(
-            f"the measure {measure} changes the features that it is given, which others need. Let it work on a copy, "
-            "as in features = features.clone()."
+            f"the measure {measure} changes the features that it is given, or what it has prepared, which are needed "
+            "again. Let it work on a copy, as in features = features.clone()."
         )
 
 
-def sums(tensor: Tensor) -> Tensor:
-    """Of each row and of each column: they differ if anything does, and take less memory than a copy."""
-    return torch.cat([tensor.sum(dim, dtype=torch.float64) for dim in (0, 1)])
+def checksum(tensor: Tensor) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(tensor.numpy(force=True)).reshape(-1)).digest()
 
 
 def of_measure(module: ModuleType, features: Tensor, classes: Callable[[Tensor], Tensor] | None) -> Tensor:
@@ -191,12 +191,13 @@ def score_cell(
             for measure, module in modules.items():
                 reference = reference_of(measure, split)
                 compared_with = logits[split] if kinds.needs(module, "OF_CLASSES", False) else reference.features
-                with unchanged(measure, measures[measure], features, compared_with):
+                prepared = reference.prepared.get(measure, {})
+                with unchanged(measure, measures[measure], [features, compared_with, *prepared.values()]):
                     result = module.measure(
                         of_measure(module, features, classes),
                         compared_with,
                         kinds.complete(measures[measure], kinds.options(module)),
-                        prepared=reference.prepared.get(measure, {}),
+                        prepared=prepared,
                         random=generator(seed, f"measure/{measure}/{comparison}"),
                         shared=shared,
                     )

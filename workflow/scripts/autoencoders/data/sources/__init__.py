@@ -12,7 +12,8 @@ and may define:
 - ``is_remote(options)`` and ``download(options, folder)``, which returns {file relative to the folder: sha256}.
 - ``local_files(options)``: the local files that are read, as {name: path}. If a name or a content changes, the dataset
   is prepared again.
-- ``folders(options)``: the local folders that are searched for images, as {option: path}.
+- ``searching(options, folder)``: the options whose folders are searched for images, if ``folder`` is one of those
+  searched.
 - ``check(options)``: faults that show without opening a file, as (key, what is wrong and what to write).
 - ``first_look(options, look)``: raises UserError for local images that do not fit the config; ``look`` is a
   `data.first_look.Look`.

@@ -26,7 +26,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".ppm",
 TRAINING = {"train", "training"}
 OTHER_SPLITS = {"test", "testing", "val", "valid", "validation", "dev", "eval"}
 # Thumbnails of a Synology disk, resource forks in a zip file of a Mac, and bins of two systems.
-KEPT_BY_OTHERS = {"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"}
+KEPT_BY_OTHERS = {"@eadir", "__macosx", "#recycle", "$recycle.bin"}
 # The most seconds to spend on reading new images.
 PATIENCE = 10
 DESCRIPTION = "folders of images, as in {train: path/to/images}"
@@ -63,6 +63,16 @@ def check(options: Mapping) -> Iterator[tuple[str, str]]:
             yield split, f"there is no folder {options[split]!r}."
 
 
+def searching(options: Mapping, folder: str) -> Iterator[str]:
+    for split, place in folders(options).items():
+        # As it is written, since links are followed, and where it is.
+        for form in (os.path.abspath, os.path.realpath):
+            below = os.path.relpath(form(folder), form(place))
+            if below == "." or all(map(is_shown, below.split(os.sep))):
+                yield split
+                break
+
+
 def local_files(options: Mapping) -> dict[str, str]:
     """All images of all splits: a dataset also depends on their names, which give their order and classes."""
     return {
@@ -95,9 +105,9 @@ def first_look(options: Mapping, look: Look) -> None:
         look.at(split_of_files([file], None))
 
 
-def is_shown(entry: os.DirEntry) -> bool:
+def is_shown(name: str) -> bool:
     """Hidden files and folders are left out, and copies of images that other programs keep beside them."""
-    return not entry.name.startswith(".") and entry.name not in KEPT_BY_OTHERS
+    return not name.startswith(".") and name.lower() not in KEPT_BY_OTHERS
 
 
 def is_image(name: str) -> bool:
@@ -117,7 +127,7 @@ def find_files(folder: Path) -> Iterator[str]:
         prefix = below.pop()
         try:
             with os.scandir(os.path.join(folder, prefix)) as entries:
-                for entry in filter(is_shown, entries):
+                for entry in (entry for entry in entries if is_shown(entry.name)):
                     if entry.is_dir(follow_symlinks=not prefix):
                         below.append(f"{prefix}{entry.name}/")
                     elif entry.is_file():
@@ -213,6 +223,6 @@ def _warn_of_ignored(folder: Path, others: Counter, classes: list[str]) -> None:
         logger.warning("%s: files of other formats are ignored: %s", folder, counts)
     if classes:
         with os.scandir(folder) as entries:
-            shown = sorted(entry.name for entry in filter(is_shown, entries) if entry.is_dir())
+            shown = sorted(entry.name for entry in entries if is_shown(entry.name) and entry.is_dir())
         if empty := [printable(name) for name in shown if name not in set(classes)]:
             logger.warning("%s: %d folders without images are no classes: %s", folder, len(empty), ", ".join(empty[:8]))
