@@ -232,15 +232,8 @@ def test_a_folder_with_a_sub_folder_for_each_class(tmp_path, caplog):
         save(tmp_path / "train" / name, pixels)
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "train" / "notes.txt").write_text("not an image")
-    thumbnail = "ant/@eaDir/1.png/SYNOFILE_THUMB_M.png"
-    for hidden in (
-        ".cache/x.png",
-        "ant/._1.png",
-        "ant/.hidden/y.png",
-        thumbnail,
-        "__MACOSX/ant/1.png",
-        "$Recycle.Bin/1.png",
-    ):
+    copies = ("ant/@eaDir/1.png/SYNOFILE_THUMB_M.png", "__MACOSX/ant/1.png", "$Recycle.Bin/1.png")
+    for hidden in (".cache/x.png", "ant/._1.png", "ant/.hidden/y.png", *copies):
         save(tmp_path / "train" / hidden)
     save(tmp_path / "test" / "bat" / "0.png")
     (tmp_path / "train" / "cow" / "more").symlink_to(tmp_path / "test" / "bat")

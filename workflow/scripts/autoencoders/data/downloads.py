@@ -165,8 +165,8 @@ def open_hub() -> HfFileSystem:
     except (ImportError, ValueError, OSError) as error:
         raise UserError(
             f"downloads from the Hugging Face Hub can't start: {str(error).rstrip('.')}. The environment may name a "
-            "proxy, a file of certificates or a number that can't be used: look at ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE and "
-            "HF_HUB_DOWNLOAD_TIMEOUT."
+            "proxy, a file of certificates or a number that can't be used: look at ALL_PROXY, HTTPS_PROXY, "
+            "SSL_CERT_FILE and HF_HUB_DOWNLOAD_TIMEOUT."
         ) from error
     # It logs the URL of every request, including signed ones.
     for library in ("httpx", "httpx2"):
