@@ -183,7 +183,7 @@ def test_a_name_that_cannot_be_a_folder_is_refused(kind):
 @pytest.mark.parametrize("key", ["results", "resources"])
 def test_a_folder_that_leads_elsewhere_is_refused(key):
     for folder in ("..", "../x", "x/../../y", "x\n/../y", "x\n", "x\x00", "~/x", "{dataset}", "<cell>", "", " ", "x "):
-        with pytest.raises(UserError, match=rf"pathvars\.{key}: .* can't be used here\. Write a folder as in results/mine, without"):
+        with pytest.raises(UserError, match=rf"pathvars\.{key}: .* can't be used here\. Write a folder as in"):
             settings.resolve({**yaml.safe_load(CONFIG), "pathvars": {key: folder}})
 
 
